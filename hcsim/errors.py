@@ -1,0 +1,26 @@
+"""One error tree. Everything raised for a user's mistake is an `HcsimError`; the CLI prints it, no traceback."""
+
+from __future__ import annotations
+
+from optim.errors import HcsimError, InfeasibleError, ModelError, SolverError
+
+__all__ = [
+    "ConfigError", "ConvergenceError", "FeederError", "HcsimError", "InfeasibleError", "ModelError",
+    "OutputError", "SolverError",
+]  # fmt: skip
+
+
+class FeederError(HcsimError):
+    """The .dss files: missing, broken (OpenDSS's message with file and line), or not to be handled."""
+
+
+class ConvergenceError(HcsimError):
+    """OpenDSS did not converge, or converged on nonsense; the message names the step."""
+
+
+class ConfigError(HcsimError):
+    """study.toml, profiles or a schedule file: unknown key, wrong unit, a bus that is not there."""
+
+
+class OutputError(HcsimError):
+    """A folder or file that cannot be written."""

@@ -1,0 +1,1 @@
+"""The claim: arrays in, schedule out. No OpenDSS, no files, no terminal here (see CONTRIBUTING.md)."""

@@ -1,0 +1,182 @@
+"""`Network`: the feeder as the linear models see it. Pure data, with its topology questions.
+
+Index convention, obeyed by every array of the project: position *n* of a node array is `Network.nodes[n]`,
+written "bus.phase" in lower case as OpenDSS names it ("83.1"). Position -1 in a node index means ground.
+Sign convention of the project: power is positive into the network; loads are positive as consumption.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from optim.errors import ModelError
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+Ints = NDArray[np.int64]
+
+BranchKind = Literal["source", "line", "switch", "transformer", "regulator", "reactor", "capacitor"]
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One series element with its terminals seen as `from` (source side) and `to`.
+
+    At no load V_to = transfer @ V_from, and V_to = transfer @ V_from - z_ohm @ I_to, volts and amperes,
+    I_to flowing out of the branch at its to-side. A line has the identity as `transfer`, a regulator the
+    diagonal of its tap ratios, a transformer whatever its windings make of it (delta-delta: the zero
+    sequence removed). Shunt parts of the pi section are in `y_from_s`, `y_to_s`.
+    """
+
+    name: str
+    """Full OpenDSS name, "Line.l115"."""
+    kind: BranchKind
+    from_nodes: tuple[int, ...]
+    """(kf,) node indices; empty for the source, whose from-side is the ideal voltage."""
+    to_nodes: tuple[int, ...]
+    """(kt,) node indices."""
+    transfer: Complexes
+    """(kt, kf) no-load voltage transfer; for the source (kt, 1), the ideal phasors in volts."""
+    z_ohm: Complexes
+    """(kt, kt) series impedance referred to the to-side."""
+    y_from_s: Complexes
+    """(kf, kf) shunt admittance at the from-side."""
+    y_to_s: Complexes
+    """(kt, kt) shunt admittance at the to-side."""
+    i_rated_a: float
+    """Normal rating per phase at the to-side; inf where the feeder states none."""
+
+
+@dataclass(frozen=True)
+class LoadLegs:
+    """Every load, cut into legs between two nodes (or a node and ground). L legs.
+
+    A three-phase wye load is three legs to ground (or to its neutral node); a delta load three legs between
+    phases. Power of a leg at the voltage magnitude v across it, u = v / v_rated_v:
+    p = p_kw * (zip_p @ [u**2, u, 1]), q likewise, inside the leg's [vmin_pu, vmax_pu].
+    """
+
+    names: tuple[str, ...]
+    """(L,) OpenDSS load name, "Load.s1a"; several legs may share it."""
+    node_plus: Ints
+    node_minus: Ints
+    """(L,) -1 is ground."""
+    p_kw: Floats
+    q_kvar: Floats
+    v_rated_v: Floats
+    zip_p: Floats
+    """(L, 3) shares of constant impedance, current, power; rows sum to 1."""
+    zip_q: Floats
+    vmin_pu: Floats
+    vmax_pu: Floats
+
+
+@dataclass(frozen=True)
+class Shunt:
+    """A capacitor bank or shunt reactor as the admittance it is."""
+
+    name: str
+    nodes: tuple[int, ...]
+    y_s: Complexes
+    kvar: float
+    """Rated kvar, positive capacitive."""
+
+
+@dataclass(frozen=True)
+class Regulator:
+    """A tap changer under a RegControl, at the position at which the network was read."""
+
+    name: str
+    """Full OpenDSS name of the control, "RegControl.creg1a"."""
+    transformer: str
+    """Full OpenDSS name, "Transformer.reg1a"."""
+    winding: int
+    tap: int
+    """Position in steps, 0 is neutral."""
+    tap_ratio: float
+    """Per-unit winding tap, 1 + tap * step."""
+    tap_min: int
+    tap_max: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """A compiled feeder. Nodes in OpenDSS's own order."""
+
+    name: str
+    nodes: tuple[str, ...]
+    v_base_v: Floats
+    """(N,) line-to-ground base."""
+    v_reference: Ints
+    """(N,) what a node's voltage is measured against: -1 ground; where the node floats (ungrounded delta),
+    the index of the node to which its voltage is line-to-line. `v_judged_base_v` is the base then."""
+    v_judged: NDArray[np.bool_]
+    """(N,) False where no limit applies (neutral conductors, nodes cut off)."""
+    v_solved_v: Complexes
+    """(N,) OpenDSS's voltages at the base case at which the network was read."""
+    source_nodes: tuple[int, ...]
+    """Nodes of the source bus, phase order."""
+    branches: tuple[Branch, ...]
+    """Source first, then breadth-first from it: a branch stands after the branch that feeds it."""
+    loads: LoadLegs
+    shunts: tuple[Shunt, ...]
+    regulators: tuple[Regulator, ...]
+    coordinates: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """bus -> drawing coordinates, where the feeder has them."""
+    source_sha256: str = ""
+    """Hash over all files that were read."""
+
+    @cached_property
+    def node_index(self) -> dict[str, int]:
+        return {name: i for i, name in enumerate(self.nodes)}
+
+    @cached_property
+    def buses(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(n.rsplit(".", 1)[0] for n in self.nodes))
+
+    @cached_property
+    def v_judged_base_v(self) -> Floats:
+        """(N,) base of the judged voltage: line-to-line where the node is judged against another."""
+        return np.where(self.v_reference >= 0, np.sqrt(3.0), 1.0) * self.v_base_v
+
+    def nodes_of(self, bus: str) -> tuple[int, ...]:
+        """Node indices of a bus, phase order (phases 1-3 only)."""
+        found = [(self.node_index[f"{bus}.{p}"]) for p in (1, 2, 3) if f"{bus}.{p}" in self.node_index]
+        return tuple(found)
+
+    def judged_v_pu(self, v_v: Complexes) -> Floats:
+        """Node phasors (..., N) in volts -> the magnitudes (..., N) in pu that limits speak of."""
+        padded = np.concatenate([v_v, np.zeros((*v_v.shape[:-1], 1), dtype=complex)], axis=-1)
+        return np.abs(v_v - padded[..., self.v_reference]) / self.v_judged_base_v
+
+    @cached_property
+    def feeding_branch(self) -> Ints:
+        """(N,) index of the branch whose to-side holds the node; -1 if none.
+
+        Raises ModelError where two branches feed one node (a loop or parallel elements): the network is
+        not radial, and neither LinDist3Flow nor a branch-flow model applies.
+        """
+        feeding = np.full(len(self.nodes), -1)
+        for b, branch in enumerate(self.branches):
+            for n in branch.to_nodes:
+                if feeding[n] >= 0:
+                    raise ModelError(
+                        f"Not radial: node {self.nodes[n]} is fed by {self.branches[feeding[n]].name} and by "
+                        f"{branch.name}.",
+                        "Open one of them, or use the tangent linearization, which takes any topology.",
+                    )
+                feeding[n] = b
+        return feeding
+
+    def downstream_of(self, branch: int) -> tuple[int, ...]:
+        """Node indices fed through a branch, itself included (radial networks)."""
+        inside = set(self.branches[branch].to_nodes)
+        for later in self.branches[branch + 1 :]:
+            if inside.intersection(later.from_nodes):
+                inside.update(later.to_nodes)
+        return tuple(sorted(inside))

@@ -1,0 +1,97 @@
+"""`Schedule`: the claim. Sizes, sites, powers per step, SoC, predictions, and how it was solved.
+
+Device arrays are flat over node-phases ("bus.phase"), so a phase that does not exist has no column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+SolveStatus = Literal["optimal", "gap", "time_limit", "interrupted"]
+"""optimal: proven to the solver's tolerance; gap: proven to the gap asked for; time_limit and interrupted:
+best solution so far, with its proven bound."""
+
+
+@dataclass(frozen=True)
+class SolveInfo:
+    """How a program ended. `bound` is proven; gap = |bound - objective| / |objective|."""
+
+    status: SolveStatus
+    objective: float
+    bound: float
+    gap: float
+    build_s: float
+    solve_s: float
+    solver: str = "highs"
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class BessUnit:
+    """One battery at a bus: one SoC, one status, a converter on each of its phases."""
+
+    name: str
+    bus: str
+    energy_kwh: float
+    power_kw: float
+    """Rating of the whole unit; a phase has power_kw / number of phases."""
+    eta_charge: float
+    eta_discharge: float
+    soc_min: float
+    soc_max: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    case: str
+    """none, centralized, distributed, distributed_no_circulation, or the user's own word."""
+    times: tuple[str, ...]
+    step_h: float
+    pv_nodes: tuple[str, ...]
+    """(G,)"""
+    pv_kw: Floats
+    """(G,) inverter capacity S_g."""
+    pv_p_kw: Floats
+    """(T, G) delivered active power, r(t) S_g."""
+    pv_q_kvar: Floats
+    """(T, G) positive into the network."""
+    bess: tuple[BessUnit, ...]
+    bess_nodes: tuple[str, ...]
+    """(D,)"""
+    bess_of: tuple[int, ...]
+    """(D,) index into `bess`."""
+    p_charge_kw: Floats
+    """(T, D) >= 0, drawn from the network."""
+    p_discharge_kw: Floats
+    """(T, D) >= 0, fed into the network."""
+    soc_kwh: Floats
+    """(T+1, U) stored energy; row 0 before the first step."""
+    predicted_nodes: tuple[str, ...] = ()
+    predicted_v_pu: Floats | None = None
+    """(T, N)"""
+    substation_phases: tuple[str, ...] = ()
+    predicted_substation_kw: Floats | None = None
+    """(T, S)"""
+    solve: SolveInfo | None = None
+    """None where the schedule was not made by a program of ours."""
+    assumptions: tuple[str, ...] = field(default=())
+
+    @property
+    def hc_kw(self) -> float:
+        return float(self.pv_kw.sum())
+
+    @property
+    def bess_p_kw(self) -> Floats:
+        """(T, D) net, positive into the network."""
+        return self.p_discharge_kw - self.p_charge_kw
+
+    def circulated_kwh(self) -> Floats:
+        """(T,) energy that one unit (or phase) charges while another discharges: min of both totals."""
+        both = np.minimum(self.p_charge_kw.sum(axis=1), self.p_discharge_kw.sum(axis=1))
+        return both * self.step_h
