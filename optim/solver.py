@@ -1,0 +1,342 @@
+"""Pyomo -> HiGHS: one session per program, rows added as they are found violated, every claim with its bound.
+
+The Pyomo model is the program; the session compiles it once to matrices and keeps HiGHS beside it, so that
+adding cuts, fixing decisions and re-solving cost what changed and no more. Another Pyomo solver can be named;
+it then gets the model as it stands (`solve_with_pyomo`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import highspy
+import numpy as np
+import pyomo.environ as pyo
+from numpy.typing import NDArray
+from pyomo.core.base.constraint import ConstraintData
+from pyomo.core.base.var import VarData
+from pyomo.repn import generate_standard_repn
+from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
+
+from optim.errors import InfeasibleError, SolverError
+from optim.schedule import SolveInfo, SolveStatus
+
+
+@dataclass(frozen=True)
+class SolveOptions:
+    """`gap` is relative; `time_limit_s` is wall time for one program, all its rounds together."""
+
+    gap: float = 1e-3
+    time_limit_s: float = 60.0
+    threads: int = 2
+    solver: str = "highs"
+    extra: Mapping[str, bool | int | float | str] = field(default_factory=dict)
+    """Options by the solver's own names; an unknown name or value is an error, never swallowed."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What a solver says while it works; objective and bound in the program's own unit, NaN if none yet."""
+
+    phase: str
+    seconds: float
+    objective: float
+    bound: float
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run of the solver. `values_valid` is False where no feasible point was found."""
+
+    status: SolveStatus
+    objective: float
+    bound: float
+    seconds: float
+    values_valid: bool
+
+    @property
+    def gap(self) -> float:
+        return relative_gap(self.objective, self.bound)
+
+
+def relative_gap(objective: float, bound: float) -> float:
+    """|bound - objective| / |objective|, as HiGHS and Gurobi define it."""
+    if not np.isfinite(objective) or not np.isfinite(bound):
+        return float("inf")
+    return abs(bound - objective) / max(abs(objective), 1e-9)
+
+
+def solve_info(outcome: Outcome, build_s: float, solve_s: float, options: SolveOptions,
+               notes: tuple[str, ...] = ()) -> SolveInfo:  # fmt: skip
+    return SolveInfo(outcome.status, outcome.objective, outcome.bound, outcome.gap, build_s, solve_s,
+                     options.solver, notes)  # fmt: skip
+
+
+class HighsSession:
+    """HiGHS beside a Pyomo model.
+
+    Columns are the model's variables in declaration order; rows are its constraints, then those added.
+    Maximization and minimization are kept as the model states them: `Outcome.bound` is above the objective
+    when maximizing, below when minimizing.
+    """
+
+    def __init__(self, model: pyo.ConcreteModel, options: SolveOptions,
+                 progress: ProgressCallback | None = None, phase: str = "") -> None:  # fmt: skip
+        self.model = model
+        self.options = options
+        self.phase = phase
+        self._progress = progress
+        self._started = time.perf_counter()
+        self._h = highspy.Highs()
+        self._h.setOptionValue("output_flag", False)
+        self._set_options()
+        self._compile()
+
+    # -- building ---------------------------------------------------------------------------------------
+
+    def _set_options(self) -> None:
+        _use_threads(self.options.threads)
+        wanted = {"threads": self.options.threads, "mip_rel_gap": self.options.gap, **self.options.extra}
+        for name, value in wanted.items():
+            if self._h.setOptionValue(name, value) != highspy.HighsStatus.kOk:
+                raise SolverError(
+                    f"HiGHS does not take option {name} = {value!r}.",
+                    "See the list of HiGHS options; names are checked so that none is ignored.",
+                )
+
+    def _compile(self) -> None:
+        objective = next(self.model.component_data_objects(pyo.Objective, active=True))
+        self.maximize = objective.sense == pyo.maximize
+        self.variables: list[VarData] = list(self.model.component_data_objects(pyo.Var))
+        info = LinearStandardFormCompiler().write(
+            self.model, mixed_form=True, column_order=self.variables, set_sense=None
+        )
+        # the compiler drops columns that appear nowhere; keep only those it kept, in its own order
+        self.variables = list(info.columns)
+        self._column = {id(v): i for i, v in enumerate(self.variables)}
+        n, a = len(self.variables), info.A.tocsr()
+        lower, upper = _variable_bounds(self.variables)
+        lp = highspy.HighsLp()
+        lp.num_col_, lp.num_row_ = n, a.shape[0]
+        lp.col_cost_ = np.asarray(info.c.todense()).reshape(-1) if info.c.shape[0] else np.zeros(n)
+        lp.offset_ = float(info.c_offset[0]) if len(info.c_offset) else 0.0
+        lp.sense_ = highspy.ObjSense.kMaximize if self.maximize else highspy.ObjSense.kMinimize
+        lp.col_lower_, lp.col_upper_ = lower, upper
+        kinds = np.array([kind for _, kind in info.rows], dtype=int)
+        rhs = np.asarray(info.rhs, dtype=float)
+        lp.row_lower_ = np.where(kinds <= 0, rhs, -highspy.kHighsInf)
+        lp.row_upper_ = np.where(kinds >= 0, rhs, highspy.kHighsInf)
+        lp.a_matrix_.format_ = highspy.MatrixFormat.kRowwise
+        lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = a.indptr, a.indices, a.data
+        lp.integrality_ = [_kind(v) for v in self.variables]
+        self.row_names = [constraint.name for constraint, _ in info.rows]
+        if self._h.passModel(lp) == highspy.HighsStatus.kError:
+            raise SolverError("HiGHS refuses the program.", "This is a fault of hcsim: please report it.")
+
+    def add(self, constraints: Iterable[ConstraintData]) -> None:
+        """Adds rows that already stand in the Pyomo model."""
+        for constraint in constraints:
+            repn = generate_standard_repn(constraint.body, compute_values=True)
+            columns = np.array([self._column[id(v)] for v in repn.linear_vars], dtype=np.int32)
+            lower = -highspy.kHighsInf if constraint.lower is None else pyo.value(constraint.lower)
+            upper = highspy.kHighsInf if constraint.upper is None else pyo.value(constraint.upper)
+            self._h.addRow(lower - repn.constant, upper - repn.constant, len(columns), columns,
+                           np.array(repn.linear_coefs, dtype=float))  # fmt: skip
+            self.row_names.append(constraint.name)
+
+    def set_bounds(self, variables: Iterable[VarData], lower: Iterable[float], upper: Iterable[float]) -> None:
+        """Bounds in the solver only; the Pyomo model keeps its own. Equal bounds fix a variable."""
+        columns = self._columns(variables)
+        self._h.changeColsBounds(len(columns), columns, np.asarray(list(lower), dtype=float),
+                                 np.asarray(list(upper), dtype=float))  # fmt: skip
+
+    def restore_bounds(self, variables: Iterable[VarData]) -> None:
+        chosen = list(variables)
+        self.set_bounds(chosen, *_variable_bounds(chosen))
+
+    def set_integer(self, variables: Iterable[VarData], integer: bool) -> None:
+        columns = self._columns(variables)
+        kind = highspy.HighsVarType.kInteger if integer else highspy.HighsVarType.kContinuous
+        self._h.changeColsIntegrality(len(columns), columns, np.full(len(columns), int(kind), dtype=np.uint8))
+
+    def _columns(self, variables: Iterable[VarData]) -> NDArray[np.int32]:
+        return np.array([self._column[id(v)] for v in variables], dtype=np.int32)
+
+    # -- solving ----------------------------------------------------------------------------------------
+
+    @property
+    def seconds_left(self) -> float:
+        return self.options.time_limit_s - (time.perf_counter() - self._started)
+
+    def start_from(self, variables: Iterable[VarData], values: Iterable[float]) -> None:
+        """A (partial) starting point; HiGHS completes and checks it."""
+        columns = self._columns(variables)
+        self._h.setSolution(len(columns), columns, np.asarray(list(values), dtype=float))
+
+    def set_option(self, name: str, value: bool | int | float | str) -> None:
+        if self._h.setOptionValue(name, value) != highspy.HighsStatus.kOk:
+            raise SolverError(f"HiGHS does not take option {name} = {value!r}.")
+
+    def run(self, *, gap: float | None = None, time_limit_s: float | None = None) -> Outcome:
+        """Solves and loads the values into the Pyomo variables.
+
+        Raises InfeasibleError with the names of an irreducible set of conflicting rows, SolverError where
+        HiGHS fails. A time limit without any feasible point comes back as `values_valid=False`.
+        """
+        begun = time.perf_counter()
+        limit = min(self.seconds_left, time_limit_s if time_limit_s is not None else np.inf)
+        self._h.setOptionValue("mip_rel_gap", self.options.gap if gap is None else gap)
+        # HiGHS counts time over all runs of one object
+        self._h.setOptionValue("time_limit", max(self._h.getRunTime() + max(limit, 0.1), 0.1))
+        interrupted = self._run_interruptibly()
+        seconds = time.perf_counter() - begun
+        status = self._h.getModelStatus()
+        info = self._h.getInfo()
+        kinds = highspy.HighsModelStatus
+        if status in (kinds.kInfeasible, kinds.kUnboundedOrInfeasible):
+            raise InfeasibleError("The program has no solution.", self._conflict())
+        if status == kinds.kUnbounded:
+            raise SolverError("The program is unbounded: nothing limits its objective.",
+                              "Add a limit (reverse flow, voltage or rating).")  # fmt: skip
+        values = np.asarray(self._h.getSolution().col_value)
+        valid = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
+        if valid:
+            for variable, number in zip(self.variables, values.tolist(), strict=True):
+                variable.set_value(number, skip_validation=True)
+        worst = np.inf if self.maximize else -np.inf
+        is_mip = np.isfinite(info.mip_dual_bound) and info.mip_node_count >= 0
+        objective = float(info.objective_function_value) if valid else np.nan
+        if is_mip:
+            bound = float(info.mip_dual_bound)
+        else:
+            bound = objective if status == kinds.kOptimal else worst
+        if status == kinds.kOptimal:
+            proven = relative_gap(objective, bound) <= 1e-6
+            word: SolveStatus = "optimal" if proven else "gap"
+        elif interrupted or status == kinds.kInterrupt:
+            word = "interrupted"
+        elif status in (kinds.kTimeLimit, kinds.kSolutionLimit, kinds.kIterationLimit):
+            word = "time_limit"
+        else:
+            raise SolverError(f"HiGHS ended with {self._h.modelStatusToString(status)}.")
+        return Outcome(word, objective, bound, seconds, bool(valid))
+
+    def value(self, variables: Iterable[VarData]) -> NDArray[np.float64]:
+        return np.array([v.value for v in variables], dtype=float)
+
+    def _run_interruptibly(self) -> bool:
+        """Runs HiGHS in a thread, so that Ctrl-C stops the solver and keeps its best point."""
+        stop = threading.Event()
+
+        def on_mip(event: highspy.HighsCallbackEvent) -> None:
+            if self._progress and event.data_out is not None:
+                out = event.data_out
+                self._progress(Progress(self.phase, time.perf_counter() - self._started,
+                                        _finite(out.mip_primal_bound), _finite(out.mip_dual_bound)))  # fmt: skip
+
+        def on_check(event: highspy.HighsCallbackEvent) -> None:
+            if stop.is_set():
+                event.interrupt()
+
+        self._h.cbMipLogging.subscribe(on_mip)
+        for channel in (self._h.cbMipInterrupt, self._h.cbSimplexInterrupt, self._h.cbIpmInterrupt):
+            channel.subscribe(on_check)
+        failure: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._h.run()
+            except BaseException as error:
+                failure.append(error)
+
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        try:
+            while worker.is_alive():
+                try:
+                    worker.join(0.2)
+                except KeyboardInterrupt:
+                    stop.set()
+        finally:
+            self._h.cbMipLogging.unsubscribe(on_mip)
+            for channel in (self._h.cbMipInterrupt, self._h.cbSimplexInterrupt, self._h.cbIpmInterrupt):
+                channel.unsubscribe(on_check)
+        if failure:
+            raise SolverError(f"HiGHS failed: {failure[0]}")
+        return stop.is_set()
+
+    def _conflict(self) -> str:
+        """Names of rows that cannot hold together (an irreducible subset of the linear relaxation)."""
+        names = conflicting_rows(self)
+        if not names:
+            return "The integer decisions admit no solution, though their relaxation has one."
+        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+        return f"These cannot hold together: {shown}."
+
+
+def conflicting_rows(session: HighsSession) -> list[str]:
+    """Rows of an irreducible infeasible subset of the linear relaxation, by their names in the model."""
+    strategy = highspy.IisStrategy
+    wanted = (strategy.kIisStrategyFromLp, strategy.kIisStrategyIrreducible, strategy.kIisStrategyRelaxation)
+    session.set_option("iis_strategy", sum(int(s) for s in wanted))
+    status, iis = session._h.getIis()
+    if status == highspy.HighsStatus.kError:
+        return []
+    return [session.row_names[i] for i in iis.row_index_]
+
+
+def solve_with_pyomo(model: pyo.ConcreteModel, options: SolveOptions) -> Outcome:
+    """Another solver through Pyomo's own factory; status and bound as that solver reports them."""
+    solver = pyo.SolverFactory(options.solver)
+    if solver is None or not solver.available(exception_flag=False):
+        raise SolverError(f"The solver {options.solver!r} is not available.",
+                          "Install it, or write solver.name = \"highs\".")  # fmt: skip
+    begun = time.perf_counter()
+    results = solver.solve(model, load_solutions=False, options=dict(options.extra))
+    seconds = time.perf_counter() - begun
+    condition = results.solver.termination_condition
+    if condition in (pyo.TerminationCondition.infeasible, pyo.TerminationCondition.infeasibleOrUnbounded):
+        raise InfeasibleError("The program has no solution.")
+    if not len(results.solution):
+        return Outcome("time_limit", np.nan, np.nan, seconds, False)
+    model.solutions.load_from(results)
+    objective = pyo.value(next(model.component_data_objects(pyo.Objective, active=True)))
+    maximize = results.problem.sense == pyo.maximize
+    reported = results.problem.upper_bound if maximize else results.problem.lower_bound
+    bound = float(reported) if reported is not None else np.nan
+    word: SolveStatus = "optimal" if condition == pyo.TerminationCondition.optimal else "time_limit"
+    return Outcome(word, float(objective), bound, seconds, True)
+
+
+_threads_in_use: int | None = None
+
+
+def _use_threads(threads: int) -> None:
+    """HiGHS shares one scheduler per process and refuses another thread count until it is reset."""
+    global _threads_in_use
+    if _threads_in_use not in (None, threads):
+        highspy.Highs.resetGlobalScheduler(True)
+    _threads_in_use = threads
+
+
+def _variable_bounds(variables: list[VarData]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    lower = [v.value if v.fixed else v.lb for v in variables]
+    upper = [v.value if v.fixed else v.ub for v in variables]
+    return (
+        np.array([-highspy.kHighsInf if b is None else b for b in lower], dtype=float),
+        np.array([highspy.kHighsInf if b is None else b for b in upper], dtype=float),
+    )
+
+
+def _kind(variable: VarData) -> highspy.HighsVarType:
+    return highspy.HighsVarType.kContinuous if variable.is_continuous() else highspy.HighsVarType.kInteger
+
+
+def _finite(value: float) -> float:
+    return float(value) if abs(value) < highspy.kHighsInf else float("nan")
