@@ -1,16 +1,41 @@
-"""What a simulation hands back. Readers and writers of result files join this room (see the house)."""
+"""What the check hands back, and its files. Schedules have their own room: `schedule_files.py`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from optim.limits import Operation
+from hcsim.errors import ConfigError
+from hcsim.files import output_folder, write_csv, write_json, write_parquet
+from hcsim.schedule_files import read_schedule, write_schedule
+from optim.limits import Limits, Operation
+from optim.network import Network
+from optim.profiles import Profiles
+from optim.schedule import Schedule
+
+__all__ = [
+    "CASES",
+    "CaseResult",
+    "HostingCapacityResult",
+    "ReplayResult",
+    "StudyResult",
+    "read_replay",
+    "read_schedule",
+    "write_baseline",
+    "write_replay",
+    "write_schedule",
+]
 
 Floats = NDArray[np.float64]
+
+CASES = ("none", "centralized", "distributed", "distributed_no_circulation")
+"""The allocation study's cases, in the order of every table and figure."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +90,169 @@ class HostingCapacityResult:
     """Larger probes that passed above a failed one: violation is not monotone there."""
     power_flows: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One case of a study: the claim and what OpenDSS says of it."""
+
+    schedule: Schedule
+    replays: Mapping[str, ReplayResult] = field(default_factory=dict)
+    """"locked" and "free"; either may be missing in an interrupted study."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Everything that a report shows. Parts may be missing; `missing` says why."""
+
+    case: str
+    """Short name of the study, "ieee123"."""
+    title: str
+    network: Network
+    profiles: Profiles
+    limits: Limits
+    ledger: pd.DataFrame
+    """hcsim.ledger.Ledger.to_frame(): element, class, verdict, reason, kw, kvar, rating."""
+    cases: Mapping[str, CaseResult]
+    """Keyed by CASES."""
+    base_replays: Mapping[str, ReplayResult] = field(default_factory=dict)
+    """The bare feeder, "locked" and "free"."""
+    baselines: Mapping[str, HostingCapacityResult] = field(default_factory=dict)
+    """"none" and "with_schedule"."""
+    with_schedule_case: str = "distributed"
+    """Whose schedule stands behind baselines["with_schedule"]."""
+    assumptions: Mapping[str, str] = field(default_factory=dict)
+    """Name -> sentence with the word stated, ours or calibrated."""
+    paper: Mapping[str, object] = field(default_factory=dict)
+    """[paper] of study.toml: source, none_kw, centralized_kw, distributed_kw, bess_buses."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Part of the study -> wall-clock seconds."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Part that did not finish -> reason, "distributed" -> "interrupted by the user"."""
+
+
+REPLAY_TABLES = ("voltages", "loading", "substation", "feeder", "taps", "devices", "soc", "violations")
+
+
+def write_replay(replay: ReplayResult, folder: Path) -> list[Path]:
+    """Long-form Parquet, one file per REPLAY_TABLES, units in the column names, and `replay.json`.
+
+    voltages (step, time, bus, phase, v_pu), loading (step, time, element, phase, loading_pu), substation
+    (step, time, phase, p_kw, q_kvar), feeder (step, time, converged, losses_kw, load_kw), taps (step, time,
+    regulator, tap), devices, soc and violations as in ReplayResult. Raises OutputError.
+    """
+    output_folder(folder)
+    tables = _replay_tables(replay)
+    written = [write_parquet(folder / f"{name}.parquet", tables[name]) for name in REPLAY_TABLES]
+    facts = {
+        "case": replay.case,
+        "controls": replay.controls,
+        "times": replay.operation.times,
+        "nodes": replay.operation.nodes,
+        "branches": replay.operation.branches,
+        "loading_recorded": replay.operation.loading_pu is not None,
+        "substation_phases": replay.operation.substation_phases,
+        "regulators": replay.regulators,
+        "tap_operations": replay.tap_operations,
+        "energy_not_delivered_kwh": replay.energy_not_delivered_kwh,
+        "power_flows": replay.power_flows,
+        "seconds": replay.seconds,
+    }
+    return [*written, write_json(folder / "replay.json", facts)]
+
+
+def read_replay(folder: Path) -> ReplayResult:
+    """The replay that `write_replay` wrote. Raises ConfigError where a file is missing."""
+    needed = ["replay.json", *(f"{name}.parquet" for name in REPLAY_TABLES)]
+    absent = [name for name in needed if not (folder / name).is_file()]
+    if absent:
+        raise ConfigError(
+            f"{folder} is no complete replay: {', '.join(absent)} missing.",
+            "Run `hcsim replay` again; it writes replay.json last.",
+        )
+    facts = json.loads((folder / "replay.json").read_text(encoding="utf-8"))
+    table = {name: pd.read_parquet(folder / f"{name}.parquet") for name in REPLAY_TABLES}
+    steps, times = len(facts["times"]), tuple(facts["times"])
+
+    def wide(name: str, column: str, width: int) -> Floats:
+        return table[name][column].to_numpy(float).reshape(steps, width)
+
+    nodes, phases, branches = (tuple(facts[k]) for k in ("nodes", "substation_phases", "branches"))
+    return ReplayResult(
+        case=facts["case"],
+        controls=facts["controls"],
+        converged=table["feeder"]["converged"].to_numpy(bool),
+        operation=Operation(
+            times=times,
+            nodes=nodes,
+            v_pu=wide("voltages", "v_pu", len(nodes)),
+            substation_phases=phases,
+            substation_kw=wide("substation", "p_kw", len(phases)),
+            branches=branches,
+            loading_pu=wide("loading", "loading_pu", len(branches)) if facts["loading_recorded"] else None,
+        ),
+        substation_kvar=wide("substation", "q_kvar", len(phases)),
+        regulators=tuple(facts["regulators"]),
+        tap=table["taps"]["tap"].to_numpy(np.int64).reshape(steps, len(facts["regulators"])),
+        tap_operations=facts["tap_operations"],
+        losses_kw=table["feeder"]["losses_kw"].to_numpy(float),
+        load_kw=table["feeder"]["load_kw"].to_numpy(float),
+        devices=table["devices"],
+        soc=table["soc"],
+        violations=table["violations"],
+        energy_not_delivered_kwh=_number(facts["energy_not_delivered_kwh"]),
+        power_flows=facts["power_flows"],
+        seconds=_number(facts["seconds"]),
+    )
+
+
+def write_baseline(result: HostingCapacityResult, folder: Path) -> list[Path]:
+    """`probes.csv`, every probe in order, and `baseline.json`, the rest. Raises OutputError."""
+    facts = {f.name: getattr(result, f.name) for f in fields(result) if f.name != "probes"}
+    probes = write_csv(output_folder(folder) / "probes.csv", result.probes)
+    return [probes, write_json(folder / "baseline.json", facts)]
+
+
+def _replay_tables(replay: ReplayResult) -> dict[str, pd.DataFrame]:
+    found = replay.operation
+    loading = found.loading_pu if found.loading_pu is not None else np.empty((len(found.times), 0))
+    branches = found.branches if found.loading_pu is not None else ()
+    names = {"bus": [n.rsplit(".", 1)[0] for n in found.nodes], "phase": [_phase(n) for n in found.nodes]}
+    parts = {"element": [b.rsplit(".", 1)[0] for b in branches], "phase": [_phase(b) for b in branches]}
+    feeder = {"converged": replay.converged, "losses_kw": replay.losses_kw, "load_kw": replay.load_kw}
+    return {
+        "voltages": _long(found.times, names, v_pu=found.v_pu),
+        "loading": _long(found.times, parts, loading_pu=loading),
+        "substation": _long(
+            found.times,
+            {"phase": list(found.substation_phases)},
+            p_kw=found.substation_kw,
+            q_kvar=replay.substation_kvar,
+        ),
+        "feeder": pd.DataFrame({"step": np.arange(len(found.times)), "time": found.times, **feeder}),
+        "taps": _long(found.times, {"regulator": list(replay.regulators)}, tap=replay.tap),
+        "devices": replay.devices,
+        "soc": replay.soc,
+        "violations": replay.violations,
+    }
+
+
+def _long(times: tuple[str, ...], names: dict[str, list[str]], **wide: NDArray) -> pd.DataFrame:
+    """(T, K) arrays as one table with T*K rows, step by step."""
+    width = len(next(iter(names.values())))
+    table: dict[str, object] = {
+        "step": np.repeat(np.arange(len(times)), width),
+        "time": pd.Series(np.repeat(np.array(times, dtype=object), width), dtype="str"),
+    }
+    for column, of in names.items():
+        table[column] = pd.Series(np.tile(np.array(of, dtype=object), len(times)), dtype="str")
+    return pd.DataFrame(table | {column: values.reshape(-1) for column, values in wide.items()})
+
+
+def _phase(name: str) -> str:
+    return name.rsplit(".", 1)[1] if "." in name else ""
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)

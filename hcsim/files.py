@@ -1,0 +1,96 @@
+"""Writing that leaves a whole file or none, and says clearly when it cannot."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hcsim.errors import OutputError
+
+
+def output_folder(folder: Path) -> Path:
+    """The folder, made with its parents if need be. Raises OutputError where nothing can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
+    return folder
+
+
+def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a temporary neighbour, then rename: Ctrl-C leaves the old file or the new, no half.
+
+    Raises OutputError naming the path and the system's reason.
+    """
+    output_folder(path.parent)
+    half = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(half)
+        half.replace(path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        half.unlink(missing_ok=True)
+    return path
+
+
+def write_text(path: Path, text: str) -> Path:
+    return write_atomically(path, lambda half: _write_utf8(half, text))
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> Path:
+    """Comma-separated, no index, floats with all digits they need to come back the same."""
+    return write_atomically(path, lambda half: table.to_csv(half, index=False, lineterminator="\n"))
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> Path:
+    return write_atomically(path, lambda half: table.to_parquet(half, index=False))
+
+
+def write_json(path: Path, content: Any) -> Path:
+    """Strict JSON with plain types: NaN and infinity become null."""
+    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    return write_text(path, text + "\n")
+
+
+def plain(value: Any) -> Any:
+    """The same content in the types JSON has. Tuples and arrays become lists, not-a-number null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Path):
+        return str(value)
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"{type(value).__name__} has no plain form: {value!r}")
+
+
+def _write_utf8(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"Cannot write {path}: {error.strerror or error}.",
+        "Name another folder with --out, or give yourself the right to write there.",
+    )

@@ -1,0 +1,262 @@
+"""Tables from a user's hand: small rules collect facts about a CSV file, one place raises them together."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from hcsim.errors import ConfigError
+from optim.schedule import Floats
+
+MOST_FAULTS = 8
+"""As many as a person mends in one go; the rest is counted."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a column must hold. Names of `known` are lower case, as OpenDSS has them."""
+
+    name: str
+    kind: Literal["number", "name", "step"] = "number"
+    minimum: float = -np.inf
+    maximum: float = np.inf
+    known: Sequence[str] | None = None
+    known_from: str = "the feeder"
+
+
+class Faults:
+    """The faults of one file, raised together as one ConfigError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.found: list[tuple[str, str]] = []
+
+    def add(self, what: str, remedy: str) -> None:
+        self.found.append((what, remedy))
+
+    def speak(self) -> None:
+        if not self.found:
+            return
+        shown = self.found[:MOST_FAULTS]
+        more = len(self.found) - len(shown)
+        if len(self.found) == 1:
+            raise ConfigError(f"{self.path}: {shown[0][0]}.", shown[0][1])
+        lines = [f"  {what}. {remedy}" for what, remedy in shown]
+        raise ConfigError(
+            "\n".join([f"{self.path} has {len(self.found)} faults:", *lines]),
+            f"\n  ... and {more} more of them." if more else "",
+        )
+
+
+def nearest(word: str, known: Sequence[str], count: int = 3) -> str:
+    """The names most like `word`, for a message."""
+    close = difflib.get_close_matches(word, list(known), n=count, cutoff=0.4) or sorted(known)[:count]
+    return " or ".join(repr(c) for c in close) if close else "nothing: there are none"
+
+
+class TableIn:
+    """A CSV file with the columns asked for, every cell converted or named as a fault."""
+
+    def __init__(self, path: Path, cells: pd.DataFrame, columns: Sequence[Column]) -> None:
+        self.path = path
+        self.faults = Faults(path)
+        self._cells = cells
+        self._columns = {c.name: c for c in columns}
+
+    @classmethod
+    def read(cls, path: Path, columns: Sequence[Column], times: Sequence[str] | None = None) -> TableIn:
+        """Read and check; `times` are the labels of the steps that the file must be about."""
+        table = cls(path, _raw(path), columns)
+        table._check_header(with_time=times is not None)
+        for column in columns:
+            table._convert(column, 0 if times is None else len(times))
+        table.faults.speak()
+        if times is not None:
+            table._check_time_labels(times)
+        table.faults.speak()
+        table._times = tuple(times or ())
+        return table
+
+    def row(self, i: int) -> int:
+        """Line in the file of the i-th record; the header is line 1."""
+        return int(self._cells.index[i]) + 2
+
+    def names(self, column: str) -> tuple[str, ...]:
+        return tuple(self._cells[column])
+
+    def numbers(self, column: str) -> Floats:
+        return self._cells[column].to_numpy(float)
+
+    def unique(self, column: str) -> tuple[str, ...]:
+        """The names of a column that may not repeat."""
+        names = self.names(column)
+        for i in np.flatnonzero(self._cells[column].duplicated().to_numpy()).tolist():
+            self.faults.add(
+                f"row {self.row(i)}, column {column}: {names[i]!r} is there twice",
+                "Keep one of the rows.",
+            )
+        self.faults.speak()
+        return names
+
+    def pairs(self, *columns: str) -> list[tuple[str, ...]]:
+        """Distinct combinations, in order of first appearance."""
+        return list(dict.fromkeys(zip(*(self.names(c) for c in columns), strict=True)))
+
+    def grids(
+        self, keys: Sequence[str], expected: Sequence[tuple[str, ...]], values: Sequence[str]
+    ) -> list[Floats]:
+        """Long rows -> (T, K) arrays, one per value column; K in the order of `expected`, found by name.
+
+        Every step must have every expected name exactly once.
+        """
+        place = {key: k for k, key in enumerate(expected)}
+        steps = self._cells["step"].to_numpy(int)
+        at = [place.get(key, -1) for key in zip(*(self.names(c) for c in keys), strict=True)]
+        flat = steps * len(expected) + np.array(at, dtype=int)
+        for i in np.flatnonzero(pd.Series(flat).duplicated().to_numpy()).tolist():
+            self.faults.add(
+                f"row {self.row(i)}: {_spell(keys, expected[at[i]])} has step {steps[i]} twice",
+                "Keep one of the rows.",
+            )
+        for cell in np.setdiff1d(np.arange(len(self._times) * len(expected)), flat):
+            step, k = divmod(int(cell), len(expected))
+            self.faults.add(
+                f"no row for step {step} ({self._times[step]}) of {_spell(keys, expected[k])}",
+                f"Add it; all {len(self._times)} steps are needed.",
+            )
+        self.faults.speak()
+        grids = []
+        for value in values:
+            grid = np.empty(len(self._times) * len(expected))
+            grid[flat] = self.numbers(value)
+            grids.append(grid.reshape(len(self._times), len(expected)))
+        return grids
+
+    def _check_header(self, *, with_time: bool) -> None:
+        found, needed = list(self._cells.columns), list(self._columns)
+        allowed = [*needed, "time"] if with_time else needed
+        if len(found) == 1 and any(mark in found[0] for mark in ";\t"):
+            raise ConfigError(
+                f"{self.path}: the columns are not separated by commas.",
+                "Save it as CSV with commas and decimal points.",
+            )
+        strange = [c for c in found if c not in allowed]
+        for name in needed:
+            if name not in found:
+                near = difflib.get_close_matches(name, strange, n=1)
+                hint = f"Rename {near[0]!r}." if near else f"The header must be: {','.join(needed)}."
+                self.faults.add(f"row 1: column {name!r} is missing", hint)
+        for name in strange:
+            self.faults.add(f"row 1: column {name!r} is unknown", f"Did you mean {nearest(name, allowed)}?")
+        for name in {c for c in found if found.count(c) > 1}:
+            self.faults.add(f"row 1: column {name!r} is there twice", "Delete one.")
+        self.faults.speak()
+
+    def _convert(self, column: Column, steps: int) -> None:
+        if column.kind == "name":
+            self._convert_names(column)
+        else:
+            self._convert_numbers(column, steps)
+
+    def _convert_names(self, column: Column) -> None:
+        names = [text.strip() for text in self._cells[column.name]]
+        known = set(column.known) if column.known is not None else set()
+        if column.name in ("node", "bus"):
+            names = [n.lower() for n in names]
+        for i, name in enumerate(names):
+            if not name:
+                self._cell_fault(i, column, "is empty", "Fill it in; nothing is guessed.")
+            elif column.known is not None and name not in known:
+                self._cell_fault(
+                    i,
+                    column,
+                    f"{name!r} is not in {column.known_from}",
+                    f"Nearest: {nearest(name, column.known)}.",
+                )
+            elif column.name == "node" and "." not in name:
+                self._cell_fault(i, column, f"{name!r} names no phase", f"Write {name}.1 for phase 1.")
+        self._cells[column.name] = pd.Series(names, index=self._cells.index, dtype=object)
+
+    def _convert_numbers(self, column: Column, steps: int) -> None:
+        values = np.full(len(self._cells), np.nan)
+        for i, text in enumerate(self._cells[column.name]):
+            try:
+                values[i] = float(text)  # Python's own parser: the nearest float, so files come back exactly
+            except ValueError:
+                self._cell_fault(
+                    i,
+                    column,
+                    f"{text!r} is no number" if text.strip() else "is empty",
+                    "Write a number with a decimal point; nothing is guessed.",
+                )
+                continue
+            if not np.isfinite(values[i]):
+                self._cell_fault(i, column, f"is {text.strip()}", "Fill it in; nothing is guessed.")
+            elif column.kind == "step" and not (values[i] == int(values[i]) and 0 <= values[i] < steps):
+                self._cell_fault(i, column, f"{text!r} is no step", f"Steps go from 0 to {steps - 1}.")
+            elif not column.minimum <= values[i] <= column.maximum:
+                self._cell_fault(
+                    i,
+                    column,
+                    f"{text} is outside [{column.minimum:g}, {column.maximum:g}]",
+                    _range_hint(column),
+                )
+        if not self.faults.found and column.kind == "step":
+            self._cells[column.name] = values.astype(int)
+        else:
+            self._cells[column.name] = values
+
+    def _check_time_labels(self, times: Sequence[str]) -> None:
+        if "time" not in self._cells:
+            return
+        for i, (step, label) in enumerate(zip(self._cells["step"], self._cells["time"], strict=True)):
+            if label.strip() != times[step]:
+                self.faults.add(
+                    f"row {self.row(i)}, column time: {label!r}, but step {step} is {times[step]!r}",
+                    "Mend it, or delete the whole column: step counts.",
+                )
+
+    def _cell_fault(self, i: int, column: Column, what: str, remedy: str) -> None:
+        self.faults.add(f"row {self.row(i)}, column {column.name}: {what}", remedy)
+
+    _times: tuple[str, ...] = ()
+
+
+def _raw(path: Path) -> pd.DataFrame:
+    """All cells as text; wholly empty lines dropped, the others keep their line number in the index."""
+    if not path.is_file():
+        raise ConfigError(f"{path} is missing.", "A schedule needs it, with a header only if it has no rows.")
+    try:
+        cells = pd.read_csv(
+            path, dtype=str, keep_default_na=False, skip_blank_lines=False, header=None, encoding="utf-8-sig"
+        )
+    except pd.errors.EmptyDataError as error:
+        raise ConfigError(f"{path} is empty.", "It needs at least its header.") from error
+    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} is no CSV file: {str(error).strip()}.",
+            "Check that line for a comma too many, and that the file is UTF-8.",
+        ) from error
+    cells = cells.astype(object).where(cells.notna(), "")
+    header = [str(text).strip() for text in cells.iloc[0]]
+    body = cells.iloc[1:].set_axis(header, axis=1)
+    body.index = pd.RangeIndex(len(body))
+    return body[(body != "").any(axis=1)]
+
+
+def _spell(keys: Sequence[str], names: tuple[str, ...]) -> str:
+    return ", ".join(f"{key} {name}" for key, name in zip(keys, names, strict=True))
+
+
+def _range_hint(column: Column) -> str:
+    if column.name in ("p_charge_kw", "p_discharge_kw"):
+        return "Charging and discharging have a column each; neither has a sign."
+    if column.maximum == 1.0:
+        return "It is a share of 1, not per cent."
+    return "Mend the value."
