@@ -1,0 +1,366 @@
+"""The one door to OpenDSS. A `Circuit` is a feeder compiled in a context of its own.
+
+Nothing here changes the working directory, opens a window or writes beside the user's files: OpenDSS's own
+output (show, export, save) goes into a scratch folder that ends with the circuit. Values are read as whole
+vectors, per circuit or per element class. Powers are in kW and kvar; signs are OpenDSS's (positive into the
+element) except where a name says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import opendssdirect
+from dss import DSSException
+from numpy.typing import NDArray
+from scipy import sparse
+
+from hcsim.errors import ConvergenceError, FeederError
+from hcsim.sources import feeder_sha256
+
+Complexes = NDArray[np.complex128]
+Ints = NDArray[np.int64]
+
+_CONTROLS_DO_NOT_SETTLE = 485
+_JSON_FULL = 0x001
+
+CONTROL_AND_METER_CLASSES = frozenset({
+    "RegControl", "CapControl", "GenDispatcher", "StorageController", "Relay", "Recloser", "Fuse",
+    "SwtControl", "UPFCControl", "ESPVLControl", "InvControl", "ExpControl", "Monitor", "EnergyMeter",
+    "Sensor",
+})  # fmt: skip
+"""Circuit elements without a primitive admittance: they carry no current."""
+
+
+@dataclass(frozen=True)
+class Element:
+    """Raw facts of one circuit element, as the engine states them."""
+
+    name: str
+    """Full OpenDSS name, class as OpenDSS writes it, own name in lower case: "Line.l115"."""
+    kind: str
+    """OpenDSS class, "Line"."""
+    enabled: bool
+    buses: tuple[str, ...]
+    """One per terminal, as the feeder wrote them: "611.3", "b1.3.0"."""
+    phases: int
+    node_ref: Ints
+    """(terminals, conductors) positions in `Circuit.node_names()`, -1 ground. Empty where the element is
+    disabled or carries no current."""
+    y_prim_s: Complexes
+    """(n, n), n = terminals x conductors, terminal by terminal, at present taps. Empty likewise."""
+    properties: Mapping[str, Any]
+    """Every property by lower-case name, with OpenDSS's units."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the flat vectors of one element class are cut: element i owns [offset[i], offset[i+1])."""
+
+    names: tuple[str, ...]
+    """Full OpenDSS names, disabled elements included (their values are zero)."""
+    conductors: Ints
+    terminals: Ints
+    offset: Ints
+
+    @cached_property
+    def position(self) -> dict[str, int]:
+        return {name.lower(): i for i, name in enumerate(self.names)}
+
+    def of(self, name: str) -> slice:
+        """Where the element stands in the flat vector, terminal by terminal."""
+        i = self.position[name.lower()]
+        return slice(int(self.offset[i]), int(self.offset[i + 1]))
+
+
+class Circuit:
+    """A feeder compiled in its own OpenDSS context. Make one with `Circuit.compile`."""
+
+    def __init__(self, master: Path) -> None:
+        self.master = master.resolve()
+        self._scratch = tempfile.TemporaryDirectory(prefix="hcsim-")
+        before = Path.cwd()
+        self._dss = opendssdirect.dss.NewContext().to_dss_python()
+        os.chdir(before)  # a new context goes to where the process was started
+        self._dss.AllowForms = False
+        self._dss.AllowEditor = False
+        self._dss.AllowChangeDir = False
+        self._dss.AllowDOScmd = False
+        self._dss.AdvancedTypes = True
+        self._dss.DataPath = self._scratch.name
+        self._circuit = self._dss.ActiveCircuit
+
+    @classmethod
+    def compile(cls, master: Path | str, *, controls: bool = True) -> Circuit:
+        """Compile `master` and solve its base case once, with regulators and capacitor controls acting or
+        standing where the files leave them (a `solve` inside the files obeys the files' own settings).
+
+        Raises FeederError with OpenDSS's message, file and line; ConvergenceError from the solve.
+        """
+        circuit = cls(Path(master))
+        if not circuit.master.is_file():
+            raise FeederError(f"No such feeder file: {master}.", "Name the master .dss file.")
+        circuit.command(f'redirect "{circuit.master}"')
+        if circuit._dss.NumCircuits == 0:
+            raise FeederError(f"{master} defines no circuit.", "Name the file with `New Circuit.`.")
+        circuit.solve(controls=controls)
+        return circuit
+
+    # -- words ---------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return str(self._circuit.Name)
+
+    @cached_property
+    def source_sha256(self) -> str:
+        """Hash over all files of the feeder."""
+        return feeder_sha256(self.master)
+
+    def command(self, text: str) -> str:
+        """One OpenDSS text command; its result. Raises FeederError with OpenDSS's message, file and line."""
+        try:
+            self._dss.Text.Command = text
+        except DSSException as fault:
+            raise FeederError(f"OpenDSS, reading {self.master.name}: {_words(fault)}") from fault
+        return str(self._dss.Text.Result)
+
+    # -- solving -------------------------------------------------------------------------------------
+
+    def solve(self, *, controls: bool, tolerance: float = 1e-9, max_iterations: int = 100) -> None:
+        """A snapshot power flow. Raises ConvergenceError, also where the solution is not finite or less
+        than half of the nominal load of the connected elements is served."""
+        self.command("set mode=snapshot")
+        self._prepare(controls, tolerance, max_iterations)
+        fault = self._solve()
+        if fault:
+            raise ConvergenceError(f"{self.name}: {fault}.", "Check voltage bases, source and load sizes.")
+        nominal, served = self.nominal_load_kw(), self.load_kw()
+        if nominal > 0 and served < 0.5 * nominal:
+            raise ConvergenceError(
+                f"{self.name}: OpenDSS converged, but serves {served:.1f} of {nominal:.1f} kW of load.",
+                "Look for disabled or open elements that cut the feeder off, or wrong voltage bases.",
+            )
+
+    def start_series(
+        self, step_h: float, mode: Literal["daily", "yearly"] = "daily", *,
+        tolerance: float = 1e-9, max_iterations: int = 100,
+    ) -> None:  # fmt: skip
+        """Go to native time-series mode, one step per solve. State (taps, stored energy) stays as it is."""
+        self.command(f"set mode={mode} number=1 stepsize={step_h * 3600.0!r}s")
+        self._prepare(True, tolerance, max_iterations)
+        self._step_h = step_h
+
+    def step(self, t: int, *, controls: bool) -> bool:
+        """Solve step t (0-based). True if power flow and controls converged on finite voltages.
+
+        OpenDSS moves its clock before it solves: step t is solved at hour (t + 1) * step_h, which reads
+        value number t of a LoadShape whose interval is step_h.
+        """
+        solution = self._circuit.Solution
+        solution.dblHour = t * self._step_h
+        solution.ControlMode = 0 if controls else -1
+        return not self._solve()
+
+    def _prepare(self, controls: bool, tolerance: float, max_iterations: int) -> None:
+        self.command(f"set controlmode={'static' if controls else 'off'} maxcontroliter=1000")
+        self.command(f"set tolerance={tolerance!r} maxiterations={max_iterations}")
+
+    def _solve(self) -> str:
+        """Solve; what went wrong, or ""."""
+        try:
+            self._circuit.Solution.Solve()
+        except DSSException as fault:
+            if fault.args[0] == _CONTROLS_DO_NOT_SETTLE:
+                return "regulator or capacitor controls do not settle (they hunt)"
+            raise FeederError(f"OpenDSS, solving {self.name}: {_words(fault)}") from fault
+        if not self._circuit.Solution.Converged:
+            return f"OpenDSS did not converge in {self._circuit.Solution.Iterations} iterations"
+        if not np.all(np.isfinite(self.voltages_v())):
+            return "OpenDSS converged on voltages that are not finite"
+        return ""
+
+    # -- whole-circuit vectors -----------------------------------------------------------------------
+
+    def node_names(self) -> tuple[str, ...]:
+        """(N,) "bus.phase" in lower case, the order of the system matrix."""
+        return tuple(name.lower() for name in self._circuit.YNodeOrder)
+
+    def voltages_v(self) -> Complexes:
+        """(N,) node-to-ground phasors, order of `node_names`."""
+        return self._circuit.YNodeVarray
+
+    def system_y(self) -> sparse.csc_matrix:
+        """(N, N) system admittance in siemens, loads' constant part included."""
+        data, indices, starts = self._dss.YMatrix.GetCompressedYMatrix(False)
+        n = len(starts) - 1
+        return sparse.csc_matrix((data, indices, starts), shape=(n, n))
+
+    def injection_currents_a(self) -> Complexes:
+        """(N,) currents injected into `system_y` at the solution (sources, and loads' compensation)."""
+        return self._circuit.YCurrents
+
+    def substation_kva(self) -> Complexes:
+        """(S,) power per phase of the first enabled Vsource, positive into the feeder."""
+        for i, name in enumerate((source := self.layout("Vsource")).names):
+            if self._enabled(name):
+                first = int(source.offset[i])
+                phases = int(source.conductors[i])
+                return -self.powers_kva("Vsource")[first : first + phases]
+        raise FeederError(f"{self.name} has no enabled Vsource.")
+
+    def losses_kva(self) -> complex:
+        """Losses of all delivery elements, kW + j kvar."""
+        return complex(self._circuit.Losses) / 1000.0
+
+    def load_kw(self) -> float:
+        """Active power delivered to all loads."""
+        return float(self.powers_kva("Load").real.sum())
+
+    def nominal_load_kw(self) -> float:
+        """What the enabled loads ask for in a snapshot at rated voltage, isolated ones excluded."""
+        return float(sum(e.properties["kw"] for e in self.elements(["Load"]) if e.enabled)) * float(
+            self._circuit.Solution.LoadMult
+        )
+
+    # -- element classes -----------------------------------------------------------------------------
+
+    def layout(self, kind: str) -> Layout:
+        """Names and cutting of the flat vectors of an OpenDSS class. Valid until elements are added."""
+        handles = self._handles(kind)
+        lib, string = self._circuit._lib, self._ffi.string
+        names = tuple(f"{kind}.{string(lib.Obj_GetName(h)).decode().lower()}" for h in handles)
+        conductors = np.array([lib.Alt_CE_Get_NumConductors(h) for h in handles], dtype=np.int64)
+        terminals = np.array([lib.Alt_CE_Get_NumTerminals(h) for h in handles], dtype=np.int64)
+        return Layout(names, conductors, terminals, np.concatenate([[0], np.cumsum(conductors * terminals)]))
+
+    def powers_kva(self, kind: str) -> Complexes:
+        """Flat, by `layout(kind)`: kW + j kvar into every conductor of every element of the class."""
+        return self._read_class(kind, self._circuit._lib.Alt_CEBatch_Get_Powers)
+
+    def currents_a(self, kind: str) -> Complexes:
+        """Flat, by `layout(kind)`: amperes into every conductor of every element of the class."""
+        return self._read_class(kind, self._circuit._lib.Alt_CEBatch_Get_Currents)
+
+    def element_powers(self, name: str) -> Complexes:
+        """(terminals, conductors) kW + j kvar into one element. Raises FeederError if there is none."""
+        self._activate(name)
+        element = self._circuit.ActiveCktElement
+        return np.asarray(element.Powers, dtype=complex).ravel(order="F").reshape(element.NumTerminals, -1)
+
+    def elements(self, kinds: Iterable[str] | None = None) -> Iterator[Element]:
+        """Every circuit element, disabled ones included, class by class (all classes, or those named)."""
+        for kind in self.classes() if kinds is None else kinds:
+            handles = self._handles(kind)
+            if not handles:
+                continue
+            for handle, properties in zip(handles, self._properties(kind), strict=True):
+                yield self._element(kind, handle, properties)
+
+    def classes(self) -> tuple[str, ...]:
+        """OpenDSS classes that have elements in this circuit."""
+        return tuple(dict.fromkeys(name.split(".", 1)[0] for name in self._circuit.AllElementNames))
+
+    def _element(self, kind: str, handle: Any, properties: dict[str, Any]) -> Element:
+        lib = self._circuit._lib
+        enabled = bool(properties["enabled"])
+        node_ref = np.empty((0, 0), dtype=np.int64)
+        y_prim = np.empty((0, 0), dtype=complex)
+        if enabled and kind not in CONTROL_AND_METER_CLASSES:
+            nodes = self._circuit._get_int32_array(lib.Alt_CE_Get_NodeRef, handle)
+            node_ref = nodes.astype(np.int64).ravel().reshape(lib.Alt_CE_Get_NumTerminals(handle), -1) - 1
+            y_prim = np.asarray(self._circuit._get_complex128_array(lib.Alt_CE_Get_YPrim, handle))
+            y_prim = y_prim.reshape(nodes.size, nodes.size)
+        buses = self._circuit._get_string_array(lib.Alt_CE_Get_BusNames, handle)
+        return Element(
+            name=f"{kind}.{self._ffi.string(lib.Obj_GetName(handle)).decode().lower()}",
+            kind=kind, enabled=enabled, buses=tuple(str(b).lower() for b in buses),
+            phases=int(lib.Alt_CE_Get_NumPhases(handle)), node_ref=node_ref, y_prim_s=y_prim,
+            properties=properties,
+        )  # fmt: skip
+
+    # -- buses ---------------------------------------------------------------------------------------
+
+    def bus_base_v(self) -> dict[str, float]:
+        """bus -> line-to-ground base in volts, 0 where the feeder sets none."""
+        return {bus.Name.lower(): bus.kVBase * 1000.0 for bus in self._buses()}
+
+    def coordinates(self) -> dict[str, tuple[float, float]]:
+        """bus -> drawing coordinates, where the feeder has them."""
+        return {bus.Name.lower(): (bus.x, bus.y) for bus in self._buses() if bus.Coorddefined}
+
+    def _buses(self) -> Iterator[Any]:
+        for i in range(self._circuit.NumBuses):
+            self._circuit.SetActiveBusi(i)
+            yield self._circuit.ActiveBus
+
+    # -- controls ------------------------------------------------------------------------------------
+
+    def taps(self) -> dict[str, int]:
+        """Enabled RegControl ("creg1a") -> tap position in steps, 0 neutral."""
+        return {c.Name.lower(): int(c.TapNumber) for c in self._circuit.RegControls}
+
+    def set_taps(self, taps: Mapping[str, int]) -> None:
+        """Put regulators at positions. Raises FeederError for a control that does not exist."""
+        known = self.taps()
+        controls = self._circuit.RegControls
+        for name, position in taps.items():
+            if name.lower() not in known:
+                raise FeederError(f"No RegControl {name} in {self.name}.", f"There are: {', '.join(known)}.")
+            controls.Name = name
+            controls.TapNumber = int(position)
+
+    # -- below the API's surface ---------------------------------------------------------------------
+
+    @property
+    def _ffi(self) -> Any:
+        return self._circuit._api_util.ffi
+
+    def _handles(self, kind: str) -> list[Any]:
+        pointer, count = self._batch(kind)
+        handles = [pointer[0][i] for i in range(count)]
+        self._circuit._lib.Batch_Dispose(pointer[0])
+        return handles
+
+    def _batch(self, kind: str) -> tuple[Any, int]:
+        pointer, dims = self._ffi.new("void***"), self._ffi.new("int32_t[4]")
+        self._circuit._lib.Batch_CreateByClassS(pointer, dims, kind.encode())
+        self._circuit._check_for_error()
+        return pointer, int(dims[0])
+
+    def _read_class(self, kind: str, function: Any) -> Complexes:
+        pointer, count = self._batch(kind)
+        if count == 0:
+            return np.empty(0, dtype=complex)
+        values = self._circuit._get_complex128_array(function, pointer[0], count)
+        self._circuit._lib.Batch_Dispose(pointer[0])
+        return values.ravel(order="F")
+
+    def _properties(self, kind: str) -> list[dict[str, Any]]:
+        pointer, count = self._batch(kind)
+        text = self._circuit._lib.Batch_ToJSON(pointer[0], count, _JSON_FULL)
+        rows = json.loads(self._ffi.string(text).decode())
+        self._circuit._lib.DSS_Dispose_String(text)
+        self._circuit._lib.Batch_Dispose(pointer[0])
+        return [{key.lower(): value for key, value in row.items()} for row in rows]
+
+    def _activate(self, name: str) -> None:
+        if self._circuit.SetActiveElement(name) < 0:
+            raise FeederError(f"No element {name} in {self.name}.")
+
+    def _enabled(self, name: str) -> bool:
+        self._activate(name)
+        return bool(self._circuit.ActiveCktElement.Enabled)
+
+
+def _words(fault: DSSException) -> str:
+    """OpenDSS's message on one line, with file and line number."""
+    return "; ".join(part.strip() for part in str(fault.args[1]).splitlines() if part.strip())
