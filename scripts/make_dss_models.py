@@ -163,7 +163,7 @@ def regulators(facts: Path) -> list[str]:
             f"New Transformer.{name} Phases={len(phases)} Windings=2 "
             f"Buses=[{nodes(row['from_bus'], phases)} {nodes(row['to_bus'], phases)}] Conns=[wye wye] "
             f"kVs=[{kv} {kv}] kVAs=[{kva} {kva}] XHL={'0.001' if len(phases) == 3 else '0.01'} "
-            f"%LoadLoss=0.00001 ppm=0",
+            f"%LoadLoss=0.00001 ppm_antifloat=0",
             f"~ Wdg=2 Tap={number(1 + tap * 0.1 / 16)} MinTap=0.9 MaxTap=1.1 NumTaps=32  ! step {tap:+d}",
             f"New RegControl.{row['name']} Transformer={name} Winding=2 Vreg={number(row['vreg_v'])} "
             f"Band={number(row['band_v'])} PTratio={number(row['pt_ratio'])} "
