@@ -1,4 +1,4 @@
-"""One error tree. Everything raised for a user's mistake is an `HcsimError`; the CLI prints it, no traceback."""
+"""One error tree. What a user can mend is an `HcsimError`; the CLI prints its message, no traceback."""
 
 from __future__ import annotations
 

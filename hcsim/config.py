@@ -1,0 +1,223 @@
+"""study.toml: what a study assumes, validated. Every key carries its unit in its name.
+
+Sections are frozen pydantic models; a key that is not listed here is an error that names the nearest one.
+The messages are put together in `hcsim/faults.py`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from hcsim.errors import ConfigError
+from hcsim.faults import explain
+from hcsim.nearest import did_you_mean
+from optim.limits import Limits
+from optim.network import Network
+
+
+def _names(value: object) -> object:
+    """A TOML list of names; feeders number their buses, so 83 stands for "83"."""
+    if isinstance(value, list | tuple):
+        return tuple(
+            str(v).lower() if isinstance(v, int | str) and not isinstance(v, bool) else v for v in value
+        )
+    return value
+
+
+def _name(value: object) -> object:
+    return str(value).lower() if isinstance(value, int | str) and not isinstance(value, bool) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Name = Annotated[str, BeforeValidator(_name)]
+VoltagePu = Annotated[float, Field(ge=0.5, le=1.5)]
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+Off = Literal["off"]
+
+
+class Section(BaseModel):
+    """Unknown keys, numbers given as text and non-finite numbers are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class FeederSection(Section):
+    master: str = "Master.dss"
+    """The .dss file, relative to the study folder."""
+
+
+class ProfilesSection(Section):
+    file: str = "profiles.csv"
+
+
+class LimitsSection(Section):
+    v_min_pu: VoltagePu | Off = 0.95
+    v_max_pu: VoltagePu | Off = 1.05
+    substation_min_kw: float | Off = 0.0
+    """Least active power into the feeder per source phase; 0 forbids reverse flow (paper 1, eq. 7e)."""
+    loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = "off"
+    """Branch current over its normal rating."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> LimitsSection:
+        low, high = self.v_min_pu, self.v_max_pu
+        if not isinstance(low, str) and not isinstance(high, str) and low >= high:
+            raise ValueError(f"v_min_pu = {low:g} must be below v_max_pu = {high:g}")
+        return self
+
+    def to_limits(self) -> Limits:
+        def judged(value: float | str) -> float | None:
+            return None if isinstance(value, str) else float(value)
+
+        return Limits(
+            v_min_pu=judged(self.v_min_pu),
+            v_max_pu=judged(self.v_max_pu),
+            substation_min_kw=judged(self.substation_min_kw),
+            loading_max_pu=judged(self.loading_max_pu),
+        )
+
+
+class ProgramSection(Section):
+    kind: Literal["allocation", "planning"] = "allocation"
+    linearization: Literal["lindist3flow", "tangent"] = "lindist3flow"
+
+
+class PvSection(Section):
+    buses: Annotated[Names, Field(min_length=1)]
+    """Candidate buses; all their phases, or some: "83.1.3"."""
+    night_var: bool = True
+    """Inverters may feed reactive power without sun, as paper 1, eq. (7c) has it."""
+
+
+class BessSection(Section):
+    energy_kwh: Positive
+    """All units together."""
+    power_kw: Positive
+    """All units together, at the grid side, over all phases."""
+    eta_charge: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
+    eta_discharge: Annotated[float, Field(gt=0.0, le=1.0)] = 0.95
+    soc_min: Share = 0.05
+    soc_max: Share = 0.95
+    centralized_bus: Name
+    units: Annotated[int, Field(ge=1)] = 6
+    """Number of equal units in the distributed cases."""
+    candidate_buses: Names = ()
+    """Where units may stand; empty: the PV buses (paper 1, section II-D)."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> BessSection:
+        if self.soc_min >= self.soc_max:
+            raise ValueError(f"soc_min = {self.soc_min:g} must be below soc_max = {self.soc_max:g}")
+        if self.candidate_buses and self.units > len(self.candidate_buses):
+            raise ValueError(
+                f"units = {self.units} is more than the {len(self.candidate_buses)} candidate_buses"
+            )
+        return self
+
+
+class SolverSection(Section):
+    name: str = "highs"
+    gap: Annotated[float, Field(ge=0.0, lt=1.0)] = 1e-3
+    """Relative; a program stops when it is proven to this."""
+    time_limit_s: Positive = 60.0
+    """Per program."""
+    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+
+
+class PaperSection(Section):
+    """What a publication states for the same case; shown beside ours, never used in a program."""
+
+    source: str
+    none_kw: Positive | None = None
+    centralized_kw: Positive | None = None
+    distributed_kw: Positive | None = None
+    bess_buses: Names = ()
+
+    def hc_kw(self, case: str) -> float | None:
+        """The paper's hosting capacity for one of our cases. It allows circulation, so the case that
+        forbids it has no counterpart."""
+        known = {"none": self.none_kw, "centralized": self.centralized_kw, "distributed": self.distributed_kw}
+        return known.get(case)
+
+
+class StudyConfig(Section):
+    title: str = ""
+    feeder: FeederSection = FeederSection()
+    profiles: ProfilesSection = ProfilesSection()
+    limits: LimitsSection = LimitsSection()
+    program: ProgramSection = ProgramSection()
+    pv: PvSection | None = None
+    bess: BessSection | None = None
+    solver: SolverSection = SolverSection()
+    paper: PaperSection | None = None
+    assumptions: dict[str, str] = Field(default_factory=dict)
+    planning: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _enough_candidates(self) -> StudyConfig:
+        if self.pv and self.bess and not self.bess.candidate_buses and self.bess.units > len(self.pv.buses):
+            raise ValueError(
+                f"[bess] units = {self.bess.units} is more than the {len(self.pv.buses)} PV buses"
+            )
+        return self
+
+
+def read_config(file: Path) -> StudyConfig:
+    """A validated study.toml.
+
+    Raises ConfigError naming the file, line, key, what is wrong with it and the nearest valid key; all
+    faults of the file in one message.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ConfigError(f"{file} does not exist.", "A study folder holds a study.toml.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read: {error}.") from None
+    try:
+        content = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file} is not valid TOML: {error}.", "Text values need quotes.") from None
+    try:
+        return StudyConfig.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(explain(error, StudyConfig, file, text)) from None
+
+
+def site_nodes(network: Network, buses: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """Node-phases "bus.phase" of the buses named, in the network's phases; "83.1.3" takes phases 1 and 3.
+
+    `where` opens the message ("study.toml, [pv] buses"). Raises ConfigError for buses or phases that the
+    feeder does not have, all of them at once, with the nearest names.
+    """
+    nodes: dict[str, None] = {}
+    faults: list[str] = []
+    for entry in buses:
+        bus, phases = _split(entry, network)
+        present = [network.nodes[n] for n in network.nodes_of(bus)]
+        wanted = [f"{bus}.{p}" for p in phases] or present
+        if bus not in network.buses:
+            faults.append(f"bus {bus!r} is not in the feeder. {did_you_mean(bus, network.buses)}".strip())
+            continue
+        missing = [node for node in wanted if node not in present]
+        if missing or not wanted:
+            has = ", ".join(n.rsplit(".", 1)[1] for n in present) or "no phase conductor"
+            faults.append(f"{entry!r}: bus {bus} has phases {has}, not {', '.join(missing) or '1-3'}.")
+            continue
+        nodes.update(dict.fromkeys(wanted))
+    if faults:
+        raise ConfigError(f"{where}: " + "; ".join(faults))
+    return tuple(nodes)
+
+
+def _split(entry: str, network: Network) -> tuple[str, list[str]]:
+    """A bus with the phases asked for. Bus names may hold dots, so the whole is tried first."""
+    if entry in network.buses:
+        return entry, []
+    bus, *phases = entry.split(".")
+    return bus, phases
