@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -217,6 +218,15 @@ class Circuit:
                 return -self.powers_kva("Vsource")[first : first + phases]
         raise FeederError(f"{self.name} has no enabled Vsource.")
 
+    def element_names(self) -> tuple[str, ...]:
+        """(E,) every circuit element, disabled ones included, full names in lower case."""
+        return tuple(name.lower() for name in self._circuit.AllElementNames)
+
+    def consumption_kva(self) -> Complexes:
+        """(E,) kW + j kvar that each of `element_names` takes up over all its terminals: the load of a load,
+        the loss of a line, less than zero for sources and generators. Sums to zero over the circuit."""
+        return self._circuit.AllElementLosses
+
     def losses_kva(self) -> complex:
         """Losses of all delivery elements, kW + j kvar."""
         return complex(self._circuit.Losses) / 1000.0
@@ -318,6 +328,55 @@ class Circuit:
             controls.Name = name
             controls.TapNumber = int(position)
 
+    def capacitor_states(self) -> dict[str, tuple[int, ...]]:
+        """Capacitor ("c83") -> its steps, 1 closed, 0 open."""
+        return {c.Name.lower(): tuple(int(s) for s in c.States) for c in self._circuit.Capacitors}
+
+    def set_capacitor_states(self, states: Mapping[str, tuple[int, ...]]) -> None:
+        """Put the steps of capacitors back, as `capacitor_states` gave them."""
+        for name, steps in states.items():
+            self._circuit.Capacitors.Name = name
+            self._circuit.Capacitors.States = list(steps)
+
+    # -- added elements ------------------------------------------------------------------------------
+
+    def define(self, kind: str, name: str, properties: str) -> None:
+        """Make an element or a general object, or edit the one of that name that is there."""
+        pointer, count = self._batch(kind, f"^{re.escape(name)}$")
+        exists = count > 0
+        self._circuit._lib.Batch_Dispose(pointer[0])
+        self.command(f'{"edit" if exists else "new"} "{kind}.{name}" {properties}')
+
+    def write(self, kind: str, pattern: str, property_name: str, values: NDArray[np.float64]) -> None:
+        """One number property of all elements of a class whose names match, in order of definition."""
+        pointer, count = self._batch(kind, pattern)
+        if count != len(values):
+            raise ValueError(f"{len(values)} values for {count} elements {kind}.{pattern}")
+        numbers = np.ascontiguousarray(values, dtype=float)
+        data = self._ffi.cast("double*", numbers.ctypes.data)
+        self._circuit._lib.Batch_SetFloat64ArrayS(pointer[0], count, property_name.encode(), data, 0)
+        self._circuit._lib.Batch_Dispose(pointer[0])
+        self._circuit._check_for_error()
+
+    def read(self, kind: str, pattern: str, property_name: str) -> NDArray[np.float64]:
+        """The counterpart of `write`."""
+        pointer, count = self._batch(kind, pattern)
+        function = self._circuit._lib.Batch_GetFloat64S
+        values = self._circuit._get_float64_array(function, pointer[0], count, property_name.encode())
+        self._circuit._lib.Batch_Dispose(pointer[0])
+        return np.asarray(values, dtype=float)
+
+    def pv_positions(self) -> dict[str, int]:
+        """PVSystem own name -> position for `set_pv`. Valid until elements are added."""
+        return {name.lower(): i + 1 for i, name in enumerate(self._circuit.PVSystems.AllNames)}
+
+    def set_pv(self, position: int, irradiance: float, kvar: float) -> None:
+        """Operating point of one PVSystem. Unlike a text edit this does not rebuild the system matrix."""
+        pv = self._circuit.PVSystems
+        pv.idx = position
+        pv.Irradiance = irradiance
+        pv.kvar = kvar
+
     # -- below the API's surface ---------------------------------------------------------------------
 
     @property
@@ -330,9 +389,12 @@ class Circuit:
         self._circuit._lib.Batch_Dispose(pointer[0])
         return handles
 
-    def _batch(self, kind: str) -> tuple[Any, int]:
+    def _batch(self, kind: str, pattern: str = "") -> tuple[Any, int]:
         pointer, dims = self._ffi.new("void***"), self._ffi.new("int32_t[4]")
-        self._circuit._lib.Batch_CreateByClassS(pointer, dims, kind.encode())
+        if pattern:
+            self._circuit._lib.Batch_CreateByRegExpS(pointer, dims, kind.encode(), pattern.encode())
+        else:
+            self._circuit._lib.Batch_CreateByClassS(pointer, dims, kind.encode())
         self._circuit._check_for_error()
         return pointer, int(dims[0])
 
