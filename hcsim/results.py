@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ __all__ = [
     "write_baseline",
     "write_replay",
     "write_schedule",
+    "write_summary",
 ]
 
 Floats = NDArray[np.float64]
@@ -205,6 +207,11 @@ def read_replay(folder: Path) -> ReplayResult:
         power_flows=facts["power_flows"],
         seconds=_number(facts["seconds"]),
     )
+
+
+def write_summary(summary: Mapping[str, Any], folder: Path) -> Path:
+    """`summary.json` in the folder, plain types only, NaN as null. Raises OutputError."""
+    return write_json(folder / "summary.json", summary)
 
 
 def write_baseline(result: HostingCapacityResult, folder: Path) -> list[Path]:

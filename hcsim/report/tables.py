@@ -1,0 +1,157 @@
+"""The main table, for terminal and page alike: what is claimed, what OpenDSS says, what the paper has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import get_console
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+WIDE = 100
+"""Columns of a terminal that hold the table with one figure per cell."""
+
+NAMES = {
+    "none": "No BESS",
+    "centralized": "Centralized BESS",
+    "distributed": "Distributed BESS",
+    "distributed_no_circulation": "Distributed BESS, no circulation",
+}
+STATUS_WORDS = {
+    "optimal": "proven optimal",
+    "gap": "proven to the gap",
+    "time_limit": "time limit",
+    "interrupted": "interrupted",
+    "given": "given, no proof",
+}
+NOTHING = "–"
+
+
+@dataclass(frozen=True)
+class MainRow:
+    """One case, every cell as text."""
+
+    case: str
+    name: str
+    claim_kw: str
+    bound_kw: str
+    gap: str
+    status: str
+    locked: str
+    free: str
+    simulation_kw: str
+    paper_kw: str
+    deviation: str
+
+
+def main_rows(summary: Mapping[str, Any]) -> list[MainRow]:
+    """The rows of the main table from the content of summary.json; a case that is missing has no figures."""
+    cases, baselines = summary["cases"], summary["baseline"]
+    beside = {"none": "none", baselines.get("with_schedule", {}).get("case", ""): "with_schedule"}
+    wanted = [*NAMES, *(c for c in cases if c not in NAMES)]
+    return [_row(name, cases.get(name), baselines.get(beside.get(name, ""))) for name in wanted]
+
+
+def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table:
+    """The main table for a terminal; under 100 columns it puts two figures into a cell to stay legible."""
+    width = get_console().width if width is None else width
+    table = Table(
+        title=f"PV hosting capacity of {summary['case']} in kW",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    table.add_column("case", min_width=11, max_width=26 if width >= WIDE else 11, overflow="fold")
+    rows = main_rows(summary)
+    columns = _wide_columns(rows) if width >= WIDE else _narrow_columns(rows)
+    for heading in columns:
+        words = heading.startswith(("replay", "status"))
+        least = {"st": 7, "re": 8}.get(heading[:2])
+        table.add_column(
+            heading,
+            justify="left" if words else "right",
+            no_wrap=not words,
+            min_width=least,
+            max_width=None if width >= WIDE else least,
+        )
+    for row, cells in zip(rows, zip(*columns.values(), strict=True), strict=True):
+        table.add_row(row.name, *cells)
+    return table
+
+
+def _wide_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
+    return {
+        "claim": [r.claim_kw for r in rows],
+        "bound": [r.bound_kw for r in rows],
+        "gap": [r.gap for r in rows],
+        "status": [r.status for r in rows],
+        "replay,\nlocked": [_coloured(r.locked) for r in rows],
+        "replay,\nfree": [_coloured(r.free) for r in rows],
+        "simul.\nHC": [r.simulation_kw for r in rows],
+        "paper": [r.paper_kw for r in rows],
+        "deviation": [r.deviation for r in rows],
+    }
+
+
+def _narrow_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
+    return {
+        "claim,\nbound": [f"{r.claim_kw}\n≤ {r.bound_kw}" for r in rows],
+        "gap": [r.gap for r in rows],
+        "status": [r.status for r in rows],
+        "replay,\nlocked": [_coloured(r.locked) for r in rows],
+        "replay,\nfree": [_coloured(r.free) for r in rows],
+        "simul.\nHC": [r.simulation_kw for r in rows],
+        "paper,\ndeviation": [f"{r.paper_kw}\n{r.deviation}" for r in rows],
+    }
+
+
+def replay_words(replay: Mapping[str, Any] | None) -> str:
+    """ "holds", "refuted: 3 new", "not judged", or nothing replayed."""
+    if replay is None:
+        return NOTHING
+    if not replay["converged"]:
+        return "not judged"
+    if replay["new_violations"]:
+        return f"refuted: {replay['new_violations']} new"
+    before = replay["existing_violations"]
+    return f"holds ({before} before)" if before else "holds"
+
+
+def percent(value: float | None, digits: int = 2) -> str:
+    """A share of 1 in per cent."""
+    return NOTHING if value is None else f"{100 * value:.{digits}f} %"
+
+
+def number(value: float | None, digits: int = 1) -> str:
+    return NOTHING if value is None else f"{value:.{digits}f}"
+
+
+def _row(name: str, case: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None) -> MainRow:
+    simulation = number(baseline["hc_kw"]) if baseline else NOTHING
+    title = NAMES.get(name, name)
+    if case is None:
+        no = NOTHING
+        return MainRow(name, title, no, no, no, "missing", no, no, simulation, no, no)
+    paper, replay = case["paper_hc_kw"], case["replay"]
+    deviation = NOTHING if not paper else f"{100 * (case['hc_kw'] - paper) / paper:+.2f} %"
+    return MainRow(
+        case=name,
+        name=title,
+        claim_kw=number(case["hc_kw"]),
+        bound_kw=number(case["bound_kw"]),
+        gap=percent(case["gap"]),
+        status=STATUS_WORDS.get(case["status"], case["status"]),
+        locked=replay_words(replay.get("locked")),
+        free=replay_words(replay.get("free")),
+        simulation_kw=simulation,
+        paper_kw=number(paper),
+        deviation=deviation,
+    )
+
+
+def _coloured(words: str) -> str:
+    colour = {"holds": "green", "refut": "red", "not j": "yellow"}.get(words[:5])
+    return f"[{colour}]{words}[/{colour}]" if colour else words
