@@ -1,0 +1,282 @@
+"""The figures in the paper's order, as PNG and SVG; and those of the feeder and of the comparison."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from hcsim.compare import match_voltages, paper_kw, verdict, voltage_error
+from hcsim.files import output_folder, write_atomically, write_text
+from hcsim.report import series, style
+from hcsim.report.tables import NAMES
+from hcsim.results import StudyResult
+from optim.schedule import Schedule
+
+PNG_DPI = 160
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure with the words under it."""
+
+    key: str
+    title: str
+    caption: str
+    draw: Callable[[StudyResult], Figure | None]
+    """None where the study lacks what it would show."""
+
+
+def feeder_map(study: StudyResult) -> Figure | None:
+    """One map per case: PV by kW, chosen batteries, source and regulators."""
+    places = study.network.coordinates
+    if len(places) < 2:
+        return None
+    cases = dict(study.cases)
+    figure, axes = style.panels(max(1, len(cases)), height=4.5, columns=2)
+    largest = max((kw for c in cases.values() for kw in _pv_by_bus(c.schedule).values()), default=1.0)
+    for panel, name in zip(axes, cases or ["feeder"], strict=True):
+        _draw_feeder(panel, study)
+        if name in cases:
+            _draw_devices(panel, study, cases[name].schedule, largest)
+            panel.set_title(f"{NAMES.get(name, name)}: {cases[name].schedule.hc_kw:,.1f} kW of PV")
+    figure.legend(handles=_map_legend(largest), loc="outside lower center", ncols=5)
+    return figure
+
+
+def scatter(study: StudyResult) -> Figure | None:
+    """Claimed against replayed voltage, a point per node and hour."""
+    shown = [n for n, c in study.cases.items() if c.replays and c.schedule.predicted_v_pu is not None]
+    if not shown:
+        return None
+    figure, axes = style.panels(len(shown), height=3.4, sharex=True, sharey=True)
+    for panel, name in zip(axes, shown, strict=True):
+        case = study.cases[name]
+        words = []
+        for controls, replay in case.replays.items():
+            label, colour = style.REPLAYS[controls]
+            table = match_voltages(case.schedule, replay)
+            panel.plot(table["replayed_pu"], table["predicted_pu"], ".", color=colour, markersize=2.2,
+                       alpha=0.45, markeredgewidth=0, rasterized=True, label=label)  # fmt: skip
+            error = voltage_error(case.schedule, replay)
+            if error:
+                words.append(f"{controls}: {error.max_pu:+.4f} pu at {error.node}, {error.time}")
+        panel.axline((1.0, 1.0), slope=1.0, color=style.BLACK, linewidth=0.8)
+        panel.set_title(
+            style.case_title(study, name, {n: w.replace(", no", ",\nno") for n, w in NAMES.items()})
+        )
+        panel.set_xlabel("OpenDSS, pu\n" + "\n".join(words), fontsize=8.5)
+        panel.set_aspect("equal", adjustable="box")
+    ends = [f(axis.get_xlim() + axis.get_ylim()) for axis, f in ((axes[0], min), (axes[0], max))]
+    axes[0].set(xlim=ends, ylim=ends, ylabel="claim, pu")
+    handles = [Line2D([], [], color=colour, marker="o", linestyle="", markersize=5, label=label)
+               for label, colour in style.REPLAYS.values()]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+    return figure
+
+
+def capacities(study: StudyResult) -> Figure | None:
+    """Claim with bound, simulation and paper per case, with the verdict in words."""
+    if not study.cases:
+        return None
+    figure = Figure(figsize=(style.PAGE_INCHES, 0.6 + 0.95 * len(study.cases)), layout="constrained")
+    axes = figure.subplots()
+    for row, (name, case) in enumerate(study.cases.items()):
+        _bars(axes, study, name, -float(row))
+        lines = [f"{c}: {_short(verdict(r).words)}" for c, r in case.replays.items()] or ["not replayed"]
+        axes.text(1.01, -float(row), "\n".join(lines), transform=axes.get_yaxis_transform(), fontsize=8.5,
+                  va="center", color=style.BLACK)  # fmt: skip
+    axes.set_yticks([-float(r) for r in range(len(study.cases))],
+                    [NAMES.get(n, n).replace(", ", ",\n") for n in study.cases])  # fmt: skip
+    axes.set_xlabel("PV inverter capacity, kW")
+    axes.set_xlim(0, axes.get_xlim()[1] * 1.1)
+    axes.grid(axis="y", visible=False)
+    style.legend_below(figure, [axes], columns=5)
+    return figure
+
+
+PICTURES = (
+    Picture("01_feeder_map", "Feeder, PV sites and chosen batteries",
+            "Circles: PV capacity, area in proportion to kW summed over phases. Squares: batteries with bus "
+            "and energy. Thick lines carry three phases, thin ones fewer.", feeder_map),
+    Picture("02_profiles", "Load and PV curves", "Means over each step.", series.profiles),
+    Picture("03_substation_power", "Power from the substation",
+            "Above the sum of phases, claim against OpenDSS; below each phase. Below the dashed line power "
+            "would flow back into the grid.", series.substation),
+    Picture("04_state_of_charge", "State of charge",
+            "Lines as commanded, dots as delivered in OpenDSS; dashed the allowed range.",
+            series.state_of_charge),
+    Picture("05_voltages", "Voltage envelopes",
+            "Lowest and highest voltage of all nodes in each step. Grey: what the program claims. Lines: "
+            "what OpenDSS finds.", series.voltages),
+    Picture("06_claim_against_replay", "Claimed against simulated voltage",
+            "A point per node and step; on the line both agree. Under each panel the largest difference, "
+            "claim minus OpenDSS.", scatter),
+    Picture("07_hosting_capacity", "Hosting capacity",
+            "Bar: claim of the program, with its proven bound. Diamond: iterative simulation with OpenDSS. "
+            "Circle: the paper. At the right what the replay says.", capacities),
+)  # fmt: skip
+
+
+def draw(picture: Picture, study: StudyResult) -> Figure | None:
+    with style.house_style():
+        return picture.draw(study)
+
+
+def svg_of(figure: Figure) -> str:
+    """The figure as one SVG document, the same bytes every time."""
+    out = io.StringIO()
+    with style.house_style():
+        figure.savefig(out, format="svg", metadata={"Date": None}, dpi=PNG_DPI)
+    return out.getvalue()
+
+
+def write_figures(study: StudyResult, folder: Path) -> dict[str, Path]:
+    """Every figure that the study has the parts for, as KEY.png and KEY.svg; returns the PNG by key.
+
+    Raises OutputError where the folder cannot be written.
+    """
+    output_folder(folder)
+    written = {}
+    for picture in PICTURES:
+        figure = draw(picture, study)
+        if figure is None:
+            continue
+        write_text(folder / f"{picture.key}.svg", svg_of(figure))
+        written[picture.key] = write_atomically(folder / f"{picture.key}.png", partial(_save_png, figure))
+    return written
+
+
+def _save_png(figure: Figure, path: Path) -> None:
+    with style.house_style():
+        figure.savefig(path, format="png", dpi=PNG_DPI)
+
+
+def _pv_by_bus(schedule: Schedule) -> dict[str, float]:
+    by_bus: dict[str, float] = {}
+    for node, kw in zip(schedule.pv_nodes, schedule.pv_kw, strict=True):
+        bus = node.rsplit(".", 1)[0]
+        by_bus[bus] = by_bus.get(bus, 0.0) + float(kw)
+    return by_bus
+
+
+def _draw_feeder(axes: Axes, study: StudyResult) -> None:
+    network, places = study.network, study.network.coordinates
+
+    def bus(node: int) -> str:
+        return network.nodes[node].rsplit(".", 1)[0]
+
+    thick: list[Any] = []
+    thin: list[Any] = []
+    for branch in network.branches:
+        if not branch.from_nodes:
+            continue
+        ends = places.get(bus(branch.from_nodes[0])), places.get(bus(branch.to_nodes[0]))
+        if ends[0] is None or ends[1] is None:
+            continue
+        (thick if len(branch.to_nodes) >= 3 else thin).append(ends)
+    axes.add_collection(LineCollection(thin, colors=style.PALE, linewidths=1.0, zorder=1))
+    axes.add_collection(LineCollection(thick, colors="#8A9099", linewidths=1.8, zorder=1))
+    xy = np.array([places[b] for b in network.buses if b in places])
+    size = 4.0 if len(xy) < 400 else 0.5
+    axes.plot(xy[:, 0], xy[:, 1], ".", color="#8A9099", markersize=size, zorder=1.5)
+    source = bus(network.source_nodes[0])
+    if source in places:
+        axes.plot(*places[source], marker="*", color=style.BLACK, markersize=13, zorder=6)
+    ends_of = {b.name: bus(b.to_nodes[0]) for b in network.branches}
+    regulated = {ends_of.get(r.transformer, "") for r in network.regulators} & places.keys()
+    for name in regulated:
+        axes.plot(*places[name], marker="^", color=style.PURPLE, markersize=7, markeredgecolor="white",
+                  markeredgewidth=0.6, zorder=5)  # fmt: skip
+    axes.set_aspect("equal", adjustable="datalim")
+    axes.margins(0.06)
+    axes.axis("off")
+
+
+def _draw_devices(axes: Axes, study: StudyResult, schedule: Schedule, largest: float) -> None:
+    places = study.network.coordinates
+    pv = {bus: kw for bus, kw in _pv_by_bus(schedule).items() if bus in places and kw > 1e-3 * largest}
+    if pv:
+        xy = np.array([places[b] for b in pv])
+        axes.scatter(xy[:, 0], xy[:, 1], s=[_area(kw, largest) for kw in pv.values()], color=style.ORANGE,
+                     alpha=0.55, edgecolor=style.ORANGE, linewidth=0.8, zorder=2)  # fmt: skip
+    for unit in schedule.bess:
+        if unit.bus not in places:
+            continue
+        x, y = places[unit.bus]
+        axes.plot(x, y, marker="s", color=style.BLUE, markersize=7, markeredgecolor="white",
+                  markeredgewidth=0.8, zorder=7)  # fmt: skip
+        axes.annotate(
+            f"{unit.bus}: {unit.energy_kwh:,.0f} kWh",
+            (x, y),
+            xytext=(6, 5),
+            textcoords="offset points",
+            fontsize=8,
+            color=style.BLUE,
+            fontweight="bold",
+            zorder=8,
+            bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
+        )
+
+
+def _map_legend(largest: float) -> list[Line2D]:
+    def spot(label: str, **kw: Any) -> Line2D:
+        return Line2D([], [], linestyle="", label=label, **kw)
+
+    sizes = [_round(largest), _round(largest / 4)]
+    return [
+        spot("source", marker="*", color=style.BLACK, markersize=12),
+        spot("regulator", marker="^", color=style.PURPLE, markersize=7),
+        spot("battery", marker="s", color=style.BLUE, markersize=7),
+        *(spot(f"PV, {kw:,g} kW", marker="o", color=style.ORANGE, alpha=0.55,
+               markersize=float(np.sqrt(_area(kw, largest)))) for kw in sizes),
+    ]  # fmt: skip
+
+
+def _area(kw: float, largest: float) -> float:
+    """Marker area in points squared, in proportion to kW."""
+    return 420.0 * kw / largest
+
+
+def _round(kw: float) -> float:
+    """One or two leading digits, for a legend."""
+    digits = 10.0 ** np.floor(np.log10(max(kw, 1e-9)))
+    return float(np.floor(kw / digits) * digits)
+
+
+def _bars(axes: Axes, study: StudyResult, name: str, at: float) -> None:
+    schedule = study.cases[name].schedule
+    axes.barh(at, schedule.hc_kw, height=0.42, color=style.SKY, label="claim")
+    axes.text(0, at, f"  {schedule.hc_kw:,.1f}", va="center", fontsize=8.5, color=style.BLACK)
+    if schedule.solve is not None:
+        axes.plot([schedule.hc_kw, schedule.solve.bound], [at, at], color=style.BLACK, linewidth=1.2)
+        axes.plot(schedule.solve.bound, at, "|", color=style.BLACK, markersize=15, markeredgewidth=1.8,
+                  label="proven bound")  # fmt: skip
+    baseline = study.baselines.get("none" if name == "none" else "with_schedule")
+    if baseline and name in ("none", study.with_schedule_case):
+        axes.plot(baseline.hc_kw, at + 0.32, "D", color=style.BLUE, markersize=6, label="simulation")
+    paper = paper_kw(study, name)
+    if paper:
+        axes.plot(paper, at - 0.32, "o", color=style.VERMILION, markersize=6.5, label="paper")
+
+
+def _short(words: str, width: int = 52) -> str:
+    lines: list[str] = [""]
+    for word in words.split():
+        if len(lines[-1]) + len(word) > width:
+            lines.append("   ")
+        lines[-1] += f" {word}" if lines[-1].strip() else word
+    return "\n".join(_most(lines))
+
+
+def _most(lines: Sequence[str], most: int = 2) -> list[str]:
+    return [*lines[:most], *(["   ..."] if len(lines) > most else [])]

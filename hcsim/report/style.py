@@ -1,0 +1,111 @@
+"""One look for all figures: colour-blind safe, legible at the width of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import ceil
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from hcsim.results import StudyResult
+
+PAGE_INCHES = 10.0
+"""Width of a figure; the page shows it at about the same size."""
+
+# Okabe and Ito's palette, distinguishable with any colour vision and in grey.
+BLACK, ORANGE, SKY, GREEN = "#222222", "#E69F00", "#56B4E9", "#009E73"
+YELLOW, BLUE, VERMILION, PURPLE = "#F0E442", "#0072B2", "#D55E00", "#CC79A7"
+GREY, PALE = "#767676", "#C9CDD2"
+
+CLAIM, LOCKED, FREE, LIMIT = BLACK, BLUE, ORANGE, VERMILION
+"""The same colour for the same thing in every figure: claim, replay locked, replay free, limit."""
+PHASES = {"1": VERMILION, "2": GREEN, "3": BLUE}
+UNITS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
+REPLAYS = {"locked": ("OpenDSS, taps locked", LOCKED), "free": ("OpenDSS, taps free", FREE)}
+
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 9.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": GREY,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E6E9",
+    "grid.linewidth": 0.7,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "lines.linewidth": 1.5,
+    "lines.solid_joinstyle": "round",
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.hashsalt": "hcsim",
+    "svg.fonttype": "path",
+}
+
+
+@contextmanager
+def house_style() -> Iterator[None]:
+    with mpl.rc_context(STYLE):
+        yield
+
+
+def panels(count: int, *, height: float, columns: int = 4, **kw: Any) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, `height` inches a row."""
+    columns = min(columns, count)
+    rows = ceil(count / columns)
+    figure = Figure(figsize=(PAGE_INCHES, height * rows), layout="constrained")
+    axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False, **kw)))
+    for spare in axes[count:]:
+        spare.set_visible(False)
+    return figure, axes[:count]
+
+
+def hour_axis(axes: Axes, times: Sequence[str], *, label: bool = True) -> None:
+    """Step edges on x: step t covers [t, t+1). Labels of the steps' starts, as many as fit."""
+    steps = len(times)
+    stride = next((s for s in (1, 2, 3, 4, 6) if steps / s <= 5), ceil(steps / 4))
+    axes.set_xlim(0, steps)
+    axes.xaxis.set_major_locator(FixedLocator(list(range(0, steps + 1, stride))))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _edge(times, x)))
+    if label:
+        axes.set_xlabel("time of day")
+
+
+def stairs(axes: Axes, values: np.ndarray, **kw: Any) -> None:
+    """Step means drawn as steps from edge to edge; gaps where a value is not a number."""
+    axes.stairs(values, np.arange(len(values) + 1), baseline=None, **kw)
+
+
+def legend_below(figure: Figure, axes: Sequence[Axes], columns: int = 6) -> None:
+    """One legend for all panels, each label once."""
+    found: dict[str, Any] = {}
+    for panel in axes:
+        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
+
+
+def case_title(study: StudyResult, case: str, names: dict[str, str]) -> str:
+    return f"{names.get(case, case)}\n{study.cases[case].schedule.hc_kw:,.1f} kW claimed"
+
+
+def _edge(times: Sequence[str], x: float) -> str:
+    at = round(x)
+    if at == len(times):
+        return "24:00" if len(times) == 24 and times[0] == "00:00" else ""
+    return times[at] if 0 <= at < len(times) else ""
