@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,12 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from hcsim.compare import match_voltages, paper_kw, verdict, voltage_error
 from hcsim.files import output_folder, write_atomically, write_text
 from hcsim.report import series, style
 from hcsim.report.tables import NAMES
-from hcsim.results import StudyResult
+from hcsim.results import CaseResult, StudyResult
 from optim.schedule import Schedule
 
 PNG_DPI = 160
@@ -42,7 +44,9 @@ def feeder_map(study: StudyResult) -> Figure | None:
     if len(places) < 2:
         return None
     cases = dict(study.cases)
-    figure, axes = style.panels(max(1, len(cases)), height=4.5, columns=2)
+    x, y = np.array(list(places.values())).T
+    tall = np.ptp(y) / max(np.ptp(x), 1e-9) * style.PAGE_INCHES / 2
+    figure, axes = style.panels(max(1, len(cases)), height=0.5 + float(np.clip(tall, 1.8, 5.5)), columns=2)
     largest = max((kw for c in cases.values() for kw in _pv_by_bus(c.schedule).values()), default=1.0)
     for panel, name in zip(axes, cases or ["feeder"], strict=True):
         _draw_feeder(panel, study)
@@ -65,8 +69,17 @@ def scatter(study: StudyResult) -> Figure | None:
         for controls, replay in case.replays.items():
             label, colour = style.REPLAYS[controls]
             table = match_voltages(case.schedule, replay)
-            panel.plot(table["replayed_pu"], table["predicted_pu"], ".", color=colour, markersize=2.2,
-                       alpha=0.45, markeredgewidth=0, rasterized=True, label=label)  # fmt: skip
+            panel.plot(
+                table["replayed_pu"],
+                table["predicted_pu"],
+                ".",
+                color=colour,
+                markersize=3.0,
+                alpha=0.45,
+                markeredgewidth=0,
+                rasterized=True,
+                label=label,
+            )
             error = voltage_error(case.schedule, replay)
             if error:
                 words.append(f"{controls}: {error.max_pu:+.4f} pu at {error.node}, {error.time}")
@@ -76,10 +89,14 @@ def scatter(study: StudyResult) -> Figure | None:
         )
         panel.set_xlabel("OpenDSS, pu\n" + "\n".join(words), fontsize=8.5)
         panel.set_aspect("equal", adjustable="box")
+        panel.xaxis.set_major_locator(MaxNLocator(4))
+        panel.yaxis.set_major_locator(MaxNLocator(4))
     ends = [f(axis.get_xlim() + axis.get_ylim()) for axis, f in ((axes[0], min), (axes[0], max))]
     axes[0].set(xlim=ends, ylim=ends, ylabel="claim, pu")
-    handles = [Line2D([], [], color=colour, marker="o", linestyle="", markersize=5, label=label)
-               for label, colour in style.REPLAYS.values()]  # fmt: skip
+    handles = [
+        Line2D([], [], color=colour, marker="o", linestyle="", markersize=5, label=label)
+        for label, colour in style.REPLAYS.values()
+    ]
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
@@ -92,11 +109,11 @@ def capacities(study: StudyResult) -> Figure | None:
     axes = figure.subplots()
     for row, (name, case) in enumerate(study.cases.items()):
         _bars(axes, study, name, -float(row))
-        lines = [f"{c}: {_short(verdict(r).words)}" for c, r in case.replays.items()] or ["not replayed"]
-        axes.text(1.01, -float(row), "\n".join(lines), transform=axes.get_yaxis_transform(), fontsize=8.5,
-                  va="center", color=style.BLACK)  # fmt: skip
-    axes.set_yticks([-float(r) for r in range(len(study.cases))],
-                    [NAMES.get(n, n).replace(", ", ",\n") for n in study.cases])  # fmt: skip
+        _verdict_words(axes, case, -float(row))
+    axes.set_yticks(
+        [-float(r) for r in range(len(study.cases))],
+        [NAMES.get(n, n).replace(", ", ",\n") for n in study.cases],
+    )
     axes.set_xlabel("PV inverter capacity, kW")
     axes.set_xlim(0, axes.get_xlim()[1] * 1.1)
     axes.grid(axis="y", visible=False)
@@ -105,26 +122,49 @@ def capacities(study: StudyResult) -> Figure | None:
 
 
 PICTURES = (
-    Picture("01_feeder_map", "Feeder, PV sites and chosen batteries",
-            "Circles: PV capacity, area in proportion to kW summed over phases. Squares: batteries with bus "
-            "and energy. Thick lines carry three phases, thin ones fewer.", feeder_map),
+    Picture(
+        "01_feeder_map",
+        "Feeder, PV sites and chosen batteries",
+        "Circles: PV capacity, area in proportion to kW summed over phases. Squares: batteries with bus "
+        "and energy. Thick lines carry three phases, thin ones fewer.",
+        feeder_map,
+    ),
     Picture("02_profiles", "Load and PV curves", "Means over each step.", series.profiles),
-    Picture("03_substation_power", "Power from the substation",
-            "Above the sum of phases, claim against OpenDSS; below each phase. Below the dashed line power "
-            "would flow back into the grid.", series.substation),
-    Picture("04_state_of_charge", "State of charge",
-            "Lines as commanded, dots as delivered in OpenDSS; dashed the allowed range.",
-            series.state_of_charge),
-    Picture("05_voltages", "Voltage envelopes",
-            "Lowest and highest voltage of all nodes in each step. Grey: what the program claims. Lines: "
-            "what OpenDSS finds.", series.voltages),
-    Picture("06_claim_against_replay", "Claimed against simulated voltage",
-            "A point per node and step; on the line both agree. Under each panel the largest difference, "
-            "claim minus OpenDSS.", scatter),
-    Picture("07_hosting_capacity", "Hosting capacity",
-            "Bar: claim of the program, with its proven bound. Diamond: iterative simulation with OpenDSS. "
-            "Circle: the paper. At the right what the replay says.", capacities),
-)  # fmt: skip
+    Picture(
+        "03_substation_power",
+        "Power from the substation",
+        "Above the sum of phases, claim against OpenDSS; below each phase. Below the dashed line power "
+        "would flow back into the grid.",
+        series.substation,
+    ),
+    Picture(
+        "04_state_of_charge",
+        "State of charge",
+        "Lines as commanded, dots as delivered in OpenDSS; dashed the allowed range.",
+        series.state_of_charge,
+    ),
+    Picture(
+        "05_voltages",
+        "Voltage envelopes",
+        "Lowest and highest voltage of all nodes in each step. Grey: what the program claims. Lines: "
+        "what OpenDSS finds.",
+        series.voltages,
+    ),
+    Picture(
+        "06_claim_against_replay",
+        "Claimed against simulated voltage",
+        "A point per node and step; on the line both agree. Under each panel the largest difference, "
+        "claim minus OpenDSS.",
+        scatter,
+    ),
+    Picture(
+        "07_hosting_capacity",
+        "Hosting capacity",
+        "Bar: claim of the program, with its proven bound. Diamond: iterative simulation with OpenDSS. "
+        "Circle: the paper. At the right what the replay says.",
+        capacities,
+    ),
+)
 
 
 def draw(picture: Picture, study: StudyResult) -> Figure | None:
@@ -195,8 +235,15 @@ def _draw_feeder(axes: Axes, study: StudyResult) -> None:
     ends_of = {b.name: bus(b.to_nodes[0]) for b in network.branches}
     regulated = {ends_of.get(r.transformer, "") for r in network.regulators} & places.keys()
     for name in regulated:
-        axes.plot(*places[name], marker="^", color=style.PURPLE, markersize=7, markeredgecolor="white",
-                  markeredgewidth=0.6, zorder=5)  # fmt: skip
+        axes.plot(
+            *places[name],
+            marker="^",
+            color=style.PURPLE,
+            markersize=7,
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            zorder=5,
+        )
     axes.set_aspect("equal", adjustable="datalim")
     axes.margins(0.06)
     axes.axis("off")
@@ -207,14 +254,30 @@ def _draw_devices(axes: Axes, study: StudyResult, schedule: Schedule, largest: f
     pv = {bus: kw for bus, kw in _pv_by_bus(schedule).items() if bus in places and kw > 1e-3 * largest}
     if pv:
         xy = np.array([places[b] for b in pv])
-        axes.scatter(xy[:, 0], xy[:, 1], s=[_area(kw, largest) for kw in pv.values()], color=style.ORANGE,
-                     alpha=0.55, edgecolor=style.ORANGE, linewidth=0.8, zorder=2)  # fmt: skip
+        axes.scatter(
+            xy[:, 0],
+            xy[:, 1],
+            s=[_area(kw, largest) for kw in pv.values()],
+            color=style.ORANGE,
+            alpha=0.55,
+            edgecolor=style.ORANGE,
+            linewidth=0.8,
+            zorder=2,
+        )
     for unit in schedule.bess:
         if unit.bus not in places:
             continue
         x, y = places[unit.bus]
-        axes.plot(x, y, marker="s", color=style.BLUE, markersize=7, markeredgecolor="white",
-                  markeredgewidth=0.8, zorder=7)  # fmt: skip
+        axes.plot(
+            x,
+            y,
+            marker="s",
+            color=style.BLUE,
+            markersize=7,
+            markeredgecolor="white",
+            markeredgewidth=0.8,
+            zorder=7,
+        )
         axes.annotate(
             f"{unit.bus}: {unit.energy_kwh:,.0f} kWh",
             (x, y),
@@ -237,9 +300,17 @@ def _map_legend(largest: float) -> list[Line2D]:
         spot("source", marker="*", color=style.BLACK, markersize=12),
         spot("regulator", marker="^", color=style.PURPLE, markersize=7),
         spot("battery", marker="s", color=style.BLUE, markersize=7),
-        *(spot(f"PV, {kw:,g} kW", marker="o", color=style.ORANGE, alpha=0.55,
-               markersize=float(np.sqrt(_area(kw, largest)))) for kw in sizes),
-    ]  # fmt: skip
+        *(
+            spot(
+                f"PV, {kw:,g} kW",
+                marker="o",
+                color=style.ORANGE,
+                alpha=0.55,
+                markersize=float(np.sqrt(_area(kw, largest))),
+            )
+            for kw in sizes
+        ),
+    ]
 
 
 def _area(kw: float, largest: float) -> float:
@@ -259,24 +330,47 @@ def _bars(axes: Axes, study: StudyResult, name: str, at: float) -> None:
     axes.text(0, at, f"  {schedule.hc_kw:,.1f}", va="center", fontsize=8.5, color=style.BLACK)
     if schedule.solve is not None:
         axes.plot([schedule.hc_kw, schedule.solve.bound], [at, at], color=style.BLACK, linewidth=1.2)
-        axes.plot(schedule.solve.bound, at, "|", color=style.BLACK, markersize=15, markeredgewidth=1.8,
-                  label="proven bound")  # fmt: skip
+        axes.plot(
+            schedule.solve.bound,
+            at,
+            "|",
+            color=style.BLACK,
+            markersize=15,
+            markeredgewidth=1.8,
+            label="proven bound",
+        )
     baseline = study.baselines.get("none" if name == "none" else "with_schedule")
     if baseline and name in ("none", study.with_schedule_case):
         axes.plot(baseline.hc_kw, at + 0.32, "D", color=style.BLUE, markersize=6, label="simulation")
+        _beside(axes, baseline.hc_kw, at + 0.32)
     paper = paper_kw(study, name)
     if paper:
         axes.plot(paper, at - 0.32, "o", color=style.VERMILION, markersize=6.5, label="paper")
+        _beside(axes, paper, at - 0.32)
 
 
-def _short(words: str, width: int = 52) -> str:
-    lines: list[str] = [""]
-    for word in words.split():
-        if len(lines[-1]) + len(word) > width:
-            lines.append("   ")
-        lines[-1] += f" {word}" if lines[-1].strip() else word
-    return "\n".join(_most(lines))
+def _beside(axes: Axes, kw: float, at: float) -> None:
+    axes.annotate(f"{kw:,.1f}", (kw, at), xytext=(7, 0), textcoords="offset points", va="center", fontsize=8)
 
 
-def _most(lines: Sequence[str], most: int = 2) -> list[str]:
-    return [*lines[:most], *(["   ..."] if len(lines) > most else [])]
+def _verdict_words(axes: Axes, case: CaseResult, at: float) -> None:
+    """What each replay says, at the right of the bars: the upper half locked, the lower half free."""
+    colours = {"holds": "#00674D", "refuted": "#A63F00", "not judged": style.GREY}
+    for controls, shift in (("locked", 0.03), ("free", -0.03)):
+        replay = case.replays.get(controls)
+        said = verdict(replay) if replay else None
+        axes.text(
+            1.01,
+            at + shift,
+            _wrapped(f"taps {controls}: {said.words if said else 'not replayed'}"),
+            transform=axes.get_yaxis_transform(),
+            fontsize=8.5,
+            linespacing=1.05,
+            va="bottom" if shift > 0 else "top",
+            color=colours[said.kind] if said else style.GREY,
+        )
+
+
+def _wrapped(words: str) -> str:
+    lines = textwrap.wrap(words, width=52, subsequent_indent="    ")
+    return "\n".join([*lines[:2], *(["    ..."] if len(lines) > 2 else [])])

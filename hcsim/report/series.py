@@ -12,8 +12,6 @@ from hcsim.report import style
 from hcsim.report.tables import NAMES
 from hcsim.results import CaseResult, ReplayResult, StudyResult
 
-NO_BESS_NOTE = "no battery"
-
 
 def profiles(study: StudyResult) -> Figure:
     """Load of the feeder in kW, and kW of PV per kW of inverter."""
@@ -47,7 +45,7 @@ def substation(study: StudyResult) -> Figure | None:
             style.hour_axis(axes, study.profiles.times, label=axes is phases)
     grid[0, 0].set_ylabel("total, kW")
     grid[1, 0].set_ylabel("per phase, kW")
-    style.legend_below(figure, list(grid[:, :].ravel()), columns=7)
+    style.legend_below(figure, list(grid.ravel()), columns=4)
     return figure
 
 
@@ -56,7 +54,7 @@ def state_of_charge(study: StudyResult) -> Figure | None:
     shown = {name: case for name, case in study.cases.items() if case.schedule.bess}
     if not shown:
         return None
-    figure, axes = style.panels(len(shown), height=3.3, columns=3)
+    figure, axes = style.panels(len(shown), height=3.6, columns=3)
     for panel, (name, case) in zip(axes, shown.items(), strict=True):
         _soc_panel(panel, case)
         panel.set_title(style.case_title(study, name, _broken(NAMES)))
@@ -74,8 +72,14 @@ def voltages(study: StudyResult) -> Figure | None:
     for panel, (name, case) in zip(axes, study.cases.items(), strict=True):
         claim = case.schedule.predicted_v_pu
         if claim is not None:
-            panel.fill_between(*_band(claim), color=style.PALE, alpha=0.6, linewidth=0, step="post",
-                               label="claim, lowest to highest")  # fmt: skip
+            panel.fill_between(
+                *_band(claim),
+                color=style.PALE,
+                alpha=0.6,
+                linewidth=0,
+                step="post",
+                label="claim, lowest to highest",
+            )
         for controls, replay in case.replays.items():
             label, colour = style.REPLAYS[controls]
             seen = replay.operation.v_pu
@@ -97,8 +101,9 @@ def _total_power(axes: Axes, case: CaseResult) -> None:
         style.stairs(axes, replay.operation.substation_kw.sum(axis=1), color=colour, label=label)
     claim = case.schedule.predicted_substation_kw
     if claim is not None:
-        style.stairs(axes, claim.sum(axis=1), color=style.CLAIM, linestyle=(0, (3, 2)), label="claim",
-                     linewidth=1.2)  # fmt: skip
+        style.stairs(
+            axes, claim.sum(axis=1), color=style.CLAIM, linestyle=(0, (3, 2)), label="claim", linewidth=1.2
+        )
     axes.axhline(0.0, color=style.GREY, linewidth=0.8)
 
 
@@ -108,8 +113,13 @@ def _phase_power(axes: Axes, case: CaseResult, limit_kw: float | None) -> None:
     names, power, of = _phase_source(case, replay)
     for i, name in enumerate(names):
         phase = phase_of(name)
-        style.stairs(axes, power[:, i], color=style.PHASES.get(phase, style.GREY), linewidth=1.3,
-                     label=f"phase {phase}, {of}")  # fmt: skip
+        style.stairs(
+            axes,
+            power[:, i],
+            color=style.PHASES.get(phase, style.GREY),
+            linewidth=1.3,
+            label=f"phase {phase}, {of}",
+        )
     if limit_kw is not None:
         axes.axhline(limit_kw, color=style.LIMIT, linestyle=(0, (4, 2)), linewidth=1.2, label="least allowed")
 
@@ -135,7 +145,7 @@ def _soc_panel(axes: Axes, case: CaseResult) -> None:
         axes.axhline(limit, color=style.LIMIT, linestyle=(0, (4, 2)), linewidth=1.2)
     axes.set_ylim(0, 100)
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.legend(ncols=2, loc="best", handlelength=1.4, columnspacing=1.0)
+    axes.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.2), handlelength=1.4, columnspacing=1.0)
 
 
 def _band(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -83,7 +83,7 @@ def hour_axis(axes: Axes, times: Sequence[str], *, label: bool = True) -> None:
     axes.xaxis.set_major_locator(FixedLocator(list(range(0, steps + 1, stride))))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: _edge(times, x)))
     if label:
-        axes.set_xlabel("time of day")
+        axes.set_xlabel("hour of day" if _is_one_day(times) else "start of step")
 
 
 def stairs(axes: Axes, values: np.ndarray, **kw: Any) -> None:
@@ -104,8 +104,12 @@ def case_title(study: StudyResult, case: str, names: dict[str, str]) -> str:
     return f"{names.get(case, case)}\n{study.cases[case].schedule.hc_kw:,.1f} kW claimed"
 
 
+def _is_one_day(times: Sequence[str]) -> bool:
+    return list(times) == [f"{hour:02d}:00" for hour in range(24)]
+
+
 def _edge(times: Sequence[str], x: float) -> str:
     at = round(x)
-    if at == len(times):
-        return "24:00" if len(times) == 24 and times[0] == "00:00" else ""
+    if _is_one_day(times):
+        return str(at)
     return times[at] if 0 <= at < len(times) else ""

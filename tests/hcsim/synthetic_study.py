@@ -189,7 +189,7 @@ def schedule(net: Network, case: str, pv_total_kw: float, units: tuple[BessUnit,
         assumptions=("Taps locked at the published positions.",),
     )
     p, q = injections(net, made)
-    judged = [n for n in net.nodes if not n.startswith("src")]
+    judged = net.nodes
     at = [net.node_index[n] for n in judged]
     by_phase = [[i for i, n in enumerate(net.nodes) if n.endswith(f".{ph}")] for ph in (1, 2, 3)]
     return replace(
