@@ -73,6 +73,8 @@ class ReplayResult:
     """Sum over devices and steps of |commanded - delivered| active energy."""
     power_flows: int
     seconds: float
+    notes: tuple[str, ...] = ()
+    """Sentences: steps that failed and why, loads that do not follow the profile."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ def write_replay(replay: ReplayResult, folder: Path) -> list[Path]:
         "energy_not_delivered_kwh": replay.energy_not_delivered_kwh,
         "power_flows": replay.power_flows,
         "seconds": replay.seconds,
+        "notes": list(replay.notes),
     }
     return [*written, write_json(folder / "replay.json", facts)]
 
@@ -206,6 +209,7 @@ def read_replay(folder: Path) -> ReplayResult:
         energy_not_delivered_kwh=_number(facts["energy_not_delivered_kwh"]),
         power_flows=facts["power_flows"],
         seconds=_number(facts["seconds"]),
+        notes=tuple(facts["notes"]),
     )
 
 

@@ -1,0 +1,252 @@
+"""Schedule -> ReplayResult: the quasi-static OpenDSS time series, commanded against delivered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hcsim.devices import BessFleet, PvFleet
+from hcsim.engine import Circuit
+from hcsim.errors import ConfigError, ConvergenceError
+from hcsim.results import ReplayResult
+from hcsim.series import Controls, DailySeries, Recording
+from optim.limits import VIOLATION_COLUMNS, Limits, violations
+from optim.network import Network
+from optim.profiles import Profiles
+from optim.schedule import Schedule
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+
+Progress = Callable[[int, int], None]
+"""Called with (steps done, steps in all)."""
+
+DEVICE_COLUMNS = (
+    "time", "step", "element", "node", "kind", "p_commanded_kw", "p_delivered_kw", "q_commanded_kvar",
+    "q_delivered_kvar",
+)  # fmt: skip
+SOC_COLUMNS = ("time", "step", "unit", "soc_commanded_kwh", "soc_delivered_kwh")
+SOC_TOLERANCE = 1e-6
+"""Share of a unit's energy that counts as numerical noise."""
+
+
+def replay(
+    circuit: Circuit, profiles: Profiles, limits: Limits, schedule: Schedule | None, *, controls: Controls,
+    taps: Mapping[str, int] | None = None, base: ReplayResult | None = None, network: Network,
+    progress: Progress | None = None,
+) -> ReplayResult:  # fmt: skip
+    """Run the profile's steps in native OpenDSS daily mode with the schedule's devices in the circuit.
+
+    `schedule` None is the bare feeder. `controls` "locked" holds regulators and capacitors where they are,
+    "free" lets every control act; both start from `taps` (default: where the network was read). `base` is the
+    bare feeder's replay under the same controls: violations that it has too, no worse, are `existing`.
+
+    Violations are those of `optim.limits.violations`, and three criteria of our own, never `existing`:
+    "convergence" (a step that did not converge, or converged on nonsense; value and limit NaN),
+    "not_delivered" (|commanded - delivered| of a device above `limits.p_tolerance_kw`, value delivered, limit
+    commanded, kW or kvar) and "stored_energy" (a unit's delivered SoC outside its range, kWh).
+
+    The devices are out of the circuit again afterwards, taps and capacitors back where they were. Loads stay
+    assigned to the study's load shape, which a snapshot does not use.
+
+    Raises ConfigError where schedule and profiles have different steps, FeederError where a device's node is
+    not in the circuit, ConvergenceError (naming the step) where the bare feeder itself does not converge.
+    """
+    started = time.perf_counter()
+    if schedule is not None:
+        _check_steps(schedule, profiles)
+    crew = Crew(circuit, network, schedule, profiles.step_h) if schedule is not None else None
+    series = DailySeries(circuit, network, profiles)
+    try:
+        if crew is not None:
+            crew.report_to_duty()
+        recording = series.run(
+            controls=controls, taps=taps, progress=progress,
+            before_step=crew.command if crew else None, after_step=crew.collect if crew else None,
+        )  # fmt: skip
+    finally:
+        if crew is not None:
+            crew.leave()
+    if schedule is None and recording.failures:
+        step, why = min(recording.failures.items())
+        raise ConvergenceError(
+            f"{network.name}, bare feeder, controls {controls}, step {step} ({profiles.times[step]}): {why}.",
+            "Look at the load profile and the feeder's own settings at that hour.",
+        )
+    found = [violations(recording.operation, limits, base.operation if base else None),
+             convergence_violations(recording, network)]  # fmt: skip
+    if crew is not None:
+        found += [crew.not_delivered(limits.p_tolerance_kw), crew.energy_violations()]
+    return ReplayResult(
+        case=schedule.case if schedule else "bare feeder",
+        controls=controls,
+        converged=np.array([t not in recording.failures for t in range(len(profiles))]),
+        operation=recording.operation,
+        substation_kvar=recording.substation_kvar,
+        regulators=recording.regulators,
+        tap=recording.tap,
+        tap_operations=int(np.abs(np.diff(recording.tap, axis=0)).sum()),
+        losses_kw=recording.losses_kw,
+        load_kw=recording.load_kw,
+        devices=crew.device_table() if crew else pd.DataFrame(columns=list(DEVICE_COLUMNS)),
+        soc=crew.soc_table() if crew else pd.DataFrame(columns=list(SOC_COLUMNS)),
+        violations=_joined(found),
+        energy_not_delivered_kwh=crew.energy_not_delivered_kwh() if crew else 0.0,
+        power_flows=len(profiles),
+        seconds=time.perf_counter() - started,
+        notes=_notes(series, recording, profiles),
+    )
+
+
+class Crew:
+    """The devices of one schedule at work: what they are told, what they do. (T, G) PV, (T, D) BESS."""
+
+    def __init__(self, circuit: Circuit, network: Network, schedule: Schedule, step_h: float) -> None:
+        self.schedule, self.step_h = schedule, step_h
+        self.pv = PvFleet(circuit, network, schedule.pv_nodes)
+        self.bess = BessFleet(circuit, network, schedule.bess, schedule.bess_nodes, schedule.bess_of)
+        self.pv.resize(schedule.pv_kw)
+        steps = len(schedule.times)
+        self.pv_kva = np.full((steps, len(schedule.pv_nodes)), np.nan, dtype=complex)
+        self.bess_kva = np.full((steps, len(schedule.bess_nodes)), np.nan, dtype=complex)
+        self.soc_kwh = np.full((steps, len(schedule.bess)), np.nan)
+
+    def report_to_duty(self) -> None:
+        self.pv.bind()
+        self.bess.bind()
+        self.bess.reset(self.schedule.soc_kwh[0])
+
+    def command(self, t: int) -> None:
+        self.pv.set_power(self.schedule.pv_p_kw[t], self.schedule.pv_q_kvar[t])
+        if self.bess.units:
+            self.bess.set_power(self.schedule.bess_p_kw[t], self.step_h)
+
+    def collect(self, t: int, consumption_kva: Complexes) -> None:
+        self.pv_kva[t] = self.pv.delivered_kva(consumption_kva)
+        if self.bess.units:
+            self.bess_kva[t] = self.bess.delivered_kva(consumption_kva)
+            self.bess.finish_step()
+            self.soc_kwh[t] = self.bess.joint_kwh
+
+    def leave(self) -> None:
+        self.pv.remove()
+        self.bess.remove()
+
+    def device_table(self) -> pd.DataFrame:
+        s = self.schedule
+        zero = np.zeros_like(s.p_charge_kw)
+        parts = [
+            self._long("pv", self.pv.elements, s.pv_nodes, s.pv_p_kw, s.pv_q_kvar, self.pv_kva),
+            self._long("bess", self.bess.elements, s.bess_nodes, s.bess_p_kw, zero, self.bess_kva),
+        ]
+        return pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
+
+    def _long(
+        self, kind: str, elements: tuple[str, ...], nodes: tuple[str, ...], p_kw: Floats, q_kvar: Floats,
+        delivered_kva: Complexes,
+    ) -> pd.DataFrame:  # fmt: skip
+        steps, count = p_kw.shape
+        return pd.DataFrame({
+            "time": np.repeat(np.array(self.schedule.times, dtype=object), count),
+            "step": np.repeat(np.arange(steps), count),
+            "element": np.tile(np.array(elements, dtype=object), steps),
+            "node": np.tile(np.array(nodes, dtype=object), steps),
+            "kind": kind,
+            "p_commanded_kw": p_kw.ravel(),
+            "p_delivered_kw": delivered_kva.real.ravel(),
+            "q_commanded_kvar": q_kvar.ravel(),
+            "q_delivered_kvar": delivered_kva.imag.ravel(),
+        })  # fmt: skip
+
+    def soc_table(self) -> pd.DataFrame:
+        steps, count = self.soc_kwh.shape
+        return pd.DataFrame({
+            "time": np.repeat(np.array(self.schedule.times, dtype=object), count),
+            "step": np.repeat(np.arange(steps), count),
+            "unit": np.tile(np.array([u.name for u in self.schedule.bess], dtype=object), steps),
+            "soc_commanded_kwh": self.schedule.soc_kwh[1:].ravel(),
+            "soc_delivered_kwh": self.soc_kwh.ravel(),
+        })  # fmt: skip
+
+    def energy_not_delivered_kwh(self) -> float:
+        s = self.schedule
+        missed = [np.abs(s.pv_p_kw - self.pv_kva.real).sum(), np.abs(s.bess_p_kw - self.bess_kva.real).sum()]
+        return float(sum(missed) * self.step_h)
+
+    def not_delivered(self, tolerance: float) -> pd.DataFrame:
+        s = self.schedule
+        zero = np.zeros_like(s.p_charge_kw)
+        parts = []
+        for elements, nodes, p_kw, q_kvar, delivered in (
+            (self.pv.elements, s.pv_nodes, s.pv_p_kw, s.pv_q_kvar, self.pv_kva),
+            (self.bess.elements, s.bess_nodes, s.bess_p_kw, zero, self.bess_kva),
+        ):
+            for wanted, got, unit in ((p_kw, delivered.real, "kW"), (q_kvar, delivered.imag, "kvar")):
+                steps, at = np.nonzero(np.abs(wanted - got) > tolerance)
+                names, phases = [elements[d] for d in at], [nodes[d].rsplit(".", 1)[1] for d in at]
+                parts.append(_rows("not_delivered", names, phases, steps, s.times, got[steps, at],
+                                   wanted[steps, at], unit))  # fmt: skip
+        return _joined(parts)
+
+    def energy_violations(self) -> pd.DataFrame:
+        bess = self.bess
+        slack = SOC_TOLERANCE * np.array([u.energy_kwh for u in bess.units])
+        parts = []
+        for limit, outside in (
+            (bess.ceiling_kwh, self.soc_kwh > bess.ceiling_kwh + slack),
+            (bess.floor_kwh, self.soc_kwh < bess.floor_kwh - slack),
+        ):
+            steps, at = np.nonzero(outside)
+            names = [bess.units[u].name for u in at]
+            parts.append(_rows("stored_energy", names, [""] * len(at), steps, self.schedule.times,
+                               self.soc_kwh[steps, at], limit[at], "kWh"))  # fmt: skip
+        return _joined(parts)
+
+
+def convergence_violations(recording: Recording, network: Network) -> pd.DataFrame:
+    """A row per failed step, so that a step without an answer never passes for a good one."""
+    steps = np.array(sorted(recording.failures), dtype=np.int64)
+    nan = np.full(len(steps), np.nan)
+    return _rows("convergence", [network.name] * len(steps), [""] * len(steps), steps,
+                 recording.operation.times, nan, nan, "")  # fmt: skip
+
+
+def _rows(
+    criterion: str, elements: list[str], phases: list[str], steps: NDArray[np.int64], times: tuple[str, ...],
+    value: Floats, limit: Floats, unit: str,
+) -> pd.DataFrame:  # fmt: skip
+    return pd.DataFrame({
+        "criterion": criterion, "element": elements, "phase": phases, "step": steps,
+        "time": [times[t] for t in steps], "value": value, "limit": limit, "unit": unit,
+        "base_value": np.nan, "existing": False,
+    })  # fmt: skip
+
+
+def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    filled = [t for t in tables if len(t)]
+    if not filled:
+        return pd.DataFrame(columns=list(VIOLATION_COLUMNS))
+    return pd.concat(filled, ignore_index=True)
+
+
+def _check_steps(schedule: Schedule, profiles: Profiles) -> None:
+    if len(schedule.times) != len(profiles) or schedule.step_h != profiles.step_h:
+        raise ConfigError(
+            f"Schedule {schedule.case} has {len(schedule.times)} steps of {schedule.step_h} h, the profiles "
+            f"{len(profiles)} of {profiles.step_h} h.",
+            "Replay a schedule on the profiles that it was made for.",
+        )
+
+
+def _notes(series: DailySeries, recording: Recording, profiles: Profiles) -> tuple[str, ...]:
+    notes = [f"Step {t} ({profiles.times[t]}): {why}." for t, why in sorted(recording.failures.items())]
+    if series.fixed_loads:
+        notes.append(
+            f"{len(series.fixed_loads)} loads have status=fixed and do not follow the load profile: "
+            + ", ".join(series.fixed_loads)
+        )
+    return tuple(notes)
