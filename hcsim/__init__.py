@@ -1,3 +1,20 @@
 """The check: everything that touches OpenDSS, files and people (see CONTRIBUTING.md)."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hcsim.study import Study
+
 __version__ = "0.1.0"
+__all__ = ["Study", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # `hcsim --help` and `hcsim.__version__` must not wait for the solver and OpenDSS to load
+    if name == "Study":
+        from hcsim.study import Study
+
+        return Study
+    raise AttributeError(f"module 'hcsim' has no attribute {name!r}")

@@ -126,7 +126,7 @@ class SolverSection(Section):
     """Relative; a program stops when it is proven to this."""
     time_limit_s: Positive = 60.0
     """Per program."""
-    threads: Annotated[int, Field(ge=1, le=256)] | None = None
+    threads: Annotated[int, Field(ge=1, le=256)] = 2
 
 
 class PaperSection(Section):

@@ -94,14 +94,14 @@ def _above(
     worst = value[steps, columns]
     before = base[steps, columns] if base is not None else np.full(len(steps), np.nan)
     existing = (before > limit + tolerance) & (worst <= before + tolerance)
-    names = [elements[c].rsplit(".", 1) for c in columns]
+    names = [elements[int(c)].rsplit(".", 1) for c in columns]
     table = pd.DataFrame(
         {
             "criterion": criterion,
             "element": [n[0] for n in names],
             "phase": [n[1] if len(n) > 1 else "" for n in names],
             "step": steps,
-            "time": [times[s] for s in steps],
+            "time": [times[int(s)] for s in steps],
             "value": sign * worst,
             "limit": sign * limit,
             "unit": unit,

@@ -1,0 +1,61 @@
+"""How a simulation-based hosting capacity spreads PV over the sites: shares and reactive power per kW."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hcsim.errors import ConfigError
+from optim.network import Network
+from optim.schedule import Schedule
+
+Floats = NDArray[np.float64]
+Weights = Literal["uniform", "load", "schedule"]
+
+
+@dataclass(frozen=True)
+class BaselineTerms:
+    pv_nodes: tuple[str, ...]
+    """(G,)"""
+    weights: Floats
+    """(G,) shares of the total capacity; sum 1."""
+    q_per_kw: Floats | None
+    """(T, G) kvar into the network per kW of inverter capacity; None is unity power factor."""
+
+
+def terms_of(
+    network: Network, pv_nodes: tuple[str, ...], weights: Weights, schedule: Schedule | None
+) -> BaselineTerms:
+    """`uniform`: the same on every site node; `load`: in proportion to the nominal load at the bus;
+    `schedule`: the optimizer's shares and its reactive power, scaled with the capacity.
+
+    Raises ConfigError where the weights asked for do not exist.
+    """
+    if weights == "schedule":
+        if schedule is None:
+            raise ConfigError("Weights from a schedule need a schedule.", "Name one with --bess.")
+        if schedule.hc_kw <= 0:
+            raise ConfigError(
+                "The schedule has no PV capacity to take weights from.", "Use --weights uniform."
+            )
+        size = np.where(schedule.pv_kw > 0, schedule.pv_kw, 1.0)
+        q_per_kw = np.where(schedule.pv_kw > 0, schedule.pv_q_kvar / size, 0.0)
+        return BaselineTerms(schedule.pv_nodes, schedule.pv_kw / schedule.hc_kw, q_per_kw)
+    if weights == "load":
+        at_sites = np.array([_load_kw(network, node) for node in pv_nodes])
+        if at_sites.sum() <= 0:
+            raise ConfigError("No load stands at the PV buses.", "Use --weights uniform.")
+        return BaselineTerms(pv_nodes, at_sites / at_sites.sum(), None)
+    sites = len(pv_nodes)
+    return BaselineTerms(pv_nodes, np.full(sites, 1.0 / sites), None)
+
+
+def _load_kw(network: Network, node: str) -> float:
+    """Nominal load at a node; a leg between two phases counts half at each."""
+    at, loads = network.node_index[node], network.loads
+    plus, minus = loads.node_plus == at, loads.node_minus == at
+    between = (loads.node_plus >= 0) & (loads.node_minus >= 0)
+    return float(np.sum(loads.p_kw * np.where(between, 0.5, 1.0) * (plus | minus)))

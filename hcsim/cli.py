@@ -1,0 +1,353 @@
+"""The commands. Each works from files of the step before; all physics is elsewhere.
+
+Rooms are imported inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from typer.core import TyperGroup
+
+from hcsim import __version__
+from hcsim.errors import ConfigError, HcsimError, OutputError
+
+if TYPE_CHECKING:
+    from hcsim.results import ReplayResult
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+out_console = Console()
+err_console = Console(stderr=True)
+
+
+class Guarded(TyperGroup):
+    """One place where faults become words and exit codes: a user's mistake never shows a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HcsimError as error:
+            err_console.print(f"[red]{escape(error.message)}[/]", soft_wrap=True)
+            if error.remedy:
+                err_console.print(escape(error.remedy), soft_wrap=True)
+            raise typer.Exit(WRONG_USE if isinstance(error, ConfigError | OutputError) else FAILED) from None
+        except KeyboardInterrupt:
+            err_console.print("Interrupted; what was finished has been kept.")
+            raise typer.Exit(INTERRUPTED) from None
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if ctx.params.get("debug") or _is_usage_error(error):
+                raise
+            err_console.print(
+                f"[red]A fault of hcsim itself ({type(error).__name__}: {escape(str(error))}).[/]\n"
+                "Please report it with what `hcsim --debug ...` prints.",
+                soft_wrap=True,
+            )
+            raise typer.Exit(FAILED) from None
+
+
+def _is_usage_error(error: Exception) -> bool:
+    """Wrong options are typer's to explain (exit code 2); its base class has moved between versions."""
+    return any(cls.__name__ == "ClickException" for cls in type(error).__mro__)
+
+
+app = typer.Typer(
+    cls=Guarded,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Checks what an optimizer claims about PV hosting capacity and batteries against OpenDSS.\n\n"
+    "Start with `hcsim study ieee123`. A CASE is a bundled name (see `hcsim cases`) or a folder with a "
+    "study.toml.\n\nExit codes: 0 done, 1 the study or a part of it failed, 2 wrong use, 130 interrupted.",
+)
+
+CaseArgument = Annotated[
+    str, typer.Argument(metavar="CASE", help="Bundled case or folder with a study.toml.")
+]
+GapOption = Annotated[
+    float | None,
+    typer.Option(min=0.0, max=1.0, help="Stop a program when it is proven to this share: 0.002 is 0.2 %."),
+]
+TimeOption = Annotated[float | None, typer.Option("--time-limit", min=0.1, help="Seconds per program.")]
+
+
+class Program(StrEnum):
+    none = "none"
+    centralized = "centralized"
+    distributed = "distributed"
+    distributed_no_circulation = "distributed_no_circulation"
+
+
+class Controls(StrEnum):
+    free = "free"
+    locked = "locked"
+    both = "both"
+
+
+class Weights(StrEnum):
+    uniform = "uniform"
+    load = "load"
+    schedule = "schedule"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out_console.print(f"hcsim {__version__}")
+        raise typer.Exit(DONE)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option(help="Show the traceback of a fault in hcsim itself.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")
+    ] = False,
+) -> None:
+    """Options that hold for every command."""
+
+
+@app.command()
+def study(
+    case: CaseArgument,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/<case>")
+    ] = None,
+    gap: GapOption = None,
+    time_limit: TimeOption = None,
+    only: Annotated[
+        list[Program] | None,
+        typer.Option("--case", help="Only this program; repeat for several. Default: all four."),
+    ] = None,
+) -> None:
+    """The main job: optimize, replay in OpenDSS, compare with simulation, report.
+
+    Four programs (no BESS, one central BESS, distributed BESS with and without power circulating between
+    units), each claim replayed over the day with regulators locked and free, and the hosting capacity that
+    plain simulation finds. Ends with a table and a folder: summary.json, report.html, schedules, replays,
+    figures. Ctrl-C keeps what is finished.
+    """
+    from hcsim.compare import summarize
+    from hcsim.report.tables import main_table
+    from hcsim.results import CASES
+    from hcsim.show import Show
+    from hcsim.study import INTERRUPTED as BY_USER
+    from hcsim.study import Study, default_out
+
+    loaded = Study.load(case)
+    folder = out or default_out(loaded.case)
+    names = [p.value for p in only] if only else list(CASES)
+    with Show(err_console) as listener:
+        result = loaded.run(folder, programs=names, gap=gap, time_limit_s=time_limit, listener=listener)
+    out_console.print(main_table(summarize(result)))
+    _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'report.html'))}.")
+    for part, reason in result.missing.items():
+        err_console.print(f"[yellow]Missing: {escape(part)}[/]: {escape(reason)}", soft_wrap=True)
+    if BY_USER in result.missing.values():
+        raise typer.Exit(INTERRUPTED)
+    if result.missing:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def cases() -> None:
+    """The bundled cases, and where their files lie."""
+    from hcsim.cases import bundled_folder, bundled_names, load_case
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("case", "program", "title"):
+        table.add_column(heading)
+    for name in bundled_names():
+        config = load_case(name).config
+        table.add_row(name, config.program.kind, config.title)
+    out_console.print(table)
+    _say(f"Files: {bundled_folder()}. A folder of your own with a study.toml is a case too.")
+
+
+@app.command()
+def export(
+    case: CaseArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+) -> None:
+    """Write the linear model of a feeder (LinDist3Flow matrices A, D_r, D_x) for use elsewhere.
+
+    Matrix Market files, CSV files that name every row and column, ledger.csv that says how each element was
+    read, and a README.
+    """
+    from hcsim.export import export_linear_model
+    from hcsim.files import output_folder
+    from hcsim.workbench import Workbench
+
+    folder = output_folder(out)
+    bench = Workbench.open(case)
+    export_linear_model(bench.network, bench.ledger, folder)
+    _say(f"Linear model of {bench.network.name} ({len(bench.network.nodes)} nodes) in {escape(str(folder))}")
+
+
+@app.command()
+def optimize(
+    case: CaseArgument,
+    program: Annotated[Program, typer.Option("--case", help="Which program to solve.")] = Program.centralized,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the schedule. Default: ./hcsim-results/<case>/schedules/<program>"),
+    ] = None,
+    gap: GapOption = None,
+    time_limit: TimeOption = None,
+) -> None:
+    """Solve one program and write its schedule, claim, bound and gap.
+
+    The folder holds CSV files with units in the headers; edit them and `hcsim replay` the result.
+    """
+    from optim.hosting_search import solve_hosting
+
+    from hcsim.cases import load_case
+    from hcsim.files import output_folder
+    from hcsim.results import write_schedule
+    from hcsim.study import claim_in_words, default_out
+    from hcsim.workbench import Workbench
+
+    loaded = load_case(case)
+    folder = output_folder(out or default_out(loaded) / "schedules" / program.value)
+    bench = Workbench.open(loaded)
+    solver = bench.solve_options(gap, time_limit)
+    with err_console.status(f"{program.value}: solving, at most {solver.time_limit_s:g} s"):
+        schedule = solve_hosting(bench.problem(program.value), program.value, solver)
+    write_schedule(schedule, folder)
+    _say(f"{program.value}: {claim_in_words(schedule)}")
+    if schedule.bess:
+        _say("BESS at " + ", ".join(f"{u.bus} ({u.energy_kwh:g} kWh)" for u in schedule.bess))
+    _say(escape(f"Schedule in {folder}; check it with: hcsim replay {case} {folder}"))
+    if schedule.solve and schedule.solve.status == "interrupted":
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def replay(
+    case: CaseArgument,
+    schedule: Annotated[
+        Path, typer.Argument(metavar="SCHEDULE", help="Folder with schedule.json and its CSV files.")
+    ],
+    controls: Annotated[
+        Controls,
+        typer.Option(help="Regulators and capacitors: free to act, locked as the program assumed, or both."),
+    ] = Controls.both,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for voltages, flows, SoC, violations as Parquet.")
+    ] = None,
+) -> None:
+    """Run a schedule through OpenDSS, every step and phase, and say whether its claim holds.
+
+    The schedule may be edited by hand or come from another optimizer. Exit code 1 only where OpenDSS cannot
+    judge (a step does not converge); a refuted schedule is an answer.
+    """
+    from hcsim.compare import verdict
+    from hcsim.files import output_folder
+    from hcsim.results import read_schedule, write_replay
+    from hcsim.workbench import Workbench
+
+    folder = output_folder(out) if out else None
+    bench = Workbench.open(case)
+    commanded = read_schedule(schedule, network=bench.network, profiles=bench.profiles)
+    judged = True
+    for word in ("locked", "free") if controls is Controls.both else (controls.value,):
+        bare = bench.replay(None, word)
+        found = bench.replay(commanded, word, base=bare)
+        said = verdict(found)
+        judged = judged and said.kind != "not judged"
+        colour = {"holds": "green", "refuted": "red"}.get(said.kind, "yellow")
+        _say(f"{commanded.hc_kw:.1f} kW, controls {word}: [{colour}]{escape(said.words)}[/]")
+        _show_violations(found)
+        if folder:
+            write_replay(found, folder / word)
+    if folder:
+        _say(f"Replay in {escape(str(folder))}")
+    if not judged:
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def baseline(
+    case: CaseArgument,
+    bess: Annotated[
+        Path | None, typer.Option(metavar="SCHEDULE", help="Run the BESS of this schedule beside the PV.")
+    ] = None,
+    weights: Annotated[
+        Weights,
+        typer.Option(
+            help="How capacity is shared among the PV nodes: the same everywhere, by nominal load, or as in "
+            "the schedule (then with its reactive power too)."
+        ),
+    ] = Weights.uniform,
+    controls: Annotated[
+        Controls, typer.Option(help="Regulators and capacitors during the search.")
+    ] = Controls.free,
+    out: Annotated[Path | None, typer.Option(help="Folder for baseline.json and every probe.")] = None,
+) -> None:
+    """Hosting capacity by plain simulation: raise PV until OpenDSS shows the first new violation.
+
+    Bracket and bisection on whole days. Names the limit that binds, where and when.
+    """
+    from hcsim.files import output_folder
+    from hcsim.results import read_schedule, write_baseline
+    from hcsim.workbench import Workbench
+
+    if controls is Controls.both:
+        raise ConfigError("A search runs under one kind of controls.", "Use --controls free or locked.")
+    folder = output_folder(out) if out else None
+    bench = Workbench.open(case)
+    beside = read_schedule(bess, network=bench.network, profiles=bench.profiles) if bess else None
+    with err_console.status("simulating"):
+        found = bench.baseline(weights.value, beside, controls=controls.value)
+    _say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
+    _say(f"Limit: {escape(limit_words(found.limit))}")
+    for again in found.passed_again_kw:
+        _say(f"[yellow]{again:.1f} kW passed again[/]: violation is not monotone here (regulators step).")
+    if folder:
+        write_baseline(found, folder)
+        _say(f"Probes in {escape(str(folder))}")
+
+
+def limit_words(limit: dict[str, Any]) -> str:
+    """ "overvoltage at 83.1 at 10:00: 1.0502 (limit 1.05)", or why there is none."""
+    if limit.get("criterion") in (None, "none"):
+        return f"none; {limit.get('reason', 'no reason given')}"
+    place = ".".join(str(limit[k]) for k in ("element", "phase") if limit.get(k))
+    return (
+        f"{str(limit['criterion']).replace('_', ' ')} at {place} at {limit.get('time')}: "
+        f"{limit.get('value', float('nan')):.5g} (limit {limit.get('limit', float('nan')):.5g})"
+    )
+
+
+def _show_violations(found: ReplayResult, most: int = 10) -> None:
+    """The worst new violations, and how many more there are."""
+    fresh = found.violations[~found.violations["existing"].astype(bool)]
+    if fresh.empty:
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("criterion", "element", "phase", "time", "value", "limit", "unit"):
+        table.add_column(heading, justify="right" if heading in ("value", "limit") else "left")
+    for row in fresh.head(most).itertuples():
+        table.add_row(
+            str(row.criterion), str(row.element), str(row.phase), str(row.time),
+            f"{row.value:.5g}", f"{row.limit:.5g}", str(row.unit),
+        )  # fmt: skip
+    out_console.print(table)
+    if len(fresh) > most:
+        _say(f"and {len(fresh) - most} more; --out writes them all.")
+
+
+def _say(words: str) -> None:
+    out_console.print(words, soft_wrap=True, highlight=False)
+
+
+def main() -> None:
+    """Entry point of the `hcsim` command."""
+    app()

@@ -1,0 +1,56 @@
+"""Progress events on a terminal: live bars where there is one, a line per finished part elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from hcsim.progress import Event
+
+
+class Show:
+    """A listener to be used as a context: `with Show(console) as listener: study.run(listener=listener)`."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun: dict[str, float] = {}
+        self._tasks: dict[str, TaskID] = {}
+        self._bars = Progress(
+            SpinnerColumn(finished_text="[green]✓"),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=12),
+            TimeElapsedColumn(),
+            TextColumn("[dim]{task.fields[words]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Show:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bars.stop()
+
+    def __call__(self, event: Event) -> None:
+        if event.state == "started":
+            self._begun[event.part] = time.perf_counter()
+            self._tasks[event.part] = self._bars.add_task(event.part, total=None, words="")
+            return
+        task = self._tasks[event.part]
+        if event.state == "working":
+            total = None if event.share is None else 1.0
+            self._bars.update(task, total=total, completed=event.share or 0.0, words=escape(event.words))
+            return
+        self._bars.remove_task(task)
+        seconds = time.perf_counter() - self._begun[event.part]
+        mark = "[green]✓[/]" if event.state == "done" else "[red]✗[/]"
+        words = escape(event.words.splitlines()[0]) if event.words else ""
+        self._console.print(f"{mark} {event.part:<42} {seconds:6.1f} s  [dim]{words}[/]", soft_wrap=True)

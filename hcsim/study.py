@@ -1,0 +1,295 @@
+"""The main job: what the optimizer claims, what OpenDSS makes of it, what plain simulation finds.
+
+    study = Study.load("ieee123")
+    result = study.run(out="results")
+
+Prints nothing; a listener hears what happens. Every part is written as soon as it exists, so that Ctrl-C, a
+full disk or a program without a solution costs that part and no other.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from optim.hosting_search import solve_hosting
+
+from hcsim import __version__
+from hcsim.cases import Case, load_case
+from hcsim.compare import verdict
+from hcsim.errors import ConfigError, HcsimError
+from hcsim.files import output_folder, write_csv, write_text
+from hcsim.progress import Event, Listener, silent
+from hcsim.results import (
+    CASES,
+    CaseResult,
+    HostingCapacityResult,
+    ReplayResult,
+    StudyResult,
+    write_baseline,
+    write_replay,
+    write_schedule,
+)
+from hcsim.series import Controls
+from hcsim.workbench import Workbench
+from optim.schedule import Schedule
+from optim.solver import Progress, SolveOptions
+
+INTERRUPTED = "interrupted by the user"
+CONTROLS: tuple[Controls, ...] = ("locked", "free")
+
+
+class Interrupted(Exception):
+    """The user wants to stop, and the part at work has already ended in order."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """A case, ready to run."""
+
+    case: Case
+
+    @classmethod
+    def load(cls, case: str | Path) -> Study:
+        """`case` is a bundled name ("ieee123") or a folder with a study.toml.
+
+        Raises ConfigError (unknown case, study.toml, profiles), FeederError (no .dss file).
+        """
+        return cls(load_case(case))
+
+    def run(
+        self,
+        out: str | Path | None = None,
+        *,
+        programs: Sequence[str] = CASES,
+        gap: float | None = None,
+        time_limit_s: float | None = None,
+        listener: Listener = silent,
+    ) -> StudyResult:
+        """Runs the whole study and writes its results to `out` (default: ./hcsim-results/<case>).
+
+        Parts that end without a result are named, with the reason, in `StudyResult.missing`. Raises what
+        stops everything: ConfigError, FeederError, ConvergenceError on the bare feeder, OutputError.
+        """
+        folder = output_folder(default_out(self.case) if out is None else Path(out))
+        for name in programs:
+            if name not in CASES:
+                raise ConfigError(f"There is no program {name!r}.", f"Programs: {', '.join(CASES)}.")
+        work = StudyRun(self.case, folder, listener)
+        work.open_feeder()
+        with work.until_interrupted():
+            work.replay_bare_feeder()
+            for name in programs:
+                work.solve_program(name, gap, time_limit_s)
+                work.replay_schedule(name)
+            work.baseline_without_bess()
+            work.baseline_with_schedule()
+        work.report()
+        return work.result()
+
+
+def default_out(case: Case) -> Path:
+    return Path("hcsim-results") / case.name
+
+
+class StudyRun:
+    """The parts of a study in the making. Each method is one line of the table of contents above."""
+
+    def __init__(self, case: Case, folder: Path, listener: Listener) -> None:
+        self.case, self.folder, self.listener = case, folder, listener
+        self.cases: dict[str, CaseResult] = {}
+        self.base_replays: dict[str, ReplayResult] = {}
+        self.baselines: dict[str, HostingCapacityResult] = {}
+        self.missing: dict[str, str] = {}
+        self.seconds: dict[str, float] = {}
+        self._begun = time.perf_counter()
+
+    # -- the parts --------------------------------------------------------------------------------------
+
+    def open_feeder(self) -> None:
+        """Compile, read, find the sites, linearize. What fails here fails the study."""
+        with self._timed("feeder"):
+            self.bench = Workbench.open(self.case)
+            self.bench.check_sites()
+            _ = self.bench.linear_model
+            self._clear()
+            write_csv(self.folder / "ledger.csv", self.bench.ledger.to_frame())
+            for file in (self.case.study_file, self.case.folder / self.case.config.profiles.file):
+                write_text(self.folder / "inputs" / file.name, file.read_text(encoding="utf-8"))
+            network = self.bench.network
+            self._say("feeder", f"{len(network.buses)} buses, {len(network.nodes)} nodes")
+
+    def replay_bare_feeder(self) -> None:
+        for controls in CONTROLS:
+            with self._part(f"bare feeder, controls {controls}"):
+                found = self._replay(None, controls, f"bare feeder, controls {controls}")
+                self.base_replays[controls] = found
+                write_replay(found, self.folder / "replays" / "bare" / controls)
+
+    def solve_program(self, name: str, gap: float | None, time_limit_s: float | None) -> None:
+        part = f"program {name}"
+        with self._part(part):
+            options = self.bench.solve_options(gap, time_limit_s)
+            schedule = solve_hosting(
+                self.bench.problem(name), name, options, lambda p: self._hear_solver(part, p, options)
+            )
+            self.cases[name] = CaseResult(schedule)
+            write_schedule(schedule, self.folder / "schedules" / name)
+            self._say(part, claim_in_words(schedule))
+            if schedule.solve and schedule.solve.status == "interrupted":
+                raise Interrupted
+
+    def replay_schedule(self, name: str) -> None:
+        if name not in self.cases:
+            return
+        schedule = self.cases[name].schedule
+        for controls in CONTROLS:
+            with self._part(f"replay {name}, controls {controls}"):
+                found = self._replay(schedule, controls, f"replay {name}, controls {controls}")
+                done = {**self.cases[name].replays, controls: found}
+                self.cases[name] = CaseResult(schedule, done)
+                write_replay(found, self.folder / "replays" / name / controls)
+
+    def baseline_without_bess(self) -> None:
+        """The same capacity at every site node, unity power factor, no BESS: the plain utility method."""
+        self._baseline("none", None)
+
+    def baseline_with_schedule(self) -> None:
+        """The shares, reactive power and BESS of the schedule, capacity scaled."""
+        name = self.with_schedule_case
+        if name in self.cases:
+            self._baseline("with_schedule", self.cases[name].schedule)
+
+    def report(self) -> None:
+        """summary.json, tables, figures and the page, from whatever exists."""
+        from hcsim.report.html import write_report  # drawing libraries take a second to load
+
+        with self._timed("report"):
+            write_report(self.result(), self.folder)
+
+    def result(self) -> StudyResult:
+        """What there is so far."""
+        paper = self.case.config.paper
+        return StudyResult(
+            case=self.case.name,
+            title=self.case.config.title or self.case.name,
+            network=self.bench.network,
+            profiles=self.bench.profiles,
+            limits=self.bench.limits,
+            ledger=self.bench.ledger.to_frame(),
+            cases=dict(self.cases),
+            base_replays=dict(self.base_replays),
+            baselines=dict(self.baselines),
+            with_schedule_case=self.with_schedule_case,
+            assumptions=dict(self.case.config.assumptions),
+            paper=paper.model_dump(exclude_none=True) if paper else {},
+            versions=versions(),
+            seconds={**self.seconds, "total": time.perf_counter() - self._begun},
+            missing=dict(self.missing),
+        )
+
+    @property
+    def with_schedule_case(self) -> str:
+        """The distributed schedule, or the best there is where it has none."""
+        for name in ("distributed", "distributed_no_circulation", "centralized"):
+            if name in self.cases:
+                return name
+        return "distributed"
+
+    # -- how parts run ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def until_interrupted(self) -> Iterator[None]:
+        """Ctrl-C ends the work inside; what is finished stays."""
+        try:
+            yield
+        except (KeyboardInterrupt, Interrupted):
+            self.missing.setdefault("the rest of the study", INTERRUPTED)
+
+    @contextmanager
+    def _part(self, name: str) -> Iterator[None]:
+        """A part that may end without a result: the reason is kept and the study goes on."""
+        try:
+            with self._timed(name):
+                yield
+        except HcsimError as error:
+            self.missing[name] = str(error)
+        except KeyboardInterrupt:
+            self.missing[name] = INTERRUPTED
+            raise
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        begun = time.perf_counter()
+        self._words = ""
+        self.listener(Event(name, "started"))
+        try:
+            yield
+        except BaseException as error:
+            words = str(error) if isinstance(error, HcsimError) else INTERRUPTED
+            self.listener(Event(name, "done" if isinstance(error, Interrupted) else "failed", words))
+            raise
+        finally:
+            self.seconds[name] = time.perf_counter() - begun
+        self.listener(Event(name, "done", self._words, 1.0))
+
+    def _say(self, part: str, words: str, share: float | None = None) -> None:
+        self._words = words
+        self.listener(Event(part, "working", words, share))
+
+    def _hear_solver(self, part: str, said: Progress, options: SolveOptions) -> None:
+        stage = said.phase.partition(": ")[2] or said.phase
+        words = f"{stage}: {1e3 * said.objective:.1f} kW, at most {1e3 * said.bound:.1f} kW"
+        self._say(part, words.replace("nan kW", "none yet"), min(said.seconds / options.time_limit_s, 1.0))
+
+    def _hear_steps(self, part: str) -> Callable[[int, int], None]:
+        def hear(done: int, total: int) -> None:
+            self._say(part, f"{done} of {total} steps", done / total)
+
+        return hear
+
+    def _replay(self, schedule: Schedule | None, controls: Controls, part: str) -> ReplayResult:
+        base = self.base_replays.get(controls) if schedule else None
+        found = self.bench.replay(schedule, controls, base=base, progress=self._hear_steps(part))
+        before = f"{len(found.violations)} violations before any device"
+        self._say(part, verdict(found).words if schedule else before)
+        return found
+
+    def _baseline(self, name: str, schedule: Schedule | None) -> None:
+        part = f"simulation HC {name}"
+        with self._part(part):
+            found = self.bench.baseline("schedule" if schedule else "uniform", schedule)
+            self.baselines[name] = found
+            write_baseline(found, self.folder / "baselines" / name)
+            self._say(part, f"{found.hc_kw:.1f} kW after {found.power_flows} power flows")
+
+    def _clear(self) -> None:
+        """Removes what an earlier study left in the folder, so that its parts are not taken for ours."""
+        if not (self.folder / "inputs" / "study.toml").is_file():
+            return
+        for file in ("summary.json", "report.html"):
+            (self.folder / file).unlink(missing_ok=True)
+        for name in ("schedules", "replays", "baselines", "figures"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+def claim_in_words(schedule: Schedule) -> str:
+    solve = schedule.solve
+    if solve is None:
+        return f"{schedule.hc_kw:.1f} kW"
+    proof = f"at most {solve.bound:.1f} kW, gap {100 * solve.gap:.2f} %, {solve.status.replace('_', ' ')}"
+    return f"{schedule.hc_kw:.1f} kW, {proof}"
+
+
+def versions() -> dict[str, str]:
+    """What made the numbers."""
+    named = ("opendssdirect.py", "dss-python", "pyomo", "highspy", "numpy", "scipy")
+    return {"hcsim": __version__, "python": platform.python_version()} | {
+        name: metadata.version(name) for name in named
+    }

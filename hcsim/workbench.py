@@ -1,0 +1,202 @@
+"""A case made ready to work on: feeder compiled and read, sites found in it, programs set up.
+
+Every command starts here, so that `optimize`, `replay`, `baseline` and `study` mean the same feeder, sites,
+profiles and limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from optim.hosting import HostingProblem
+from optim.lindist3flow import linearize
+from optim.storage import Fleet
+
+from hcsim.baseline import hosting_capacity
+from hcsim.baseline_terms import Weights, terms_of
+from hcsim.cases import Case, load_case
+from hcsim.config import BessSection, PvSection, site_nodes
+from hcsim.engine import Circuit
+from hcsim.errors import ConfigError
+from hcsim.feeder import read_network
+from hcsim.ledger import Ledger
+from hcsim.replay import replay
+from hcsim.results import HostingCapacityResult, ReplayResult
+from hcsim.series import Controls
+from optim.limits import Limits
+from optim.linear_model import LinearModel
+from optim.network import Network
+from optim.profiles import Profiles
+from optim.schedule import BessUnit, Schedule
+from optim.solver import SolveOptions
+
+
+@dataclass(frozen=True)
+class Workbench:
+    case: Case
+    circuit: Circuit
+    network: Network
+    ledger: Ledger
+
+    @classmethod
+    def open(cls, case: Case | str | Path) -> Workbench:
+        """Compiles the feeder and reads it, taps as in the file.
+
+        Raises ConfigError (study folder), FeederError (with OpenDSS's message), ConvergenceError.
+        """
+        case = case if isinstance(case, Case) else load_case(case)
+        circuit = Circuit.compile(case.master)
+        circuit.solve(controls=False)
+        network, ledger = read_network(circuit)
+        return cls(case, circuit, network, ledger)
+
+    @property
+    def profiles(self) -> Profiles:
+        return self.case.profiles
+
+    @cached_property
+    def limits(self) -> Limits:
+        return self.case.config.limits.to_limits()
+
+    @property
+    def pv(self) -> PvSection:
+        if self.case.config.pv is None:
+            raise _missing("[pv]", self.case)
+        return self.case.config.pv
+
+    @property
+    def bess(self) -> BessSection:
+        if self.case.config.bess is None:
+            raise _missing("[bess]", self.case)
+        return self.case.config.bess
+
+    @cached_property
+    def pv_nodes(self) -> tuple[str, ...]:
+        """(G,) node-phases of the candidate PV buses."""
+        return site_nodes(self.network, self.pv.buses, self._where("[pv] buses"))
+
+    def check_sites(self) -> None:
+        """Finds every bus that study.toml names, so that a slip shows before an hour of work, not after."""
+        _ = self.pv_nodes
+        if self.case.config.bess:
+            self.fleet("centralized")
+            self.fleet("distributed")
+
+    def fleet(self, program: str) -> Fleet | None:
+        """The BESS that a program of CASES may place; None for the one without."""
+        if program == "none":
+            return None
+        bess = self.bess
+        if program == "centralized":
+            return self._fleet((bess.centralized_bus,), "[bess] centralized_bus", units=1)
+        circulation = "forbid" if program == "distributed_no_circulation" else "allow"
+        if bess.candidate_buses:
+            return self._fleet(bess.candidate_buses, "[bess] candidate_buses", bess.units, circulation)
+        return self._fleet(self.pv.buses, "[pv] buses", bess.units, circulation)
+
+    def _fleet(self, buses: tuple[str, ...], where: str, units: int, circulation: str = "allow") -> Fleet:
+        """One possible unit per bus, `units` of which are placed; energy and power shared equally."""
+        bess = self.bess
+        nodes_of: dict[str, list[str]] = {}
+        for node in site_nodes(self.network, buses, self._where(where)):
+            nodes_of.setdefault(node.rsplit(".", 1)[0], []).append(node)
+        possible = tuple(
+            BessUnit(
+                name=f"bess_{bus}",
+                bus=bus,
+                energy_kwh=bess.energy_kwh / units,
+                power_kw=bess.power_kw / units,
+                eta_charge=bess.eta_charge,
+                eta_discharge=bess.eta_discharge,
+                soc_min=bess.soc_min,
+                soc_max=bess.soc_max,
+            )
+            for bus in nodes_of
+        )
+        return Fleet(possible, tuple(tuple(nodes) for nodes in nodes_of.values()), units, circulation)
+
+    @cached_property
+    def linear_model(self) -> LinearModel:
+        """Linearized once, with a port wherever any program may put a device."""
+        ports = dict.fromkeys(self.pv_nodes)
+        for program in ("centralized", "distributed") if self.case.config.bess else ():
+            fleet = self.fleet(program)
+            ports.update(dict.fromkeys(node for _, node in fleet.converters) if fleet else {})
+        return linearize(self.network, self.profiles, tuple(ports))
+
+    def problem(self, program: str) -> HostingProblem:
+        return HostingProblem(
+            model=self.linear_model,
+            profiles=self.profiles,
+            limits=self.limits,
+            pv_nodes=self.pv_nodes,
+            fleet=self.fleet(program),
+            night_var=self.pv.night_var,
+        )
+
+    def solve_options(self, gap: float | None = None, time_limit_s: float | None = None) -> SolveOptions:
+        """[solver] of study.toml, with what the user asks for on top."""
+        solver = self.case.config.solver
+        return SolveOptions(
+            gap=solver.gap if gap is None else gap,
+            time_limit_s=solver.time_limit_s if time_limit_s is None else time_limit_s,
+            solver=solver.name,
+            threads=solver.threads,
+        )
+
+    # -- what OpenDSS says, on this case's profiles and limits -------------------------------------------
+
+    def replay(
+        self,
+        schedule: Schedule | None,
+        controls: Controls,
+        *,
+        base: ReplayResult | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> ReplayResult:
+        """`hcsim.replay.replay` on this case; `schedule` None is the bare feeder."""
+        return replay(
+            self.circuit,
+            self.profiles,
+            self.limits,
+            schedule,
+            controls=controls,
+            base=base,
+            network=self.network,
+            progress=progress,
+        )
+
+    def baseline(
+        self,
+        weights: Weights,
+        schedule: Schedule | None = None,
+        *,
+        controls: Controls = "free",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> HostingCapacityResult:
+        """`hcsim.baseline.hosting_capacity` on this case's sites, the BESS of `schedule` beside the PV."""
+        terms = terms_of(self.network, self.pv_nodes, weights, schedule)
+        return hosting_capacity(
+            self.circuit,
+            self.network,
+            self.profiles,
+            self.limits,
+            terms.pv_nodes,
+            terms.weights,
+            q_per_kw=terms.q_per_kw,
+            bess=schedule,
+            controls=controls,
+            progress=progress,
+        )
+
+    def _where(self, key: str) -> str:
+        return f"{self.case.study_file}, {key}"
+
+
+def _missing(section: str, case: Case) -> ConfigError:
+    return ConfigError(
+        f"{case.study_file} has no section {section}.", "This program needs it: see README.md."
+    )
