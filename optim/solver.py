@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import highspy
 import numpy as np
 import pyomo.environ as pyo
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from pyomo.core.base.constraint import ConstraintData
 from pyomo.core.base.var import VarData
@@ -117,14 +118,19 @@ class HighsSession:
         info = LinearStandardFormCompiler().write(
             self.model, mixed_form=True, column_order=self.variables, set_sense=None
         )
-        # the compiler drops columns that appear nowhere; keep only those it kept, in its own order
-        self.variables = list(info.columns)
+        # the compiler drops variables that stand in no row yet; rows added later may need them: at the end
+        kept = {id(v) for v in info.columns}
+        dropped = [v for v in self.variables if id(v) not in kept]
+        self.variables = [*info.columns, *dropped]
         self._column = {id(v): i for i, v in enumerate(self.variables)}
+        self.point: NDArray[np.float64] = np.full(len(self.variables), np.nan)
+        """Values at the last run, in the order of `variables`."""
         n, a = len(self.variables), info.A.tocsr()
         lower, upper = _variable_bounds(self.variables)
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = n, a.shape[0]
-        lp.col_cost_ = np.asarray(info.c.todense()).reshape(-1) if info.c.shape[0] else np.zeros(n)
+        cost = np.asarray(info.c.todense()).reshape(-1) if info.c.shape[0] else np.zeros(len(info.columns))
+        lp.col_cost_ = np.concatenate([cost, np.zeros(len(dropped))])
         lp.offset_ = float(info.c_offset[0]) if len(info.c_offset) else 0.0
         lp.sense_ = highspy.ObjSense.kMaximize if self.maximize else highspy.ObjSense.kMinimize
         lp.col_lower_, lp.col_upper_ = lower, upper
@@ -150,9 +156,18 @@ class HighsSession:
                            np.array(repn.linear_coefs, dtype=float))  # fmt: skip
             self.row_names.append(constraint.name)
 
-    def set_bounds(self, variables: Iterable[VarData], lower: Iterable[float], upper: Iterable[float]) -> None:
+    def add_rows(self, rows: sp.csr_array, lower: NDArray[np.float64], upper: NDArray[np.float64],
+                 name: str) -> None:  # fmt: skip
+        """Adds rows given as a matrix over `variables`; all of them carry one name."""
+        rows.sort_indices()
+        self._h.addRows(rows.shape[0], lower, upper, rows.nnz, rows.indptr[:-1].astype(np.int32),
+                        rows.indices.astype(np.int32), rows.data)  # fmt: skip
+        self.row_names += [name] * rows.shape[0]
+
+    def set_bounds(self, variables: Iterable[VarData], lower: Iterable[float],
+                   upper: Iterable[float]) -> None:  # fmt: skip
         """Bounds in the solver only; the Pyomo model keeps its own. Equal bounds fix a variable."""
-        columns = self._columns(variables)
+        columns = self.columns(variables)
         self._h.changeColsBounds(len(columns), columns, np.asarray(list(lower), dtype=float),
                                  np.asarray(list(upper), dtype=float))  # fmt: skip
 
@@ -161,11 +176,12 @@ class HighsSession:
         self.set_bounds(chosen, *_variable_bounds(chosen))
 
     def set_integer(self, variables: Iterable[VarData], integer: bool) -> None:
-        columns = self._columns(variables)
+        columns = self.columns(variables)
         kind = highspy.HighsVarType.kInteger if integer else highspy.HighsVarType.kContinuous
         self._h.changeColsIntegrality(len(columns), columns, np.full(len(columns), int(kind), dtype=np.uint8))
 
-    def _columns(self, variables: Iterable[VarData]) -> NDArray[np.int32]:
+    def columns(self, variables: Iterable[VarData]) -> NDArray[np.int32]:
+        """Positions in `variables`, `point` and the columns of `add_rows`."""
         return np.array([self._column[id(v)] for v in variables], dtype=np.int32)
 
     # -- solving ----------------------------------------------------------------------------------------
@@ -176,21 +192,26 @@ class HighsSession:
 
     def start_from(self, variables: Iterable[VarData], values: Iterable[float]) -> None:
         """A (partial) starting point; HiGHS completes and checks it."""
-        columns = self._columns(variables)
+        columns = self.columns(variables)
         self._h.setSolution(len(columns), columns, np.asarray(list(values), dtype=float))
 
     def set_option(self, name: str, value: bool | int | float | str) -> None:
         if self._h.setOptionValue(name, value) != highspy.HighsStatus.kOk:
             raise SolverError(f"HiGHS does not take option {name} = {value!r}.")
 
-    def run(self, *, gap: float | None = None, time_limit_s: float | None = None) -> Outcome:
+    def run(self, *, gap: float | None = None, time_limit_s: float | None = None,
+            overtime: bool = False) -> Outcome:  # fmt: skip
         """Solves and loads the values into the Pyomo variables.
+
+        `time_limit_s` is for this run; the program's own limit holds too, unless `overtime` is given: for the
+        short runs that make a decision usable which was found just before the end.
 
         Raises InfeasibleError with the names of an irreducible set of conflicting rows, SolverError where
         HiGHS fails. A time limit without any feasible point comes back as `values_valid=False`.
         """
         begun = time.perf_counter()
-        limit = min(self.seconds_left, time_limit_s if time_limit_s is not None else np.inf)
+        wanted = time_limit_s if time_limit_s is not None else np.inf
+        limit = wanted if overtime else min(self.seconds_left, wanted)
         self._h.setOptionValue("mip_rel_gap", self.options.gap if gap is None else gap)
         # HiGHS counts time over all runs of one object
         self._h.setOptionValue("time_limit", max(self._h.getRunTime() + max(limit, 0.1), 0.1))
@@ -207,15 +228,14 @@ class HighsSession:
         values = np.asarray(self._h.getSolution().col_value)
         valid = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
         if valid:
+            self.point = values
             for variable, number in zip(self.variables, values.tolist(), strict=True):
                 variable.set_value(number, skip_validation=True)
         worst = np.inf if self.maximize else -np.inf
         is_mip = np.isfinite(info.mip_dual_bound) and info.mip_node_count >= 0
         objective = float(info.objective_function_value) if valid else np.nan
-        if is_mip:
-            bound = float(info.mip_dual_bound)
-        else:
-            bound = objective if status == kinds.kOptimal else worst
+        continuous_bound = objective if status == kinds.kOptimal else worst
+        bound = float(info.mip_dual_bound) if is_mip else continuous_bound
         if status == kinds.kOptimal:
             proven = relative_gap(objective, bound) <= 1e-6
             word: SolveStatus = "optimal" if proven else "gap"
@@ -237,8 +257,9 @@ class HighsSession:
         def on_mip(event: highspy.HighsCallbackEvent) -> None:
             if self._progress and event.data_out is not None:
                 out = event.data_out
-                self._progress(Progress(self.phase, time.perf_counter() - self._started,
-                                        _finite(out.mip_primal_bound), _finite(out.mip_dual_bound)))  # fmt: skip
+                seconds = time.perf_counter() - self._started
+                self._progress(Progress(self.phase, seconds, _finite(out.mip_primal_bound),
+                                        _finite(out.mip_dual_bound)))  # fmt: skip
 
         def on_check(event: highspy.HighsCallbackEvent) -> None:
             if stop.is_set():
