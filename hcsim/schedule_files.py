@@ -16,9 +16,10 @@ a battery that is not there.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ import pandas as pd
 
 from hcsim.errors import ConfigError
 from hcsim.files import output_folder, write_csv, write_json
-from hcsim.tables_in import Column, Faults, TableIn, nearest
+from hcsim.nearest import did_you_mean
+from hcsim.tables_in import Column, Faults, TableIn
 from optim.network import Network
 from optim.profiles import Profiles
 from optim.schedule import BessUnit, Floats, Schedule, SolveInfo
@@ -44,6 +46,9 @@ ABOUT = {
     "predicted_voltages.csv": "optional: the voltages that the optimizer claims",
     "predicted_substation.csv": "optional: active power from the source into the feeder that it claims",
 }
+EDITED = (
+    "Changed by hand after it was solved: the bound, gap and predictions of the solved schedule are left out."
+)
 STEP = Column("step", "step")
 UNIT_COLUMNS = tuple(f.name for f in fields(BessUnit))[2:]
 
@@ -89,6 +94,8 @@ def read_schedule(
     """The schedule in a folder, checked cell by cell.
 
     With `network`, every node and bus must exist there; with `profiles`, steps must be as many and as long.
+    Where sizes or powers were edited after solving, `solve` and the predictions come back as None and
+    `assumptions` ends with EDITED.
     Raises ConfigError that lists all faults of a file at once, each with file, column, row and remedy.
     """
     facts = _read_facts(folder / "schedule.json", profiles)
@@ -160,7 +167,7 @@ def read_schedule(
         folder / "predicted_voltages.csv", "node", "v_pu", times, known
     )
     phases, substation = _prediction(folder / "predicted_substation.csv", "phase", "p_kw", times, None)
-    return Schedule(
+    found = Schedule(
         case=facts["case"],
         times=times,
         step_h=facts["step_h"],
@@ -181,6 +188,28 @@ def read_schedule(
         solve=facts["solve"],
         assumptions=facts["assumptions"],
     )
+    return found if facts["digest"] in (None, _digest(found)) else _without_proof(found)
+
+
+def _without_proof(edited: Schedule) -> Schedule:
+    """What was proven and predicted was so for other devices; it is left out, and said to be."""
+    return replace(
+        edited,
+        solve=None,
+        predicted_nodes=(),
+        predicted_v_pu=None,
+        substation_phases=(),
+        predicted_substation_kw=None,
+        assumptions=(*edited.assumptions, EDITED),
+    )
+
+
+def _digest(s: Schedule) -> str:
+    """Hash over sizes, sites and powers: tells whether a schedule was changed after it was solved."""
+    words = hashlib.sha256(repr((s.step_h, s.pv_nodes, s.bess, s.bess_nodes, s.bess_of)).encode())
+    for values in (s.pv_kw, s.pv_p_kw, s.pv_q_kvar, s.p_charge_kw, s.p_discharge_kw, s.soc_kwh):
+        words.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+    return words.hexdigest()
 
 
 def _long(times: tuple[str, ...], names: dict[str, Any], **wide: Floats) -> pd.DataFrame:
@@ -209,6 +238,7 @@ def _facts(schedule: Schedule) -> dict[str, Any]:
         "times": schedule.times,
         "solve": solve,
         "assumptions": schedule.assumptions,
+        "devices_sha256": _digest(schedule),
         "about": ABOUT,
     }
 
@@ -227,9 +257,9 @@ def _read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
     if not isinstance(facts, dict):
         faults.add("is not a JSON object", 'Write {"case": ..., "step_h": ..., "times": [...]}.')
         faults.speak()
-    known = ("format", "case", "step_h", "times", "solve", "assumptions", "about")
+    known = ("format", "case", "step_h", "times", "solve", "assumptions", "devices_sha256", "about")
     for key in sorted(facts.keys() - set(known)):
-        faults.add(f"key {key!r} is unknown", f"Did you mean {nearest(key, known)}?")
+        faults.add(f"key {key!r} is unknown", did_you_mean(key, known))
     if not isinstance(facts.get("case"), str) or not facts.get("case"):
         faults.add("key 'case' is missing or no text", 'Name the case, for example "mine".')
     step_h, times = facts.get("step_h"), facts.get("times")
@@ -262,6 +292,7 @@ def _read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
         "times": tuple(times),
         "assumptions": tuple(notes),
         "solve": solve,
+        "digest": facts.get("devices_sha256"),
     }
 
 

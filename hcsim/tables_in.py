@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
+from hcsim.nearest import did_you_mean
 from optim.schedule import Floats
 
 MOST_FAULTS = 8
@@ -52,12 +53,6 @@ class Faults:
             "\n".join([f"{self.path} has {len(self.found)} faults:", *lines]),
             f"\n  ... and {more} more of them." if more else "",
         )
-
-
-def nearest(word: str, known: Sequence[str], count: int = 3) -> str:
-    """The names most like `word`, for a message."""
-    close = difflib.get_close_matches(word, list(known), n=count, cutoff=0.4) or sorted(known)[:count]
-    return " or ".join(repr(c) for c in close) if close else "nothing: there are none"
 
 
 class TableIn:
@@ -153,7 +148,7 @@ class TableIn:
                 hint = f"Rename {near[0]!r}." if near else f"The header must be: {','.join(needed)}."
                 self.faults.add(f"row 1: column {name!r} is missing", hint)
         for name in strange:
-            self.faults.add(f"row 1: column {name!r} is unknown", f"Did you mean {nearest(name, allowed)}?")
+            self.faults.add(f"row 1: column {name!r} is unknown", did_you_mean(name, allowed))
         for name in {c for c in found if found.count(c) > 1}:
             self.faults.add(f"row 1: column {name!r} is there twice", "Delete one.")
         self.faults.speak()
@@ -177,7 +172,7 @@ class TableIn:
                     i,
                     column,
                     f"{name!r} is not in {column.known_from}",
-                    f"Nearest: {nearest(name, column.known)}.",
+                    did_you_mean(name, column.known),
                 )
             elif column.name == "node" and "." not in name:
                 self._cell_fault(i, column, f"{name!r} names no phase", f"Write {name}.1 for phase 1.")

@@ -88,7 +88,6 @@ def scatter(study: StudyResult) -> Figure | None:
             style.case_title(study, name, {n: w.replace(", no", ",\nno") for n, w in NAMES.items()})
         )
         panel.set_xlabel("OpenDSS, pu\n" + "\n".join(words), fontsize=8.5)
-        panel.set_aspect("equal", adjustable="box")
         panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.yaxis.set_major_locator(MaxNLocator(4))
     ends = [f(axis.get_xlim() + axis.get_ylim()) for axis, f in ((axes[0], min), (axes[0], max))]
@@ -167,9 +166,11 @@ PICTURES = (
 )
 
 
-def draw(picture: Picture, study: StudyResult) -> Figure | None:
+def draw_all(study: StudyResult) -> dict[str, Figure]:
+    """Every figure that the study has the parts for, by key, in order."""
     with style.house_style():
-        return picture.draw(study)
+        drawn = {picture.key: picture.draw(study) for picture in PICTURES}
+    return {key: figure for key, figure in drawn.items() if figure is not None}
 
 
 def svg_of(figure: Figure) -> str:
@@ -180,20 +181,18 @@ def svg_of(figure: Figure) -> str:
     return out.getvalue()
 
 
-def write_figures(study: StudyResult, folder: Path) -> dict[str, Path]:
-    """Every figure that the study has the parts for, as KEY.png and KEY.svg; returns the PNG by key.
+def write_figures(study: StudyResult, folder: Path) -> dict[str, str]:
+    """Every figure as KEY.png and KEY.svg; returns the SVG documents by key, for the page.
 
     Raises OutputError where the folder cannot be written.
     """
     output_folder(folder)
-    written = {}
-    for picture in PICTURES:
-        figure = draw(picture, study)
-        if figure is None:
-            continue
-        write_text(folder / f"{picture.key}.svg", svg_of(figure))
-        written[picture.key] = write_atomically(folder / f"{picture.key}.png", partial(_save_png, figure))
-    return written
+    documents = {}
+    for key, figure in draw_all(study).items():
+        documents[key] = svg_of(figure)
+        write_text(folder / f"{key}.svg", documents[key])
+        write_atomically(folder / f"{key}.png", partial(_save_png, figure))
+    return documents
 
 
 def _save_png(figure: Figure, path: Path) -> None:

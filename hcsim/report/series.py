@@ -83,8 +83,10 @@ def voltages(study: StudyResult) -> Figure | None:
         for controls, replay in case.replays.items():
             label, colour = style.REPLAYS[controls]
             seen = replay.operation.v_pu
-            style.stairs(panel, np.nanmax(seen, axis=1), color=colour, label=f"{label}, lowest and highest")
-            style.stairs(panel, np.nanmin(seen, axis=1), color=colour)
+            style.stairs(
+                panel, np.fmax.reduce(seen, axis=1), color=colour, label=f"{label}, lowest and highest"
+            )
+            style.stairs(panel, np.fmin.reduce(seen, axis=1), color=colour)
         for limit in (study.limits.v_min_pu, study.limits.v_max_pu):
             if limit is not None:
                 panel.axhline(limit, color=style.LIMIT, linestyle=(0, (4, 2)), linewidth=1.2, label="limits")

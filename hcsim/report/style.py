@@ -25,8 +25,8 @@ GREY, PALE = "#767676", "#C9CDD2"
 
 CLAIM, LOCKED, FREE, LIMIT = BLACK, BLUE, ORANGE, VERMILION
 """The same colour for the same thing in every figure: claim, replay locked, replay free, limit."""
-PHASES = {"1": VERMILION, "2": GREEN, "3": BLUE}
-UNITS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
+PHASES = {"1": PURPLE, "2": GREEN, "3": SKY}
+UNITS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK, GREY)
 REPLAYS = {"locked": ("OpenDSS, taps locked", LOCKED), "free": ("OpenDSS, taps free", FREE)}
 
 STYLE: Any = {

@@ -126,7 +126,12 @@ def percent(value: float | None, digits: int = 2) -> str:
 
 
 def number(value: float | None, digits: int = 1) -> str:
-    return NOTHING if value is None else f"{value:.{digits}f}"
+    return NOTHING if value is None else f"{unsigned_zero(value, digits):.{digits}f}"
+
+
+def unsigned_zero(value: float, digits: int) -> float:
+    """The rounded value; what rounds to zero has no sign."""
+    return round(value, digits) + 0.0
 
 
 def _row(name: str, case: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None) -> MainRow:
@@ -134,9 +139,9 @@ def _row(name: str, case: Mapping[str, Any] | None, baseline: Mapping[str, Any] 
     title = NAMES.get(name, name)
     if case is None:
         no = NOTHING
-        return MainRow(name, title, no, no, no, "missing", no, no, simulation, no, no)
+        return MainRow(name, title, no, no, no, "no result", no, no, simulation, no, no)
     paper, replay = case["paper_hc_kw"], case["replay"]
-    deviation = NOTHING if not paper else f"{100 * (case['hc_kw'] - paper) / paper:+.2f} %"
+    deviation = NOTHING if not paper else f"{unsigned_zero(100 * (case['hc_kw'] - paper) / paper, 2):+.2f} %"
     return MainRow(
         case=name,
         name=title,

@@ -209,5 +209,5 @@ def test_main_table_shows_every_case_and_fits_the_terminal(result):
 def test_main_table_says_which_case_is_missing(result):
     less = replace(result, cases={"none": result.cases["none"]}, baselines={})
     rows = {r.case: r for r in main_rows(summarize(less))}
-    assert rows["centralized"].status == "missing" and rows["none"].simulation_kw == "–"
+    assert rows["centralized"].status == "no result" and rows["none"].simulation_kw == "–"
     assert rows["none"].locked == "holds"

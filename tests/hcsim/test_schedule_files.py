@@ -12,6 +12,7 @@ from synthetic_study import TIMES, network, profiles, schedule, unit
 
 from hcsim.errors import ConfigError, OutputError
 from hcsim.results import read_schedule, write_schedule
+from hcsim.schedule_files import EDITED
 from optim.profiles import Profiles
 
 
@@ -70,6 +71,15 @@ def test_rows_are_found_by_name_not_by_position(made, tmp_path):
     np.testing.assert_array_equal(again.predicted_v_pu[:, of], made.predicted_v_pu)
 
 
+def test_an_edited_schedule_loses_its_proof_and_says_so(made, tmp_path):
+    write_schedule(made, tmp_path)
+    set_cell(tmp_path / "pv.csv", 3, "capacity_kw", "12.5")
+    edited = read_schedule(tmp_path)
+    assert edited.pv_kw[1] == 12.5
+    assert edited.solve is None and edited.predicted_v_pu is None
+    assert edited.assumptions == (*made.assumptions, EDITED)
+
+
 def change(path, find, put):
     text = path.read_text()
     assert find in text
@@ -90,7 +100,7 @@ def set_cell(path, row, column, value):
         ("pv.csv", 3, "capacity_kw", "nan", "row 3, column capacity_kw: is nan"),
         ("pv.csv", 3, "capacity_kw", "12,5", "row 3, column capacity_kw: '12,5' is no number"),
         ("pv.csv", 4, "capacity_kw", "-1", "row 4, column capacity_kw: -1 is outside"),
-        ("pv.csv", 2, "node", "b33.1", "row 2, column node: 'b33.1' is not in the feeder. Nearest: 'b3"),
+        ("pv.csv", 2, "node", "b33.1", "row 2, column node: 'b33.1' is not in the feeder. Nearest: b3"),
         ("pv.csv", 2, "node", "b3.2", "row 3, column node: 'b3.2' is there twice"),
         ("pv_dispatch.csv", 5, "node", "b2.1", "row 5, column node: 'b2.1' is not in pv.csv"),
         ("pv_dispatch.csv", 7, "step", "24", "row 7, column step: '24' is no step. Steps go from 0 to 23"),

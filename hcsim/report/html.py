@@ -1,0 +1,114 @@
+"""One self-contained page that can be mailed: figures inlined, no script, no network."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from hcsim.compare import summarize
+from hcsim.files import write_text
+from hcsim.report import words
+from hcsim.report.figures import PICTURES, write_figures
+from hcsim.report.tables import NAMES, main_rows
+from hcsim.results import StudyResult, write_summary
+
+
+def write_report(study: StudyResult, folder: Path) -> Path:
+    """`summary.json`, `figures/` and `report.html` from whatever the study has; returns the page.
+
+    Raises OutputError where the folder cannot be written.
+    """
+    write_summary(summarize(study), folder)
+    documents = write_figures(study, folder / "figures")
+    return write_text(folder / "report.html", render_html(study, documents))
+
+
+def render_html(study: StudyResult, documents: Mapping[str, str], *, written: datetime | None = None) -> str:
+    """The page as text. `documents` are the figures as SVG by key; `written` is the date shown, else now.
+
+    Parts that the study lacks are named in it.
+    """
+    environment = Environment(
+        loader=PackageLoader("hcsim.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    summary = summarize(study)
+    return environment.get_template("report.html.j2").render(
+        study=study,
+        summary=summary,
+        written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
+        rows=main_rows(summary),
+        answer=words.answer(study),
+        missing=words.missing_parts(study),
+        pictures=_pictures(documents),
+        cases=[_case(study, name) for name in study.cases],
+        baselines=[_baseline(study, name) for name in study.baselines],
+        assumptions=words.assumption_rows(study),
+        ledger_counts=words.ledger_counts(study.ledger),
+        ledger_reasons=words.ledger_reasons(study.ledger),
+        paper_notes=list(_texts(study.paper.get("notes"))),
+        paper_buses=list(_texts(study.paper.get("bess_buses"))),
+        definitions=words.DEFINITIONS,
+    )
+
+
+def _pictures(documents: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Key without its number -> title, caption and the SVG as a data address."""
+    return {
+        picture.key[3:]: {
+            "title": picture.title,
+            "caption": picture.caption,
+            "address": "data:image/svg+xml;base64,"
+            + base64.b64encode(documents[picture.key].encode()).decode(),
+        }
+        for picture in PICTURES
+        if picture.key in documents
+    }
+
+
+def _case(study: StudyResult, name: str) -> dict[str, Any]:
+    case = study.cases[name]
+    violations = []
+    for controls, replay in case.replays.items():
+        rows, more = words.violation_rows(replay.violations)
+        violations.append({"controls": words.CONTROLS[controls], "rows": rows, "more": more})
+    return {
+        "key": name,
+        "name": NAMES.get(name, name),
+        "facts": words.solve_facts(case.schedule) + words.penetration_facts(study, case.schedule),
+        "controls": [words.CONTROLS[c] for c in case.replays],
+        "replay_rows": words.replay_rows(case),
+        "violations": violations,
+        "batteries": words.battery_rows(case.schedule),
+        "circulated_kwh": float(case.schedule.circulated_kwh().sum()),
+        "circulation": words.circulation_rows(case.schedule),
+        "assumptions": case.schedule.assumptions,
+    }
+
+
+def _baseline(study: StudyResult, name: str) -> dict[str, Any]:
+    found = study.baselines[name]
+    of = study.with_schedule_case
+    return {
+        "name": "without battery" if name == "none" else f"with the schedule of: {NAMES.get(of, of)}",
+        "hc_kw": found.hc_kw,
+        "method": found.method,
+        "bracket": found.bracket_kw,
+        "limit": words.limit_words(found),
+        "power_flows": found.power_flows,
+        "seconds": found.seconds,
+        "passed_again": found.passed_again_kw,
+        "probes": found.probes.to_dict("records"),
+    }
+
+
+def _texts(value: object) -> list[str]:
+    return [str(v) for v in value] if isinstance(value, list | tuple) else []

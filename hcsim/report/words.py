@@ -1,0 +1,299 @@
+"""The sentences and small tables of the page: plain words for an engineer, every figure with its status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hcsim.compare import (
+    circulation_by_step,
+    counted,
+    load_kw,
+    penetration_capacity_pct,
+    penetration_energy_pct,
+    phase_of,
+    verdict,
+    voltage_error,
+)
+from hcsim.report.tables import NAMES, NOTHING, STATUS_WORDS, number, unsigned_zero
+from hcsim.results import CASES, CaseResult, HostingCapacityResult, ReplayResult, StudyResult
+from optim.schedule import Schedule
+
+MOST_VIOLATION_ROWS = 12
+CONTROLS = {"locked": "taps locked", "free": "taps free"}
+KINDS = ("stated", "ours", "calibrated")
+
+DEFINITIONS = (
+    ("Claim", "The kW of PV inverters that the optimization program finds on its linear model."),
+    ("Bound, gap", "No solution of the program can exceed the bound; gap = |bound − claim| / claim."),
+    (
+        "Holds",
+        "OpenDSS, run over every step with the schedule's devices, finds no violation that the bare "
+        "feeder does not have too.",
+    ),
+    ("Refuted", "OpenDSS finds at least one new violation, or one that has become worse."),
+    (
+        "Taps locked, free",
+        "Locked: regulators stay where the program assumed them. Free: every control acts, as in the field.",
+    ),
+    ("Simulation", "Iterative simulation with OpenDSS alone: PV is scaled up until the first violation."),
+    ("Voltage error", "Claimed minus simulated voltage, over all nodes and steps."),
+    ("PV penetration, capacity", "Installed PV inverters in kW over the feeder's peak load in kW."),
+    ("PV penetration, energy", "PV energy over load energy, both over the studied steps, in kWh."),
+    (
+        "Circulated energy",
+        "In each step the smaller of what all batteries charge and what all discharge: "
+        "energy moved between batteries, of which the losses are burnt.",
+    ),
+)
+
+
+def answer(study: StudyResult) -> list[str]:
+    """What was found, a sentence per case and two about storage."""
+    sentences = [_case_sentence(study, name) for name in study.cases]
+    found = study.baselines.get("none")
+    if found:
+        sentences.append(
+            f"Simulation alone, scaling PV at the same sites without a battery, finds {_kw(found.hc_kw)}, "
+            f"{limit_words(found)}."
+        )
+    return sentences + _storage_sentences(study)
+
+
+def missing_parts(study: StudyResult) -> list[tuple[str, str]]:
+    """Parts that the study has no result of, with the reason as far as it is known."""
+    left = dict(study.missing)
+    rest = left.pop("the rest of the study", "not run")
+    expected = {f"program {c}": NAMES[c] for c in CASES if c not in study.cases}
+    for name, case in study.cases.items():
+        title = NAMES.get(name, name)
+        for controls, words in CONTROLS.items():
+            if controls not in case.replays:
+                expected[f"replay {name}, controls {controls}"] = f"{title}, replay with {words}"
+    titles = {"none": "Simulation without battery", "with_schedule": "Simulation with the schedule"}
+    expected |= {f"simulation HC {n}": words for n, words in titles.items() if n not in study.baselines}
+    parts = [(words, left.pop(part, rest)) for part, words in expected.items()]
+    return parts + list(left.items())
+
+
+def solve_facts(schedule: Schedule) -> list[tuple[str, str]]:
+    solve = schedule.solve
+    if solve is None:
+        return [("claim", _kw(schedule.hc_kw)), ("status", "given by the user, no proof")]
+    facts = [
+        ("claim", _kw(schedule.hc_kw)),
+        ("proven bound", _kw(solve.bound)),
+        ("gap", f"{100 * solve.gap:.3f} %"),
+        ("status", STATUS_WORDS[solve.status]),
+        ("time", f"{solve.build_s:.1f} s to build, {solve.solve_s:.1f} s to solve with {solve.solver}"),
+    ]
+    return facts + [("note", note) for note in solve.notes]
+
+
+def penetration_facts(study: StudyResult, schedule: Schedule) -> list[tuple[str, str]]:
+    capacity = penetration_capacity_pct(schedule, study.network, study.profiles)
+    energy = penetration_energy_pct(schedule, study.network, study.profiles)
+    peak = load_kw(study.network, study.profiles).max()
+    return [
+        ("PV penetration, capacity", f"{capacity:.1f} % of the peak load of {peak:,.0f} kW"),
+        ("PV penetration, energy", f"{energy:.1f} % of the load's energy"),
+    ]
+
+
+def replay_rows(case: CaseResult) -> list[list[str]]:
+    """Rows of the replay table: a label, then a cell per replay."""
+    found = list(case.replays.items())
+    if not found:
+        return []
+    errors = {c: voltage_error(case.schedule, r) for c, r in found}
+
+    def row(label: str, cell: Any) -> list[str]:
+        return [label, *(cell(c, r) for c, r in found)]
+
+    def lowest_and_highest(_: str, replay: ReplayResult) -> str:
+        v, nodes, times = replay.operation.v_pu, replay.operation.nodes, replay.operation.times
+        if not np.isfinite(v).any():
+            return NOTHING
+        spots = [divmod(int(find(v)), len(nodes)) for find in (np.nanargmin, np.nanargmax)]
+        return " to ".join(f"{v[t, n]:.4f} ({nodes[n]}, {times[t]})" for t, n in spots)
+
+    def worst_error(controls: str, _: Any) -> str:
+        error = errors[controls]
+        if error is None:
+            return NOTHING
+        return f"{error.max_pu:+.4f} ({error.node}, {error.time}); mean {error.mean_pu:.4f}"
+
+    def lowest_power(_: str, replay: ReplayResult) -> str:
+        if not replay.converged.any():
+            return NOTHING
+        low = replay.operation.substation_kw[replay.converged].min(axis=0)
+        phases = (phase_of(name) for name in replay.operation.substation_phases)
+        return ", ".join(f"{phase}: {number(kw)}" for phase, kw in zip(phases, low, strict=True))
+
+    return [
+        row("verdict", lambda c, r: verdict(r).words),
+        row("steps converged", lambda c, r: f"{int(r.converged.sum())} of {len(r.converged)}"),
+        row("voltage, pu", lowest_and_highest),
+        row("claim minus OpenDSS, pu", worst_error),
+        row("least power from the source by phase, kW", lowest_power),
+        row("losses, kWh", lambda c, r: f"{r.losses_kw[r.converged].sum() * case.schedule.step_h:,.1f}"),
+        row("tap operations", lambda c, r: f"{r.tap_operations}"),
+        row("commanded but not delivered, kWh", lambda c, r: f"{r.energy_not_delivered_kwh:.2f}"),
+    ]
+
+
+def violation_rows(table: pd.DataFrame) -> tuple[list[dict[str, str]], int]:
+    """Violations of one replay by criterion, bus and phase, worst first; and how many rows were left out."""
+    rows: list[tuple[bool, str, float, dict[str, str]]] = []
+    for (criterion, element, phase, existing), group in table.groupby(
+        ["criterion", "element", "phase", "existing"], sort=False
+    ):
+        excess = (group["value"].astype(float) - group["limit"].astype(float)).abs()
+        worst = group.loc[excess.idxmax()]
+        digits = 1 if worst["unit"] == "kW" else 4
+        base = float(worst["base_value"])
+        cells = {
+            "criterion": str(criterion).replace("_", " "),
+            "element": str(element),
+            "phase": str(phase),
+            "hours": hours_words(dict(zip(group["step"], group["time"], strict=True))),
+            "worst": f"{number(float(worst['value']), digits)} {worst['unit']}",
+            "at": str(worst["time"]),
+            "limit": number(float(worst["limit"]), 1 if digits == 1 else 2),
+            "before": NOTHING if pd.isna(base) else number(base, digits),
+            "kind": "there before" if existing else "new",
+        }
+        rows.append((bool(existing), str(criterion), -float(excess.max()), cells))
+    rows.sort(key=lambda r: r[:3])
+    return [r[3] for r in rows[:MOST_VIOLATION_ROWS]], max(0, len(rows) - MOST_VIOLATION_ROWS)
+
+
+def hours_words(times: Mapping[int, str]) -> str:
+    """Step -> label; consecutive steps become ranges: "09:00–11:00, 14:00"."""
+    runs: list[list[int]] = []
+    for step in sorted(times):
+        if runs and step == runs[-1][-1] + 1:
+            runs[-1].append(step)
+        else:
+            runs.append([step])
+    return ", ".join(times[r[0]] if len(r) == 1 else f"{times[r[0]]}–{times[r[-1]]}" for r in runs)
+
+
+def battery_rows(schedule: Schedule) -> list[list[str]]:
+    rows = []
+    for u, unit in enumerate(schedule.bess):
+        mine = [d for d, of in enumerate(schedule.bess_of) if of == u]
+        charged = float(schedule.p_charge_kw[:, mine].sum()) * schedule.step_h
+        discharged = float(schedule.p_discharge_kw[:, mine].sum()) * schedule.step_h
+        phases = ", ".join(schedule.bess_nodes[d].rsplit(".", 1)[-1] for d in mine)
+        start, end = float(schedule.soc_kwh[0, u]), float(schedule.soc_kwh[-1, u])
+        rows.append(
+            [
+                unit.bus,
+                phases,
+                f"{unit.energy_kwh:,.0f}",
+                f"{unit.power_kw:,.0f}",
+                f"{charged:,.0f}",
+                f"{discharged:,.0f}",
+                f"{start:,.1f}",
+                f"{end:,.1f}",
+            ]
+        )
+    return rows
+
+
+def circulation_rows(schedule: Schedule) -> list[list[str]]:
+    table = circulation_by_step(schedule)
+    return [[r.time, f"{r.circulated_kwh:.1f}", r.charging, r.discharging] for r in table.itertuples()]
+
+
+def limit_words(found: HostingCapacityResult) -> str:
+    """What stopped the search, after "finds 3,100 kW, "."""
+    limit = found.limit
+    if limit.get("criterion") in (None, "none"):
+        return f"no limit found: {limit.get('reason', 'the search ended')}"
+    phase = f", phase {limit['phase']}" if limit.get("phase") else ""
+    return (
+        f"limited by {str(limit['criterion']).replace('_', ' ')} at {limit.get('element')}{phase}, "
+        f"{limit.get('time')}"
+    )
+
+
+def assumption_rows(study: StudyResult) -> list[tuple[str, str, str]]:
+    """Name, kind (stated, ours, calibrated or empty), sentence."""
+    rows = []
+    for name, sentence in study.assumptions.items():
+        kind, _, rest = sentence.partition(":")
+        known = kind.strip().lower() in KINDS
+        rows.append(
+            (
+                name.replace("_", " "),
+                kind.strip().lower() if known else "",
+                rest.strip() if known else sentence,
+            )
+        )
+    return rows
+
+
+def ledger_counts(ledger: pd.DataFrame) -> list[list[str]]:
+    """Elements by class and verdict, with their kW where they have any."""
+    if ledger.empty:
+        return []
+    rows = []
+    for (kind, said), group in ledger.groupby(["class", "verdict"], sort=True):
+        kw = pd.to_numeric(group["kw"], errors="coerce").sum()
+        rows.append([str(kind), str(said), str(len(group)), f"{kw:,.1f}" if kw else NOTHING])
+    return rows
+
+
+def ledger_reasons(ledger: pd.DataFrame) -> list[list[str]]:
+    """What is not modelled exactly: verdict, reason, how many, for example."""
+    if ledger.empty:
+        return []
+    shown = ledger[~ledger["verdict"].isin(["modelled", "passive"])]
+    return [
+        [str(said), str(reason), str(len(group)), ", ".join(group["element"].astype(str).head(4))]
+        for (said, reason), group in shown.groupby(["verdict", "reason"], sort=True)
+    ]
+
+
+def _case_sentence(study: StudyResult, name: str) -> str:
+    case = study.cases[name]
+    solve = case.schedule.solve
+    proof = "not proven by a program of ours" if solve is None else STATUS_WORDS[solve.status]
+    if solve is not None and solve.status in ("time_limit", "interrupted", "gap"):
+        proof += f", at most {_kw(solve.bound)}"
+    said = []
+    for controls, words in CONTROLS.items():
+        if controls in case.replays:
+            said.append(f"with {words} the claim is {_verb(verdict(case.replays[controls]).words)}")
+    tail = "; ".join(said) if said else "it was not replayed"
+    return f"{NAMES.get(name, name)}: the program claims {_kw(case.schedule.hc_kw)} of PV ({proof}); {tail}."
+
+
+def _verb(words: str) -> str:
+    return words.replace("holds", "confirmed by OpenDSS", 1) if words.startswith("holds") else words
+
+
+def _storage_sentences(study: StudyResult) -> list[str]:
+    of = {name: study.cases[name].schedule for name in CASES if name in study.cases}
+    sentences = []
+    if {"centralized", "distributed"} <= of.keys():
+        gain = of["distributed"].hc_kw - of["centralized"].hc_kw
+        burnt = float(of["distributed"].circulated_kwh().sum())
+        sentences.append(
+            f"Spreading the battery over {counted(len(of['distributed'].bess), 'unit')} is claimed to change "
+            f"the capacity by {gain:+,.1f} kW against one central battery. In that schedule {burnt:,.0f} kWh "
+            "are charged into some units while others discharge."
+        )
+    if {"centralized", "distributed_no_circulation"} <= of.keys():
+        gain = of["distributed_no_circulation"].hc_kw - of["centralized"].hc_kw
+        sentences.append(f"With such circulation forbidden the change is {unsigned_zero(gain, 1):+,.1f} kW.")
+    return sentences
+
+
+def _kw(value: float) -> str:
+    return f"{value:,.1f} kW"
