@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hcsim.devices import BessFleet, PvFleet
 from hcsim.engine import Circuit
-from hcsim.errors import ConfigError, ConvergenceError
+from hcsim.errors import ConfigError
 from hcsim.results import ReplayResult
 from hcsim.series import Controls, DailySeries, Recording
 from optim.limits import VIOLATION_COLUMNS, Limits, violations
@@ -58,7 +58,7 @@ def replay(
     """
     started = time.perf_counter()
     if schedule is not None:
-        _check_steps(schedule, profiles)
+        check_steps(schedule, profiles)
     crew = Crew(circuit, network, schedule, profiles.step_h) if schedule is not None else None
     series = DailySeries(circuit, network, profiles)
     try:
@@ -71,12 +71,8 @@ def replay(
     finally:
         if crew is not None:
             crew.leave()
-    if schedule is None and recording.failures:
-        step, why = min(recording.failures.items())
-        raise ConvergenceError(
-            f"{network.name}, bare feeder, controls {controls}, step {step} ({profiles.times[step]}): {why}.",
-            "Look at the load profile and the feeder's own settings at that hour.",
-        )
+    if schedule is None:
+        recording.require_sound(f"{network.name}, bare feeder, controls {controls}")
     found = [violations(recording.operation, limits, base.operation if base else None),
              convergence_violations(recording, network)]  # fmt: skip
     if crew is not None:
@@ -233,7 +229,7 @@ def _joined(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True)
 
 
-def _check_steps(schedule: Schedule, profiles: Profiles) -> None:
+def check_steps(schedule: Schedule, profiles: Profiles) -> None:
     if len(schedule.times) != len(profiles) or schedule.step_h != profiles.step_h:
         raise ConfigError(
             f"Schedule {schedule.case} has {len(schedule.times)} steps of {schedule.step_h} h, the profiles "

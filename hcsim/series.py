@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.engine import Circuit
-from hcsim.errors import FeederError
+from hcsim.errors import ConvergenceError, FeederError
 from optim.limits import Operation
 from optim.network import Network
 from optim.profiles import Profiles
@@ -50,6 +50,15 @@ class Recording:
     load_kw: Floats
     """(T,)"""
 
+    def require_sound(self, what: str) -> None:
+        """Raises ConvergenceError naming the first step that failed."""
+        if self.failures:
+            step, why = min(self.failures.items())
+            raise ConvergenceError(
+                f"{what}, step {step} ({self.operation.times[step]}): {why}.",
+                "Look at the load profile and the feeder's own settings at that hour.",
+            )
+
 
 class DailySeries:
     """A feeder on a load profile. Prepare once, `run` as often as needed; every run starts at the same state.
@@ -61,6 +70,7 @@ class DailySeries:
 
     def __init__(self, circuit: Circuit, network: Network, profiles: Profiles) -> None:
         self.circuit, self.network, self.profiles = circuit, network, profiles
+        self._check_nodes()
         self._assign_load_shape()
         self.fixed_loads = tuple(
             name for name in circuit.layout("Load").names
@@ -78,28 +88,25 @@ class DailySeries:
         self, *, controls: Controls, taps: Mapping[str, int] | None = None,
         before_step: Callable[[int], None] | None = None,
         after_step: Callable[[int, Complexes], None] | None = None,
-        progress: Callable[[int, int], None] | None = None,
+        progress: Callable[[int, int], None] | None = None, loading: bool = True,
     ) -> Recording:  # fmt: skip
         """All steps in order, from `taps` (default: those of the network) and the capacitors' own states.
 
         `before_step(t)` sets devices, `after_step(t, consumption_kva)` reads them. Afterwards taps and
-        capacitors stand where they stood before.
+        capacitors stand where they stood before. `loading` False leaves the branches unread (NaN).
         """
         circuit, free, steps = self.circuit, controls == "free", len(self.profiles)
         taps_before = circuit.taps()
         circuit.set_taps(self.network_taps() if taps is None else taps)
-        record = _Record(self, steps)
+        record = _Record(self, steps, loading)
         circuit.start_series(self.profiles.step_h)
-        if circuit.node_names() != self.network.nodes:
-            raise FeederError(
-                f"{circuit.name}: the circuit's nodes are not those of the network.",
-                "Read the network from this very circuit.",
-            )
         try:
             for t in range(steps):
                 if before_step:
                     before_step(t)
                 sound = circuit.step(t, controls=free)
+                if t == 0:
+                    self._check_nodes()  # devices that came in must not have moved them
                 consumption = record.read(t, sound, free)
                 if after_step:
                     after_step(t, consumption)
@@ -109,6 +116,13 @@ class DailySeries:
             circuit.set_taps(taps_before)
             circuit.set_capacitor_states(self._caps)
         return record.finish()
+
+    def _check_nodes(self) -> None:
+        if self.circuit.node_names() != self.network.nodes:
+            raise FeederError(
+                f"{self.circuit.name}: the circuit's nodes are not those of the network.",
+                "Read the network from this very circuit.",
+            )
 
     def _assign_load_shape(self) -> None:
         shape = self.profiles
@@ -157,8 +171,9 @@ class DailySeries:
 class _Record:
     """Arrays that fill up step by step."""
 
-    def __init__(self, series: DailySeries, steps: int) -> None:
+    def __init__(self, series: DailySeries, steps: int, loading: bool) -> None:
         self.series, circuit, network = series, series.circuit, series.network
+        self._loading = loading
         n = len(network.nodes)
         elements = circuit.element_names()
         self._is_load = np.array([name.startswith("load.") for name in elements])
@@ -187,7 +202,8 @@ class _Record:
         if sound:
             self._chunk[self._held] = circuit.voltages_v()
             self.substation_kva[t] = -circuit.powers_kva("Vsource")[self._source]
-            self.loading_pu[t] = self.series.loading_pu()
+            if self._loading:
+                self.loading_pu[t] = self.series.loading_pu()
             self.load_kw[t] = consumption.real[self._is_load].sum()
             self.losses_kw[t] = consumption.real[self._is_delivery].sum()
         else:

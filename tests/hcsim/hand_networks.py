@@ -16,13 +16,13 @@ def two_bus(load_kw=3000.0, load_kvar=900.0) -> Network:
 
 
 def two_bus_regulator() -> Network:
-    """tests/cases/two_bus_regulator.dss: src -(reg)- r -(1 + j2 ohm)- b1 with the load."""
-    nodes = tuple(f"{bus}.{p}" for bus in ("src", "r", "b1") for p in (1, 2, 3))
+    """tests/cases/two_bus_regulator.dss: src -(1 + j2 ohm)- m -(reg)- b1 with the load."""
+    nodes = tuple(f"{bus}.{p}" for bus in ("src", "m", "b1") for p in (1, 2, 3))
     branches = (_branch("Vsource.source", "source", (), (0, 1, 2), np.inf),
-                _branch("Transformer.reg", "regulator", (0, 1, 2), (3, 4, 5), np.inf),
-                _branch("Line.l1", "line", (3, 4, 5), (6, 7, 8), 300.0))  # fmt: skip
+                _branch("Line.l1", "line", (0, 1, 2), (3, 4, 5), 300.0),
+                _branch("Transformer.reg", "regulator", (3, 4, 5), (6, 7, 8), np.inf))  # fmt: skip
     control = Regulator("RegControl.creg", "Transformer.reg", 2, 0, 1.0, -16, 16)
-    return _network("two_bus_regulator", nodes, branches, (6, 7, 8), 6000.0, 3000.0, (control,))
+    return _network("two_bus_regulator", nodes, branches, (6, 7, 8), 3000.0, 1500.0, (control,))
 
 
 def far_voltage_pu(p_kw, q_kvar, source_v=V_BASE_V, r_ohm=1.0, x_ohm=2.0):

@@ -1,0 +1,291 @@
+"""Iterative simulation-based hosting capacity, the reference that paper 1 compares itself with.
+
+One number is raised: the PV of all sites together, shared out by fixed weights. Each probe is a whole OpenDSS
+time series, judged by the limits that program and replay obey.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hcsim.devices import BessFleet, PvFleet
+from hcsim.engine import Circuit
+from hcsim.errors import ConfigError
+from hcsim.replay import check_steps, convergence_violations
+from hcsim.results import HostingCapacityResult
+from hcsim.series import Controls, DailySeries
+from optim.limits import Limits, new_violations, violations
+from optim.network import Network
+from optim.profiles import Profiles
+from optim.schedule import Schedule
+
+Floats = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+
+LOOK_BELOW = (0.25, 0.5, 0.75, 0.9, 0.97)
+LOOK_ABOVE = (1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2.0)
+"""Shares of the capacity found at which further probes look for what a bisection cannot see."""
+DOUBLINGS = 10
+"""The first probe is an eighth of the peak load; the search ends 2^10 times above it."""
+
+
+def hosting_capacity(
+    circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, pv_nodes: Sequence[str],
+    weights: Floats, *, q_per_kw: Floats | None = None, bess: Schedule | None = None,
+    controls: Controls = "free", tolerance_kw: float = 1.0, taps: Mapping[str, int] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> HostingCapacityResult:  # fmt: skip
+    """The largest PV, in kW of inverter capacity over all `pv_nodes` (G,), that breaks no limit anew.
+
+    `weights` (G,) are shares of the total, normalized here. Each inverter delivers pv_pu(t) of its size at
+    unity power factor, or `q_per_kw` (T, G) kvar per kW of size. `bess` dispatches the batteries of a
+    schedule unchanged beside it (its PV is not used). A limit that the bare feeder breaks as badly does not
+    count. Every probe starts at the same taps.
+
+    Doubling brackets the first broken limit, bisection closes in to `tolerance_kw`. Then smaller probes look
+    for a limit broken earlier (which would become the answer) and larger ones for PV that passes again.
+
+    Raises ConfigError for useless weights or shapes, FeederError for a node that is not there,
+    ConvergenceError where the bare feeder does not converge. A probe that does not converge has failed, by
+    the criterion "convergence".
+    """
+    started = time.perf_counter()
+    weights = _checked_weights(weights, pv_nodes)
+    if q_per_kw is not None and q_per_kw.shape != (len(profiles), len(pv_nodes)):
+        raise ConfigError(f"q_per_kw has shape {q_per_kw.shape}, not ({len(profiles)}, {len(pv_nodes)}).")
+    if bess is not None:
+        check_steps(bess, profiles)
+    prober = _Prober(circuit, network, profiles, limits, controls, taps)
+    prober.place(pv_nodes, weights, q_per_kw, bess)
+    try:
+        peak_kw = float(network.loads.p_kw.sum() * profiles.load_pu.max())
+        found = _Search(prober, max(peak_kw, 1.0) / 8.0, tolerance_kw, progress).run(bess is not None)
+    finally:
+        prober.leave()
+    return HostingCapacityResult(
+        method=_method(pv_nodes, q_per_kw, bess, controls, tolerance_kw, found.failed_below_kw),
+        hc_kw=found.hc_kw,
+        bracket_kw=found.bracket_kw,
+        limit=found.limit,
+        probes=found.table(),
+        passed_again_kw=found.passed_again_kw,
+        power_flows=prober.power_flows,
+        seconds=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True)
+class _Probe:
+    pv_kw: float
+    first: dict[str, object] | None
+    """The first new violation, None where the probe passed."""
+
+    @property
+    def passed(self) -> bool:
+        return self.first is None
+
+
+class _Prober:
+    """The feeder with its devices, asked again and again with another size of PV."""
+
+    def __init__(
+        self, circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, controls: Controls,
+        taps: Mapping[str, int] | None,
+    ) -> None:  # fmt: skip
+        self.circuit, self.network, self.profiles, self.limits = circuit, network, profiles, limits
+        self.controls, self.taps = controls, taps
+        self.series = DailySeries(circuit, network, profiles)
+        self._loading = limits.loading_max_pu is not None
+        bare = self.series.run(controls=controls, taps=taps, loading=self._loading)
+        bare.require_sound(f"{network.name}, bare feeder, controls {controls}")
+        self.base = bare.operation
+        self.power_flows = len(profiles)
+
+    def place(
+        self, pv_nodes: Sequence[str], weights: Floats, q_per_kw: Floats | None, bess: Schedule | None
+    ) -> None:
+        self.weights, self.schedule = weights, bess
+        unity = np.zeros((len(self.profiles), len(pv_nodes)))
+        self.q_per_kw = unity if q_per_kw is None else q_per_kw
+        self.pv = PvFleet(self.circuit, self.network, pv_nodes)
+        self.bess = (
+            BessFleet(self.circuit, self.network, bess.bess, bess.bess_nodes, bess.bess_of) if bess else None
+        )
+        self.pv.bind()
+        if self.bess:
+            self.bess.bind()
+
+    def leave(self) -> None:
+        self.pv.remove()
+        if self.bess:
+            self.bess.remove()
+
+    def probe(self, pv_kw: float) -> _Probe:
+        self._size_kw = pv_kw * self.weights
+        self.pv.resize(self._size_kw)
+        if self.bess and self.schedule:
+            self.bess.reset(self.schedule.soc_kwh[0])
+        recording = self.series.run(
+            controls=self.controls, taps=self.taps, before_step=self._command,
+            after_step=self._collect if self.bess else None, loading=self._loading,
+        )  # fmt: skip
+        self.power_flows += len(self.profiles)
+        new = new_violations(violations(recording.operation, self.limits, self.base))
+        lost = convergence_violations(recording, self.network)
+        tables = [t for t in (lost, new) if len(t)]
+        if not tables:
+            return _Probe(pv_kw, None)
+        first = pd.concat(tables).sort_values("step", kind="stable").iloc[0]
+        words = {key: str(first[key]) for key in ("criterion", "element", "phase", "time", "unit")}
+        return _Probe(pv_kw, {**words, "value": float(first["value"]), "limit": float(first["limit"])})
+
+    def _command(self, t: int) -> None:
+        self.pv.set_power(self.profiles.pv_pu[t] * self._size_kw, self.q_per_kw[t] * self._size_kw)
+        if self.bess and self.schedule:
+            self.bess.set_power(self.schedule.bess_p_kw[t], self.profiles.step_h)
+
+    def _collect(self, t: int, consumption_kva: Complexes) -> None:
+        assert self.bess is not None
+        self.bess.finish_step()
+
+
+class _Search:
+    """Bracket, bisect, look around. Probes are kept in the order in which they were made."""
+
+    def __init__(
+        self, prober: _Prober, first_kw: float, tolerance_kw: float,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:  # fmt: skip
+        self.prober, self.first_kw, self.tolerance_kw = prober, first_kw, tolerance_kw
+        self.progress = progress
+        self.probes: dict[float, _Probe] = {}
+        self._expected = 6 + int(np.ceil(np.log2(max(4 * first_kw / tolerance_kw, 2)))) + 12
+        self.passed_again_kw: tuple[float, ...] = ()
+
+    def run(self, zero_in_question: bool) -> _Search:
+        """`zero_in_question`: batteries may break a limit without any PV; else zero passes by definition."""
+        if zero_in_question:
+            self._ask(0.0)
+        else:
+            self.probes[0.0] = _Probe(0.0, None)
+        self._double()
+        self._bisect()
+        while self._broken_below():
+            self._bisect()
+        self._look_above()
+        return self
+
+    def _ask(self, pv_kw: float) -> _Probe:
+        if pv_kw not in self.probes:
+            self.probes[pv_kw] = self.prober.probe(pv_kw)
+            if self.progress:
+                self.progress(len(self.probes), max(self._expected, len(self.probes)))
+        return self.probes[pv_kw]
+
+    def _double(self) -> None:
+        """Until a probe fails after one that passed."""
+        size, seen_pass = self.first_kw, self.probes[0.0].passed
+        for _ in range(DOUBLINGS):
+            passed = self._ask(size).passed
+            if seen_pass and not passed:
+                return
+            seen_pass = seen_pass or passed
+            size *= 2
+
+    def _bisect(self) -> None:
+        low, high = self.bracket_kw
+        if not (np.isfinite(high) and self.probes[low].passed):
+            return
+        while high - low > self.tolerance_kw:
+            middle = (low + high) / 2
+            if self._ask(middle).passed:
+                low = middle
+            else:
+                high = middle
+
+    def _broken_below(self) -> bool:
+        """Whether a probe between those that passed fails: then the bracket has moved down."""
+        low = self.bracket_kw[0]
+        for share in LOOK_BELOW:
+            if low > 0 and low - share * low > self.tolerance_kw and self.hc_kw > 0:
+                self._ask(share * low)
+        return self.bracket_kw[0] < low
+
+    def _look_above(self) -> None:
+        low, high = self.bracket_kw
+        if np.isfinite(high) and self.probes[low].passed:
+            for share in LOOK_ABOVE:
+                self._ask(share * high)
+            self.passed_again_kw = tuple(k for k in sorted(self.probes) if k > high and self.probes[k].passed)
+
+    @property
+    def bracket_kw(self) -> tuple[float, float]:
+        """Largest that passed below the first that failed above a pass; that one, inf if none did."""
+        low, sizes = 0.0, sorted(self.probes)
+        passed_yet = False
+        for size in sizes:
+            if self.probes[size].passed:
+                low, passed_yet = size, True
+            elif passed_yet:
+                return low, size
+        return (low, np.inf) if passed_yet else (0.0, 0.0)
+
+    @property
+    def hc_kw(self) -> float:
+        return self.bracket_kw[0]
+
+    @property
+    def failed_below_kw(self) -> tuple[float, ...]:
+        return tuple(k for k in sorted(self.probes) if k < self.hc_kw and not self.probes[k].passed)
+
+    @property
+    def limit(self) -> dict[str, object]:
+        high = self.bracket_kw[1]
+        if not np.isfinite(high):
+            return {"criterion": "none", "reason": f"no limit is broken up to {max(self.probes):.0f} kW"}
+        found = self.probes[high].first
+        assert found is not None
+        return found | {"pv_kw": high}
+
+    def table(self) -> pd.DataFrame:
+        """Every probe in order; zero only where it was simulated."""
+        blank = dict.fromkeys(("criterion", "element", "phase", "time"), "") | {"value": np.nan}
+        keys = list(blank)
+        rows = []
+        for probe in self.probes.values():
+            words = probe.first or blank
+            rows.append({"pv_kw": probe.pv_kw, "passed": probe.passed} | {k: words[k] for k in keys})
+        return pd.DataFrame(rows, columns=["pv_kw", "passed", *keys])
+
+
+def _checked_weights(weights: Floats, pv_nodes: Sequence[str]) -> Floats:
+    weights = np.asarray(weights, dtype=float)
+    if weights.shape != (len(pv_nodes),) or np.any(weights < 0) or not weights.sum() > 0:
+        raise ConfigError(
+            f"The shares of {len(pv_nodes)} PV nodes must be as many numbers, none negative, not all zero.",
+            "Give equal shares to share evenly.",
+        )
+    return weights / weights.sum()
+
+
+def _method(
+    pv_nodes: Sequence[str], q_per_kw: Floats | None, bess: Schedule | None, controls: Controls,
+    tolerance_kw: float, failed_below_kw: tuple[float, ...],
+) -> str:  # fmt: skip
+    words = [
+        f"PV at {len(pv_nodes)} node-phases raised together by fixed shares; every probe an OpenDSS time "
+        f"series with controls {controls}; bracketed by doubling, bisected to {tolerance_kw:g} kW, then "
+        "probed below and above.",
+        "Unity power factor." if q_per_kw is None else "The schedule's reactive power, scaled with size.",
+        "No BESS." if bess is None else f"The batteries of schedule {bess.case} dispatched unchanged.",
+    ]
+    if failed_below_kw:
+        sizes = ", ".join(f"{k:.0f}" for k in failed_below_kw)
+        words.append(f"Smaller probes failed, with too little PV for the batteries: {sizes} kW.")
+    return " ".join(words)
