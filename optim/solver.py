@@ -142,6 +142,7 @@ class HighsSession:
         lp.a_matrix_.start_, lp.a_matrix_.index_, lp.a_matrix_.value_ = a.indptr, a.indices, a.data
         lp.integrality_ = [_kind(v) for v in self.variables]
         self.row_names = [constraint.name for constraint, _ in info.rows]
+        self._known = set(self.row_names)
         if self._h.passModel(lp) == highspy.HighsStatus.kError:
             raise SolverError("HiGHS refuses the program.", "This is a fault of hcsim: please report it.")
 
@@ -155,6 +156,7 @@ class HighsSession:
             self._h.addRow(lower - repn.constant, upper - repn.constant, len(columns), columns,
                            np.array(repn.linear_coefs, dtype=float))  # fmt: skip
             self.row_names.append(constraint.name)
+            self._known.add(constraint.name)
 
     def add_rows(self, rows: sp.csr_array, lower: NDArray[np.float64], upper: NDArray[np.float64],
                  name: str) -> None:  # fmt: skip
@@ -213,9 +215,10 @@ class HighsSession:
         wanted = time_limit_s if time_limit_s is not None else np.inf
         limit = wanted if overtime else min(self.seconds_left, wanted)
         self._h.setOptionValue("mip_rel_gap", self.options.gap if gap is None else gap)
-        # HiGHS counts time over all runs of one object
-        self._h.setOptionValue("time_limit", max(self._h.getRunTime() + max(limit, 0.1), 0.1))
-        interrupted = self._run_interruptibly()
+        # whether HiGHS counts time per run or over all runs of one object depends on its version: the option
+        # never cuts short, the callback ends the run in time
+        self._h.setOptionValue("time_limit", self._h.getRunTime() + max(limit, 0.1))
+        interrupted = self._run_interruptibly(begun + max(limit, 0.1))
         seconds = time.perf_counter() - begun
         status = self._h.getModelStatus()
         info = self._h.getInfo()
@@ -239,9 +242,9 @@ class HighsSession:
         if status == kinds.kOptimal:
             proven = relative_gap(objective, bound) <= 1e-6
             word: SolveStatus = "optimal" if proven else "gap"
-        elif interrupted or status == kinds.kInterrupt:
+        elif interrupted:
             word = "interrupted"
-        elif status in (kinds.kTimeLimit, kinds.kSolutionLimit, kinds.kIterationLimit):
+        elif status in (kinds.kInterrupt, kinds.kTimeLimit, kinds.kSolutionLimit, kinds.kIterationLimit):
             word = "time_limit"
         else:
             raise SolverError(f"HiGHS ended with {self._h.modelStatusToString(status)}.")
@@ -250,8 +253,16 @@ class HighsSession:
     def value(self, variables: Iterable[VarData]) -> NDArray[np.float64]:
         return np.array([v.value for v in variables], dtype=float)
 
-    def _run_interruptibly(self) -> bool:
-        """Runs HiGHS in a thread, so that Ctrl-C stops the solver and keeps its best point."""
+    def binding_rows(self, price: float = 1e-6) -> set[str]:
+        """Names of the rows that have a price (dual value) in the last continuous solve."""
+        duals = np.asarray(self._h.getSolution().row_dual)
+        return {self.row_names[r] for r in np.flatnonzero(np.abs(duals) > price)}
+
+    def has_row(self, name: str) -> bool:
+        return name in self._known
+
+    def _run_interruptibly(self, deadline: float) -> bool:
+        """Runs HiGHS in a thread, so that Ctrl-C stops it and keeps its best point. True where it was pressed."""
         stop = threading.Event()
 
         def on_mip(event: highspy.HighsCallbackEvent) -> None:
@@ -262,7 +273,7 @@ class HighsSession:
                                         _finite(out.mip_dual_bound)))  # fmt: skip
 
         def on_check(event: highspy.HighsCallbackEvent) -> None:
-            if stop.is_set():
+            if stop.is_set() or time.perf_counter() > deadline:
                 event.interrupt()
 
         self._h.cbMipLogging.subscribe(on_mip)

@@ -1,0 +1,336 @@
+"""How the programs of `hosting.py` are solved: rows as they are broken, statuses as they are needed.
+
+The naive distributed program is hard: 20 candidates times 24 statuses, all permutations of equal units, and
+thousands of dense voltage rows. Two solvers work on the one Pyomo model instead:
+
+- the *continuous* one holds every voltage row that was ever broken; integers are relaxed or fixed in it;
+- the *integer* one holds only the voltage rows that bind in the continuous one (those with a price). In a
+  lossless model whose voltages can be held by reactive power there are none, and it is small.
+
+Each round: (a) Placement. Where candidates are interchangeable in every row that the integer solver holds
+(equal units, no voltage row with a price, no losses), any placement has the same optimum: one is fixed, and
+what is proven for it is proven for all. Elsewhere placement is decided with k(t), the number of units
+charging, integer and single statuses continuous: an hour in which some charge while others discharge is
+settled at once for all permutations. (b) Statuses, integer only in the hours in which a solution charges and
+discharges at once; the others need no integer to be right. (c) All decisions fixed, continuous, voltage rows
+until none is broken: a schedule. Claim and bound meet, or the rows that now bind join the integer solver for
+another round; at last the whole program at once. Every stage relaxes the program, so every bound is proven.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+from pyomo.core.base.constraint import ConstraintData
+from pyomo.core.base.var import VarData
+
+from optim import storage
+from optim.errors import InfeasibleError, SolverError
+from optim.hosting import HostingProblem, VoltageRows, build, least_reactive_power, number, schedule_of
+from optim.linear_model import Floats
+from optim.schedule import Schedule
+from optim.solver import (
+    HighsSession,
+    Outcome,
+    ProgressCallback,
+    SolveOptions,
+    relative_gap,
+    solve_info,
+    solve_with_pyomo,
+)
+
+V_TOLERANCE_PU = 1e-6
+"""A voltage row counts as broken beyond this: a tenth of the tolerance at which a violation is one."""
+TANGLED_MW = 1e-6
+
+
+def solve_hosting(
+    problem: HostingProblem,
+    case: str,
+    options: SolveOptions,
+    progress: ProgressCallback | None = None,
+) -> Schedule:
+    """Solves the program and returns the claim with its proof.
+
+    Status "optimal" or "gap" when claim and bound meet to `options.gap`; "time_limit" or "interrupted" with
+    the best schedule so far and its proven bound otherwise.
+    Raises InfeasibleError (rows, buses and hours in conflict), SolverError (no schedule within the time).
+    """
+    search = _Search(problem, case, options, progress)
+    claim, bound = search.run()
+    build_s, solve_s = search.build_s, time.perf_counter() - search.begun - search.build_s
+    gap = relative_gap(claim.objective, bound)
+    status = claim.status
+    if status in ("optimal", "gap"):
+        status = "optimal" if gap <= 1e-6 else "gap" if gap <= options.gap * 1.001 else "time_limit"
+    outcome = Outcome(status, claim.objective * 1e3, bound * 1e3, solve_s, True)
+    notes = (f"{search.rows_written} voltage rows of {search.rows_possible} were ever needed", *search.notes)
+    return schedule_of(search.m, problem, case, solve_info(outcome, build_s, solve_s, options, notes))
+
+
+class _Search:
+    def __init__(self, problem: HostingProblem, case: str, options: SolveOptions,
+                 progress: ProgressCallback | None) -> None:  # fmt: skip
+        self.begun = time.perf_counter()
+        self.problem, self.options, self.fleet = problem, options, problem.fleet
+        self.m = build(problem)
+        if self.fleet and len(self.fleet.units) > 1:
+            storage.units_charging(self.m, self.fleet)
+        self.rows = VoltageRows(self.m, problem)
+        self.rows_written = 0
+        self.rows_possible = 2 * problem.model.v_base.size
+        self.build_s = time.perf_counter() - self.begun
+        self._progress, self._case = progress, case
+        self.bound = np.inf
+        self.best: Outcome | None = None
+        self._best_values: list[float | None] = []
+        self.notes: list[str] = []
+
+    def run(self) -> tuple[Outcome, float]:
+        """(best claim, proven bound) in MW; the model holds the claim's values on return."""
+        if self.options.solver != "highs":
+            return self._run_elsewhere()
+        self.continuous = HighsSession(self.m, self.options, self._progress, self._case)
+        integers = [v for v in self.continuous.variables if not v.is_continuous() and not v.fixed]
+        self.continuous.set_integer(integers, False)
+        # compiled before any voltage row is written: it gets only those that prove to have a price
+        self.integer = HighsSession(self.m, self.options, self._progress, self._case)
+        self.integer.set_integer(integers, False)
+        relaxed = self._settle("relaxation")
+        self.bound = min(self.bound, relaxed.bound)
+        if not integers:
+            self._keep(relaxed)
+        else:
+            self._rounds(integers)
+        if self.best is None:
+            raise SolverError(
+                f"{self._case}: no feasible schedule within {self.options.time_limit_s:g} s "
+                f"(bound so far {self.bound * 1e3:.1f} kW).",
+                "Give it more time with --time-limit.",
+            )
+        self._restore()
+        self._tidy()
+        return self.best, self.bound
+
+    def _tidy(self) -> None:
+        """Among the schedules of this capacity, the one with the least reactive power; decisions stay."""
+        assert self.best is not None
+        decided = [v for v in self.continuous.variables if not v.is_continuous() and not v.fixed]
+        values = np.round(self.continuous.value(decided))
+        least_reactive_power(self.m, self.best.objective * (1 - 1e-9))
+        # as long as the search may take at most: an LP that it has solved many times by now
+        options = replace(self.options, time_limit_s=max(10.0, self.options.time_limit_s / 4))
+        self.continuous = HighsSession(self.m, options, self._progress, self._case)
+        integers = [v for v in self.continuous.variables if not v.is_continuous() and not v.fixed]
+        self.continuous.set_integer(integers, False)
+        self.continuous.set_bounds(decided, values, values)
+        before = [v.value for v in self.continuous.variables]
+        if not self._settle("least reactive power").values_valid:
+            for variable, number_before in zip(self.continuous.variables, before, strict=True):
+                variable.set_value(number_before, skip_validation=True)
+            self.notes.append("the schedule was not tidied: no time left for its reactive power")
+
+    # -- rounds -------------------------------------------------------------------------------------------
+
+    def _rounds(self, integers: list[VarData]) -> None:
+        while not self._out_of_time():
+            self._share_binding_rows()
+            found = self._round()
+            if self._closed():
+                return
+            if not self._new_binding_rows() and (found or self.best is not None):
+                break
+        if not self._out_of_time():
+            self._whole(integers)
+
+    def _round(self) -> bool:
+        """Steps (a) to (c) of the module docstring. True where a schedule came out."""
+        m, solver = self.m, self.integer
+        placements = [m.placed[u] for u in m.unit if not m.placed[u].fixed]
+        proven_for_all = not placements or self._interchangeable()
+        if placements and not proven_for_all:
+            coarse = placements + [m.units_charging[t] for t in m.step]
+            stage = self._integer_run("placement", coarse)
+            self.bound = min(self.bound, stage.bound)
+            solver.set_integer(coarse, False)
+            if not stage.values_valid:
+                return False
+        if placements:
+            self._fix_most_placed(placements)
+        try:
+            stage = self._statuses()
+        finally:
+            solver.restore_bounds(placements)
+        if proven_for_all:
+            self.bound = min(self.bound, stage.bound)
+        return stage.values_valid and self._schedule_from(placements)
+
+    def _statuses(self) -> Outcome:
+        """Step (b): statuses integer in hours where the solution before charged and discharged at once."""
+        solver = self.integer
+        hours: set[int] = set()
+        while True:
+            deciding = [v for t in sorted(hours) for v in self._statuses_of(t)]
+            stage = self._integer_run("statuses", deciding)
+            solver.set_integer(deciding, False)
+            tangled = self._tangled_hours() if stage.values_valid else set()
+            if not tangled - hours or self._out_of_time():
+                return stage
+            hours |= tangled
+
+    def _integer_run(self, phase: str, integers: list[VarData]) -> Outcome:
+        solver = self.integer
+        solver.phase = f"{self._case}: {phase}"
+        solver.set_integer(integers, True)
+        return solver.run(gap=self.options.gap / 4, time_limit_s=0.7 * solver.seconds_left)
+
+    def _statuses_of(self, t: int) -> list[VarData]:
+        if hasattr(self.m, "fleet_charging"):  # single statuses follow from the fleet's
+            return [self.m.fleet_charging[t]]
+        return [self.m.charging[u, t] for u in self.m.unit]
+
+    def _tangled_hours(self) -> set[int]:
+        """Steps in which one unit (with circulation forbidden: the fleet) charges and discharges at once."""
+        charge, discharge = self._unit_powers()
+        if hasattr(self.m, "fleet_charging"):
+            charge, discharge = charge.sum(axis=1, keepdims=True), discharge.sum(axis=1, keepdims=True)
+        return set(np.flatnonzero(np.any(np.minimum(charge, discharge) > TANGLED_MW, axis=1)).tolist())
+
+    def _unit_powers(self) -> tuple[Floats, Floats]:
+        """(T, U) charging and discharging power of each unit, MW."""
+        fleet = self.fleet
+        assert fleet is not None
+        powers = [
+            [[sum(number(v[u, n, t]) for n in nodes) for u, nodes in enumerate(fleet.nodes)] for t in self.m.step]
+            for v in (self.m.p_charge, self.m.p_discharge)
+        ]
+        return np.array(powers[0]), np.array(powers[1])
+
+    def _interchangeable(self) -> bool:
+        """Whether the integer solver's rows cannot tell one candidate from another."""
+        fleet, model = self.fleet, self.problem.model
+        assert fleet is not None
+        if any(self.integer.has_row(c.name) for c in self.rows.written()):
+            return False
+        port = {name: d for d, name in enumerate(model.ports)}
+        first = [_phase(n) for n in fleet.nodes[0]]
+        if any([_phase(n) for n in nodes] != first for nodes in fleet.nodes):
+            return False
+        if len({replace(unit, name="", bus="") for unit in fleet.units}) > 1:
+            return False
+        columns = np.array([[port[n] for n in nodes] for nodes in fleet.nodes])
+        seen = model.dsub_p_dp[:, :, columns]  # (T or 1, S, U, phases)
+        return bool(np.max(np.abs(seen - seen[:, :, :1, :])) < 1e-9)
+
+    def _fix_most_placed(self, placements: list[VarData]) -> None:
+        """Fixes the n_placed candidates that the present (relaxed or integer) solution holds highest."""
+        assert self.fleet is not None and self.fleet.n_placed is not None
+        chosen = np.argsort(-self.integer.value(placements), kind="stable")[: self.fleet.n_placed]
+        values = np.zeros(len(placements))
+        values[chosen] = 1.0
+        self.integer.set_bounds(placements, values, values)
+
+    def _whole(self, integers: list[VarData]) -> None:
+        """The whole program, all integers, with the rows that ever bound, from the best schedule on."""
+        solver = self.integer
+        solver.phase = f"{self._case}: whole program"
+        while not self._out_of_time():
+            solver.set_integer(integers, True)
+            if self.best is not None:
+                self._restore()
+                solver.start_from(integers, solver.value(integers))
+            stage = solver.run()
+            self.bound = min(self.bound, stage.bound)
+            if not stage.values_valid:
+                return
+            self._schedule_from([v for v in self.m.placed.values() if not v.fixed])
+            if self._closed() or not self._share_binding_rows():
+                return
+
+    def _schedule_from(self, placements: list[VarData]) -> bool:
+        """Step (c): the present placement and directions fixed, all voltage rows, the best continuous rest."""
+        charge, discharge = self._unit_powers()
+        placed = np.array([round(number(v)) for v in self.m.placed.values()])
+        directions = self._directions(charge, discharge) * placed
+        decided, values = list(placements), [float(round(number(v))) for v in placements]
+        for u in self.m.unit:
+            decided += [self.m.charging[u, t] for t in self.m.step]
+            values += directions[:, u].tolist()
+        if hasattr(self.m, "fleet_charging"):
+            decided += [self.m.fleet_charging[t] for t in self.m.step]
+            values += directions.max(axis=1).tolist()
+        self.continuous.set_bounds(decided, values, values)
+        try:
+            outcome = self._settle("schedule")
+        except InfeasibleError:
+            return False
+        finally:
+            self.continuous.restore_bounds(decided)
+        if outcome.values_valid:
+            self._keep(outcome)
+        return outcome.values_valid
+
+    def _directions(self, charge: Floats, discharge: Floats) -> Floats:
+        """(T, U) 1 where a unit (with circulation forbidden: the fleet) rather charges."""
+        net = charge - discharge
+        if hasattr(self.m, "fleet_charging"):
+            net = np.repeat(net.sum(axis=1, keepdims=True), net.shape[1], axis=1)
+        return (net > 0).astype(float)
+
+    def _settle(self, phase: str) -> Outcome:
+        """Solves the continuous program, adds the rows that its solution breaks, until it breaks none."""
+        solver = self.continuous
+        solver.phase = f"{self._case}: {phase}"
+        while True:
+            outcome = solver.run()
+            if not outcome.values_valid:
+                return outcome
+            new = self.rows.broken(V_TOLERANCE_PU)
+            if not new:
+                return outcome
+            self.rows_written += len(new)
+            solver.add(new)
+            if outcome.status == "interrupted":  # the point breaks rows: no schedule, but its bound stands
+                return Outcome("interrupted", np.nan, outcome.bound, outcome.seconds, False)
+
+    # -- small things -------------------------------------------------------------------------------------
+
+    def _new_binding_rows(self) -> list[ConstraintData]:
+        """Rows with a price in the continuous program that the integer one does not hold."""
+        binding = self.continuous.binding_rows()
+        return [c for c in self.rows.written() if c.name in binding and not self.integer.has_row(c.name)]
+
+    def _share_binding_rows(self) -> bool:
+        new = self._new_binding_rows()
+        self.integer.add(new)
+        return bool(new)
+
+    def _out_of_time(self) -> bool:
+        return self.continuous.seconds_left <= 0
+
+    def _closed(self) -> bool:
+        return self.best is not None and relative_gap(self.best.objective, self.bound) <= self.options.gap
+
+    def _keep(self, outcome: Outcome) -> None:
+        if self.best is None or outcome.objective > self.best.objective:
+            self.best = outcome
+            self._best_values = [v.value for v in self.continuous.variables]
+
+    def _restore(self) -> None:
+        for variable, best in zip(self.continuous.variables, self._best_values, strict=True):
+            variable.set_value(best, skip_validation=True)
+
+    def _run_elsewhere(self) -> tuple[Outcome, float]:
+        """Another Pyomo solver gets the whole program at once, all voltage rows in it."""
+        self.rows_written = len(self.rows.all_rows())
+        outcome = solve_with_pyomo(self.m, self.options)
+        if not outcome.values_valid:
+            raise SolverError(f"{self.options.solver} found no schedule.", "Give it more time.")
+        self.best = outcome
+        return outcome, outcome.bound
+
+
+def _phase(node: str) -> str:
+    return node.rsplit(".", 1)[1]

@@ -1,0 +1,376 @@
+"""LinDist3Flow: paper 1, eqs (1)-(2), for the phases that exist, with regulators, transformers and delta loads.
+
+Derivation. Let w_n be the no-load phasor of node n: the source's ideal voltage carried down through every
+branch's `transfer`; its angle is the node's nominal angle (on a positive-sequence feeder 0, -120, +120
+degrees, behind a delta-wye transformer shifted by 30). Write V_n = w_n (1 + e_n), e small and complex, so that
+|V|^2 = |w|^2 (1 + 2 Re e) to first order and Im e = theta is the angle beyond the nominal one. A branch gives
+V_to = T V_from - Z I_to with I_psi = conj(S_psi / V_psi). With |V_phi| = |V_psi| in the drop and losses
+neglected (the paper's assumptions) this is, with u_phi,psi = T_phi,psi w_psi / w_phi,
+
+    v_to     = |w_to|^2 (Re u  v_from / |w_from|^2 - 2 Im u theta_from) - 2 (R P + X Q)
+    theta_to = Re u theta_from + Im u v_from / (2 |w_from|^2) - (X P - R Q) / |w|^2
+    R + jX   = gamma o Z,  gamma_phi,psi = exp(j (angle w_psi - angle w_phi))
+
+The first line is eq. (1c); for positive sequence gamma = exp(j 2 pi / 3 (phi - psi)). For lines and regulators
+u is the identity and the angle is not needed; delta windings and line-to-line voltages need it. An ideal
+transformer passes power as S_from = u^T S_to.
+
+Index convention: row r of every matrix here is a node of the network other than those cut off, in the order
+in which branches feed them (source bus first); a node and the branch-phase that feeds it share the row.
+Per unit: v in squared pu of the node's base, P and Q in MW and Mvar per phase, so R and X are pu on 1 MVA.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+from numpy.typing import NDArray
+
+from optim.errors import ModelError
+from optim.linear_model import LinearModel
+from optim.network import Branch, Complexes, Floats, Ints, Network
+from optim.profiles import Profiles
+
+Sparse = sp.csr_matrix
+
+
+@dataclass(frozen=True)
+class LinDist3Flow:
+    """The matrices of eq. (2):  A P - A_x Q = -p,  A Q + A_x P = -q,  A_v v + a_0 = 2 (D_r P + D_x Q).
+
+    A is the paper's: +1 where the branch leaves the node, -1 where it enters; A_v is its transpose but for the
+    transfer of regulators and transformers; A_x is zero without delta windings; a_0 = A_0 v_0 (R,).
+    """
+
+    node_rows: Ints
+    """(R,) node index of each row."""
+    nodes: tuple[str, ...]
+    """(R,) node names; column r of A is the branch-phase that feeds node r."""
+    branches: tuple[str, ...]
+    """(R,) "Line.l115.1": feeding branch and phase."""
+    a: Sparse
+    a_x: Sparse
+    a_v: Sparse
+    a_theta: Sparse
+    """Voltage transfer Im u (R, R), what one node's angle does to another's voltage; zero without delta windings."""
+    a_0: Floats
+    d_r: Sparse
+    d_x: Sparse
+    w_pu: Complexes
+    """(N,) no-load phasors in pu of the node's base; 0 for nodes cut off."""
+    source_rows: Ints
+    """(S,) rows of the source bus."""
+
+
+def matrices(network: Network) -> LinDist3Flow:
+    """Network -> the matrices of eq. (2).
+
+    Raises ModelError where the network is not radial (Network.feeding_branch names the loop).
+    """
+    feeding = network.feeding_branch
+    w_v = no_load_voltages(network)
+    # small but for a few digits: neutrals and dead nodes carry no nominal angle
+    live = np.abs(w_v) > 1e-3 * network.v_base_v
+    rows_of_branch = [[n for n in b.to_nodes if live[n] and feeding[n] >= 0] for b in network.branches]
+    node_rows = np.array([n for nodes in rows_of_branch for n in nodes], dtype=np.int64)
+    row_of = np.full(len(network.nodes), -1)
+    row_of[node_rows] = np.arange(len(node_rows))
+
+    u, drop = _Triplets(), _Triplets()
+    a_0 = np.zeros(len(node_rows))
+    for branch in network.branches:
+        to = [i for i, n in enumerate(branch.to_nodes) if row_of[n] >= 0]
+        to_nodes = np.array([branch.to_nodes[i] for i in to], dtype=int)
+        if not len(to_nodes):
+            continue
+        r_to = row_of[to_nodes]
+        base_to = network.v_base_v[to_nodes]
+        gamma_z = _rotated(branch.z_ohm[np.ix_(to, to)], w_v[to_nodes], w_v[to_nodes])
+        drop.add(r_to, r_to, gamma_z * 1e6 / base_to[:, None] ** 2)
+        if branch.kind == "source":
+            a_0[r_to] = np.abs(branch.transfer[to, 0]) ** 2 / base_to**2
+            continue
+        source = [i for i, n in enumerate(branch.from_nodes) if row_of[n] >= 0]
+        from_nodes = np.array([branch.from_nodes[i] for i in source], dtype=int)
+        transfer = branch.transfer[np.ix_(to, source)]
+        u.add(r_to, row_of[from_nodes], transfer * w_v[from_nodes][None, :] / w_v[to_nodes][:, None])
+
+    size = len(node_rows)
+    identity = sp.identity(size, format="csr")
+    carried, rotated = u.matrix(size), drop.matrix(size)
+    w_pu = np.where(live, w_v / network.v_base_v, 0.0)
+    w2 = np.abs(w_pu[node_rows]) ** 2
+    transfer_v = sp.diags(w2) @ carried.real @ sp.diags(1 / w2)
+    return LinDist3Flow(
+        node_rows=node_rows,
+        nodes=tuple(network.nodes[n] for n in node_rows),
+        branches=tuple(_branch_phase(network, feeding[n], n) for n in node_rows),
+        a=sp.csr_matrix(carried.real.T - identity),
+        a_x=_pruned(sp.csr_matrix(carried.imag.T)),
+        a_v=sp.csr_matrix(transfer_v - identity),
+        a_theta=_pruned(sp.csr_matrix(carried.imag)),
+        a_0=a_0,
+        d_r=sp.csr_matrix(rotated.real),
+        d_x=sp.csr_matrix(rotated.imag),
+        w_pu=w_pu,
+        source_rows=row_of[np.array([n for n in network.source_nodes if row_of[n] >= 0], dtype=int)],
+    )
+
+
+def no_load_voltages(network: Network) -> Complexes:
+    """(N,) the source's ideal phasors carried down through every `transfer`, volts; 0 for nodes not reached."""
+    w_v = np.zeros(len(network.nodes), dtype=complex)
+    for branch in network.branches:
+        to = np.array(branch.to_nodes, dtype=int)
+        if branch.kind == "source":
+            w_v[to] = branch.transfer[:, 0]
+        elif np.all(w_v[to] == 0):
+            w_v[to] = branch.transfer @ w_v[np.array(branch.from_nodes, dtype=int)]
+    return w_v
+
+
+def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
+              voltage_dependent_loads: bool = False) -> LinearModel:  # fmt: skip
+    """Network -> LinearModel over the profile's steps, with devices at `ports` ("bus.phase").
+
+    Loads are at their nominal power, as in the paper, unless `voltage_dependent_loads`: then a ZIP load
+    follows the squared voltage to first order around its rated voltage, and shunts follow it exactly.
+    Raises ModelError for a port that the network does not have or does not reach.
+    """
+    m = matrices(network)
+    row_of = {name: r for r, name in enumerate(m.nodes)}
+    missing = [p for p in ports if p not in row_of]
+    if missing:
+        raise ModelError(f"No energized node {missing[0]} in {network.name}: no device can stand there.")
+    size = len(m.nodes)
+    fixed, slope = _load_power(network, m, voltage_dependent_loads)
+    shunt_fixed, shunt_slope = _shunt_power(network, m, voltage_dependent_loads)
+    injection = np.zeros((4 * size, 2 * len(ports)))
+    port_rows = np.array([row_of[p] for p in ports], dtype=int)
+    injection[port_rows, np.arange(len(ports))] = -1e-3
+    injection[size + port_rows, len(ports) + np.arange(len(ports))] = -1e-3
+
+    base = np.zeros((len(profiles), 4 * size))
+    response = []
+    factor: spla.SuperLU | None = None
+    for t, multiplier in enumerate(profiles.load_pu):
+        if factor is None or voltage_dependent_loads:
+            factor = spla.splu(_system(m, multiplier * slope + shunt_slope))
+            response.append(factor.solve(injection))
+        demand = multiplier * fixed + shunt_fixed
+        base[t] = factor.solve(np.concatenate([demand.real, demand.imag, m.a_0, np.zeros(size)]))
+    x = np.stack(response)  # (T or 1, 4 size, 2 D): rows P, Q, v, theta; columns dp, dq per kW and kvar
+    d = len(ports)
+    judged, judged_names = _judged_rows(network, m)
+    source = m.source_rows
+    return LinearModel(
+        times=profiles.times,
+        nodes=judged_names,
+        ports=tuple(ports),
+        voltage_kind="squared",
+        v_base=base[:, 2 * size :] @ judged.T,
+        dv_dp=_rows(judged, x[:, 2 * size :, :d]),
+        dv_dq=_rows(judged, x[:, 2 * size :, d:]),
+        substation_phases=tuple(m.nodes[r] for r in source),
+        substation_base_kw=base[:, source] * 1e3,
+        substation_base_kvar=base[:, size + source] * 1e3,
+        dsub_p_dp=x[:, source, :d] * 1e3,
+        dsub_p_dq=x[:, source, d:] * 1e3,
+        dsub_q_dp=x[:, size + source, :d] * 1e3,
+        dsub_q_dq=x[:, size + source, d:] * 1e3,
+        linearized_at="flat voltage profile, taps as read",
+        assumptions=(
+            "losses neglected",
+            "phase angles and voltage ratios between phases as at no load",
+            "loads follow voltage to first order" if voltage_dependent_loads else "loads at nominal power",
+            "regulators locked at the positions at which the feeder was read",
+        ),
+        branches=m.branches,
+        flow_base_kw=base[:, :size] * 1e3,
+        flow_base_kvar=base[:, size : 2 * size] * 1e3,
+        dflow_p_dp=x[:, :size, :d] * 1e3,
+        dflow_p_dq=x[:, :size, d:] * 1e3,
+        dflow_q_dp=x[:, size : 2 * size, :d] * 1e3,
+        dflow_q_dq=x[:, size : 2 * size, d:] * 1e3,
+        rating_kva=_ratings_kva(network, m),
+    )
+
+
+# -- pieces of the derivation ---------------------------------------------------------------------------
+
+
+def _rotated(z: Complexes, w_row: Complexes, w_column: Complexes) -> Complexes:
+    """gamma o z with gamma = exp(j (angle w_column - angle w_row))."""
+    unit_row, unit_column = w_row / np.abs(w_row), w_column / np.abs(w_column)
+    return z * np.conj(unit_row)[:, None] * unit_column[None, :]
+
+
+def _system(m: LinDist3Flow, slope: sp.csr_matrix) -> sp.csc_matrix:
+    """[P, Q, v, theta] -> right-hand sides of (2a), (2b), (2c) and of the angle equation.
+
+    `slope` (R, R) is d(demand)/dv, complex MVA.
+    """
+    w2 = sp.diags(np.abs(m.w_pu[m.node_rows]) ** 2)
+    per_w2 = sp.diags(1 / np.abs(m.w_pu[m.node_rows]) ** 2)
+    carried = m.a.T + sp.identity(len(m.nodes))
+    return sp.csc_matrix(
+        sp.bmat(
+            [
+                [-m.a, m.a_x, -slope.real, None],
+                [-m.a_x, -m.a, -slope.imag, None],
+                [2 * m.d_r, 2 * m.d_x, -m.a_v, 2 * w2 @ m.a_theta],
+                [per_w2 @ m.d_x, -per_w2 @ m.d_r, -0.5 * m.a_theta @ per_w2,
+                 sp.identity(len(m.nodes)) - carried],
+            ]
+        )
+    )  # fmt: skip
+
+
+def _load_power(network: Network, m: LinDist3Flow, voltage_dependent: bool) -> tuple[Complexes, sp.csr_matrix]:
+    """Loads -> (fixed demand (R,), slope (R, R) per squared pu) in MVA per row, delta legs split exactly.
+
+    A leg between nodes i and j draws S = V_ij conj(I): its share at i is S w_i / (w_i - w_j), at j
+    -S w_j / (w_i - w_j).
+    """
+    size = len(m.nodes)
+    row_of = np.full(len(network.nodes) + 1, -1)
+    row_of[m.node_rows] = np.arange(size)
+    w_v = np.append(m.w_pu * network.v_base_v, 0.0)
+    legs = network.loads
+    i, j = legs.node_plus, legs.node_minus
+    across = w_v[i] - w_v[j]
+    dead = np.abs(across) < 1e-3 * legs.v_rated_v  # a load on a node cut off: served nothing, by the ledger
+    across = np.where(dead, 1.0, across)
+    s = np.where(dead, 0.0, (legs.p_kw + 1j * legs.q_kvar) / 1e3)
+    fixed_part, slope_part = s, np.zeros_like(s)
+    if voltage_dependent:
+        shares_p, shares_q = legs.zip_p, legs.zip_q
+        fixed_part = (s.real * (shares_p[:, 1] / 2 + shares_p[:, 2])
+                      + 1j * s.imag * (shares_q[:, 1] / 2 + shares_q[:, 2]))  # fmt: skip
+        slope_part = (s.real * (shares_p[:, 0] + shares_p[:, 1] / 2)
+                      + 1j * s.imag * (shares_q[:, 0] + shares_q[:, 1] / 2))  # fmt: skip
+    fixed = np.zeros(size, dtype=complex)
+    slope = _Triplets()
+    for node, share in ((i, w_v[i] / across), (j, -w_v[j] / across)):
+        rows = row_of[node]
+        at = rows >= 0
+        np.add.at(fixed, rows[at], (share * fixed_part)[at])
+        if voltage_dependent:
+            base_v = np.append(network.v_base_v, 0.0)
+            for other, weight, _ in _leg_voltage(i, j, w_v, base_v, legs.v_rated_v):
+                columns = row_of[other]
+                both = at & (columns >= 0)
+                slope.add_pairs(rows[both], columns[both], (share * slope_part * weight).astype(complex)[both])
+    return fixed, slope.matrix(size)
+
+
+def _leg_voltage(
+    i: Ints, j: Ints, w_v: Complexes, w_base_v: Floats, v_rated_v: Floats
+) -> list[tuple[Ints, Floats, Floats]]:
+    """Squared voltage across legs in pu of v_rated_v, first order: (node, weight on v, weight on theta) twice.
+
+    With a = w_i / (w_i - w_j) and b = -w_j / (w_i - w_j):
+    v = |w_ij|^2 (Re a v_i / |w_i|^2 + Re b v_j / |w_j|^2 - 2 Im a theta_i - 2 Im b theta_j).
+    """
+    across = w_v[i] - w_v[j]
+    safe = np.where(across == 0, 1.0, across)
+    size2 = (np.abs(across) / v_rated_v) ** 2
+    parts = []
+    for node, share in ((i, w_v[i] / safe), (j, -w_v[j] / safe)):
+        own2 = np.abs(w_v[node] / np.where(w_base_v[node] == 0, 1.0, w_base_v[node])) ** 2
+        on_v = size2 * share.real / np.where(own2 == 0, 1.0, own2)
+        parts.append((node, on_v, -2.0 * size2 * share.imag))
+    return parts
+
+
+def _shunt_power(network: Network, m: LinDist3Flow, voltage_dependent: bool) -> tuple[Complexes, sp.csr_matrix]:
+    """Capacitors, reactors and line charging -> demand in MVA at 1 pu, or as slope on v."""
+    size = len(m.nodes)
+    row_of = np.full(len(network.nodes), -1)
+    row_of[m.node_rows] = np.arange(size)
+    unit = np.exp(1j * np.angle(m.w_pu)) * network.v_base_v
+    demand = np.zeros(size, dtype=complex)
+    admittances = [(s.nodes, s.y_s) for s in network.shunts]
+    for branch in network.branches:
+        admittances += [(branch.from_nodes, branch.y_from_s), (branch.to_nodes, branch.y_to_s)]
+    for nodes, y_s in admittances:
+        n = np.array(list(nodes), dtype=int)
+        if not n.size or not np.any(y_s):
+            continue
+        power = unit[n] * np.conj(y_s @ unit[n]) / 1e6
+        at = row_of[n] >= 0
+        np.add.at(demand, row_of[n][at], power[at])
+    if voltage_dependent:
+        return np.zeros(size, dtype=complex), sp.csr_matrix(sp.diags(demand))
+    return demand, sp.csr_matrix((size, size), dtype=complex)
+
+
+def _judged_rows(network: Network, m: LinDist3Flow) -> tuple[sp.csr_matrix, tuple[str, ...]]:
+    """(J, 2R) rows on [v, theta] that give the squared judged voltages, and their names."""
+    size = len(m.nodes)
+    row_of = np.full(len(network.nodes) + 1, -1)
+    row_of[m.node_rows] = np.arange(size)
+    w_v = np.append(m.w_pu * network.v_base_v, 0.0)
+    chosen = np.array([n for n in m.node_rows if network.v_judged[n]], dtype=int)
+    reference = network.v_reference[chosen]
+    base_v = np.append(network.v_base_v, 0.0)
+    triplets = _Triplets()
+    for node, on_v, on_theta in _leg_voltage(chosen, reference, w_v, base_v, network.v_judged_base_v[chosen]):
+        columns = row_of[node]
+        at = np.flatnonzero(columns >= 0)
+        triplets.add_pairs(at, columns[at], on_v[at].astype(complex))
+        triplets.add_pairs(at, size + columns[at], on_theta[at].astype(complex))
+    rows = triplets.matrix_of((len(chosen), 2 * size)).real
+    return sp.csr_matrix(rows), tuple(network.nodes[n] for n in chosen)
+
+
+def _rows(judged: sp.csr_matrix, x: Floats) -> Floats:
+    return np.stack([judged @ each for each in x])
+
+
+def _ratings_kva(network: Network, m: LinDist3Flow) -> Floats:
+    feeding = network.feeding_branch
+    amperes = np.array([network.branches[feeding[n]].i_rated_a for n in m.node_rows])
+    return amperes * network.v_base_v[m.node_rows] / 1e3
+
+
+def _branch_phase(network: Network, branch: int, node: int) -> str:
+    found: Branch = network.branches[branch]
+    return f"{found.name}.{network.nodes[node].rsplit('.', 1)[1]}"
+
+
+def _pruned(matrix: sp.csr_matrix) -> sp.csr_matrix:
+    """Rounding residue of real transfers is not a coupling."""
+    matrix.data[np.abs(matrix.data) < 1e-9] = 0.0
+    matrix.eliminate_zeros()
+    return matrix
+
+
+class _Triplets:
+    """Collects dense blocks into a sparse complex matrix."""
+
+    def __init__(self) -> None:
+        self._rows: list[NDArray[np.int64]] = []
+        self._columns: list[NDArray[np.int64]] = []
+        self._values: list[Complexes] = []
+
+    def add(self, rows: Ints, columns: Ints, block: Complexes) -> None:
+        r, c = np.meshgrid(rows, columns, indexing="ij")
+        self.add_pairs(r.ravel(), c.ravel(), block.ravel())
+
+    def add_pairs(self, rows: Ints, columns: Ints, values: Complexes) -> None:
+        self._rows.append(rows)
+        self._columns.append(columns)
+        self._values.append(values)
+
+    def matrix(self, size: int) -> sp.csr_matrix:
+        return self.matrix_of((size, size))
+
+    def matrix_of(self, shape: tuple[int, int]) -> sp.csr_matrix:
+        if not self._rows:
+            return sp.csr_matrix(shape, dtype=complex)
+        index = (np.concatenate(self._rows), np.concatenate(self._columns))
+        return sp.csr_matrix((np.concatenate(self._values), index), shape=shape)
