@@ -34,8 +34,6 @@ from optim.linear_model import LinearModel
 from optim.network import Branch, Complexes, Floats, Ints, Network
 from optim.profiles import Profiles
 
-Sparse = sp.csr_matrix
-
 
 @dataclass(frozen=True)
 class LinDist3Flow:
@@ -51,14 +49,14 @@ class LinDist3Flow:
     """(R,) node names; column r of A is the branch-phase that feeds node r."""
     branches: tuple[str, ...]
     """(R,) "Line.l115.1": feeding branch and phase."""
-    a: Sparse
-    a_x: Sparse
-    a_v: Sparse
-    a_theta: Sparse
+    a: sp.csr_matrix
+    a_x: sp.csr_matrix
+    a_v: sp.csr_matrix
+    a_theta: sp.csr_matrix
     """Voltage transfer Im u (R, R), what one node's angle does to another's voltage; zero without delta windings."""
     a_0: Floats
-    d_r: Sparse
-    d_x: Sparse
+    d_r: sp.csr_matrix
+    d_x: sp.csr_matrix
     w_pu: Complexes
     """(N,) no-load phasors in pu of the node's base; 0 for nodes cut off."""
     source_rows: Ints
