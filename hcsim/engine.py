@@ -8,12 +8,10 @@ element) except where a name says otherwise.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +22,7 @@ from dss import DSSException
 from numpy.typing import NDArray
 from scipy import sparse
 
+from hcsim.elements import CONTROL_AND_METER_CLASSES, Element, Layout, parse_properties
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.sources import feeder_sha256
 
@@ -32,55 +31,6 @@ Ints = NDArray[np.int64]
 
 _CONTROLS_DO_NOT_SETTLE = 485
 _JSON_FULL = 0x001
-
-CONTROL_AND_METER_CLASSES = frozenset({
-    "RegControl", "CapControl", "GenDispatcher", "StorageController", "Relay", "Recloser", "Fuse",
-    "SwtControl", "UPFCControl", "ESPVLControl", "InvControl", "ExpControl", "Monitor", "EnergyMeter",
-    "Sensor",
-})  # fmt: skip
-"""Circuit elements without a primitive admittance: they carry no current."""
-
-
-@dataclass(frozen=True)
-class Element:
-    """Raw facts of one circuit element, as the engine states them."""
-
-    name: str
-    """Full OpenDSS name, class as OpenDSS writes it, own name in lower case: "Line.l115"."""
-    kind: str
-    """OpenDSS class, "Line"."""
-    enabled: bool
-    buses: tuple[str, ...]
-    """One per terminal, as the feeder wrote them: "611.3", "b1.3.0"."""
-    phases: int
-    node_ref: Ints
-    """(terminals, conductors) positions in `Circuit.node_names()`, -1 ground. Empty where the element is
-    disabled or carries no current."""
-    y_prim_s: Complexes
-    """(n, n), n = terminals x conductors, terminal by terminal, at present taps. Empty likewise."""
-    properties: Mapping[str, Any]
-    """Every property by lower-case name, with OpenDSS's units."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the flat vectors of one element class are cut: element i owns [offset[i], offset[i+1])."""
-
-    names: tuple[str, ...]
-    """Full OpenDSS names, disabled elements included (their values are zero)."""
-    conductors: Ints
-    terminals: Ints
-    offset: Ints
-
-    @cached_property
-    def position(self) -> dict[str, int]:
-        return {name.lower(): i for i, name in enumerate(self.names)}
-
-    def of(self, name: str) -> slice:
-        """Where the element stands in the flat vector, terminal by terminal."""
-        i = self.position[name.lower()]
-        return slice(int(self.offset[i]), int(self.offset[i + 1]))
-
 
 class Circuit:
     """A feeder compiled in its own OpenDSS context. Make one with `Circuit.compile`."""
@@ -409,10 +359,10 @@ class Circuit:
     def _properties(self, kind: str) -> list[dict[str, Any]]:
         pointer, count = self._batch(kind)
         text = self._circuit._lib.Batch_ToJSON(pointer[0], count, _JSON_FULL)
-        rows = json.loads(self._ffi.string(text).decode())
+        rows = parse_properties(self._ffi.string(text).decode())
         self._circuit._lib.DSS_Dispose_String(text)
         self._circuit._lib.Batch_Dispose(pointer[0])
-        return [{key.lower(): value for key, value in row.items()} for row in rows]
+        return rows
 
     def _activate(self, name: str) -> None:
         if self._circuit.SetActiveElement(name) < 0:

@@ -50,6 +50,23 @@ class Branch:
     """(kt, kt) shunt admittance at the to-side."""
     i_rated_a: float
     """Normal rating per phase at the to-side; inf where the feeder states none."""
+    prim_nodes: tuple[int, ...] = ()
+    y_prim_s: Complexes | None = None
+    """Exact admittance of the whole element over `prim_nodes`: any connection, open conductors and floating
+    sides included, which the two-port above leaves out. None: the two-port is exact (see `admittance`)."""
+
+    @property
+    def admittance(self) -> tuple[tuple[int, ...], Complexes]:
+        """Nodes and the admittance between them (siemens), as network equations want it."""
+        if self.y_prim_s is not None:
+            return self.prim_nodes, self.y_prim_s
+        y = np.linalg.inv(self.z_ohm)
+        if self.kind == "source":
+            return self.to_nodes, y + self.y_to_s
+        from_from = self.transfer.T @ y @ self.transfer + self.y_from_s
+        across = -y @ self.transfer
+        whole = np.block([[from_from, across.T], [across, y + self.y_to_s]])
+        return (*self.from_nodes, *self.to_nodes), whole
 
 
 @dataclass(frozen=True)
@@ -58,7 +75,8 @@ class LoadLegs:
 
     A three-phase wye load is three legs to ground (or to its neutral node); a delta load three legs between
     phases. Power of a leg at the voltage magnitude v across it, u = v / v_rated_v:
-    p = p_kw * (zip_p @ [u**2, u, 1]), q likewise, inside the leg's [vmin_pu, vmax_pu].
+    p = p_kw * (zip_p @ [u**2, u, 1]), q likewise, inside the leg's [vmin_pu, vmax_pu]. Outside, OpenDSS turns
+    the shares of constant current and power into impedances; see `optim.power_flow.leg_powers_kva`.
     """
 
     names: tuple[str, ...]
@@ -74,6 +92,12 @@ class LoadLegs:
     zip_q: Floats
     vmin_pu: Floats
     vmax_pu: Floats
+    vlow_pu: Floats | None = None
+    """Below it a leg is its nominal impedance; None: 0.5 everywhere, OpenDSS's default."""
+    outside_zip_p: Floats | None = None
+    outside_zip_q: Floats | None = None
+    """(L, 3) shares that take the place of `zip_p`, `zip_q` outside the band, where a load model changes its
+    nature there (OpenDSS models 3 and 4: constant power); None: the same shares."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""Which nodes a source reaches, in which order, and which of them have no path to ground."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from hcsim.delivery import FLOATING, Delivery
+from hcsim.elements import Element
+
+Bools = NDArray[np.bool_]
+Parts = Mapping[str, Delivery]
+
+
+def enabled_sources(elements: Sequence[Element]) -> list[Element]:
+    return [e for e in elements if e.kind == "Vsource" and e.enabled]
+
+
+def live_nodes(names: Sequence[str], elements: Sequence[Element], parts: Parts) -> Bools:
+    """(N,) nodes with a path for power from a source; couplings by capacitance alone are none.
+
+    The neutral conductor of a wye load counts as reached from the load's phases, but not they from it.
+    """
+    label = _zones(names, [pair for part in parts.values() for pair in part.joined_nodes()])
+    fed = [int(n) for source in enabled_sources(elements) for n in source.node_ref.ravel() if n >= 0]
+    live = np.isin(label, label[fed])
+    for element in elements:
+        if element.kind == "Load" and element.enabled and element.properties["conn"] == "wye":
+            *phases, neutral = (int(n) for n in element.node_ref[0])
+            if neutral >= 0 and any(n >= 0 and live[n] for n in phases):
+                live |= label == label[neutral]
+    return live
+
+
+def bus_order(names: Sequence[str], elements: Sequence[Element], parts: Parts) -> dict[str, int]:
+    """Bus -> rank, breadth first from the first source; buses without a source come last.
+
+    A branch leads from its bus of lower rank to the others, so a branch stands after all that feed it when
+    branches are sorted by the rank of their from-bus.
+    """
+    at: dict[str, list[Delivery]] = {}
+    for part in parts.values():
+        if part.joins:
+            for bus in part.buses:
+                at.setdefault(bus, []).append(part)
+    fed = [int(n) for source in enabled_sources(elements) for n in source.node_ref[0] if n >= 0]
+    rank: dict[str, int] = {}
+    for start in (_bus(names[n]) for n in (*fed, *range(len(names)))):
+        if start in rank:
+            continue
+        rank[start] = len(rank)
+        queue = deque([start])
+        while queue:
+            for part in at.get(queue.popleft(), ()):
+                for bus in part.buses:
+                    if bus not in rank:
+                        rank[bus] = len(rank)
+                        queue.append(bus)
+    return rank
+
+
+def floating_nodes(names: Sequence[str], elements: Sequence[Element], parts: Parts) -> Bools:
+    """(N,) nodes of zones without a conductive path to ground.
+
+    A zone is what lines, switches and windings join without crossing a transformer. It is grounded where a
+    transformer, reactor or source draws current when all its nodes move together; line capacitance and
+    capacitor banks do not ground a zone.
+    """
+    zone = _zones(names, [pair for part in parts.values() for pair in _galvanic(part)])
+    grounded: set[int] = set()
+    for source in enabled_sources(elements):
+        grounded.update(int(zone[node]) for node in source.node_ref.ravel() if node >= 0)
+    for part in parts.values():
+        if part.element.kind not in ("Line", "Capacitor"):
+            grounded.update(_grounds(part, zone))
+    return ~np.isin(zone, list(grounded))
+
+
+def _galvanic(part: Delivery) -> Sequence[tuple[int, int]]:
+    """Pairs of nodes that a conductor joins; windings of different terminals are not joined."""
+    if part.element.kind != "Transformer":
+        return part.joined_nodes()
+    terminals = [{int(n) for n in row if n >= 0} for row in part.element.node_ref]
+    return [(a, b) for a, b in part.joined_nodes() if any({a, b} <= terminal for terminal in terminals)]
+
+
+def _grounds(part: Delivery, zone: NDArray[np.int32]) -> list[int]:
+    """Zones that an element ties to ground."""
+    own = zone[list(part.nodes)]
+    found = []
+    for z in np.unique(own):
+        members = np.flatnonzero(own == z)
+        block = part.y_s[np.ix_(members, members)]
+        if abs(block.sum()) > FLOATING * np.max(np.abs(block), initial=0.0) > 0:
+            found.append(int(z))
+    return found
+
+
+def _zones(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
+    """(N,) label of the connected set that each node belongs to."""
+    near, far = np.array(pairs, dtype=int).reshape(-1, 2).T
+    graph = sparse.coo_array((np.ones(len(near)), (near, far)), shape=(len(names), len(names)))
+    return np.asarray(connected_components(graph, directed=False)[1])
+
+
+def _bus(node: str) -> str:
+    return node.rsplit(".", 1)[0]
