@@ -137,6 +137,8 @@ class PaperSection(Section):
     centralized_kw: Positive | None = None
     distributed_kw: Positive | None = None
     bess_buses: Names = ()
+    notes: tuple[str, ...] = ()
+    """Sentences on what cannot be had from the publication, shown in the report."""
 
     def hc_kw(self, case: str) -> float | None:
         """The paper's hosting capacity for one of our cases. It allows circulation, so the case that
