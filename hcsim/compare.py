@@ -26,8 +26,6 @@ PAPER_KEYS = {"none": "none_kw", "centralized": "centralized_kw", "distributed":
 UNDELIVERED_WORTH_A_WORD_KWH = 1.0
 """Below this the difference is what power flow and inverter set points leave over."""
 
-UNITS = {"overvoltage": "pu", "undervoltage": "pu", "reverse_flow": "kW", "loading": "pu"}
-
 
 @dataclass(frozen=True)
 class VoltageError:
@@ -132,14 +130,25 @@ def worst_words(table: pd.DataFrame) -> str:
     """The worst violation of each criterion, "worst overvoltage 1.0567 pu at 83.1 at 10:00"."""
     words = []
     for criterion, rows in table.groupby("criterion", sort=False):
-        excess = (rows["value"].astype(float) - rows["limit"].astype(float)).abs()
-        worst = rows.loc[excess.idxmax()]
+        worst = worst_of(rows)
         place = f"{worst['element']}.{worst['phase']}" if worst["phase"] else worst["element"]
-        value = (
-            f"{float(worst['value']):.1f} kW" if worst["unit"] == "kW" else f"{float(worst['value']):.4f} pu"
-        )
+        value = quantity(float(worst["value"]), str(worst["unit"]))
         words.append(f"worst {str(criterion).replace('_', ' ')} {value} at {place} at {worst['time']}")
     return "; ".join(words)
+
+
+def worst_of(rows: pd.DataFrame) -> pd.Series:
+    """The row farthest beyond its limit; the first where the rows have no value."""
+    excess = (rows["value"].astype(float) - rows["limit"].astype(float)).abs().fillna(0.0)
+    return rows.loc[excess.idxmax()]
+
+
+def quantity(value: float, unit: str) -> str:
+    """A value as its unit is read: 1.0567 pu, -12.3 kW; nothing where it is not a number."""
+    if not np.isfinite(value):
+        return ""
+    digits = 4 if unit == "pu" else 1
+    return f"{round(value, digits) + 0.0:.{digits}f} {unit}".strip()
 
 
 def penetration_capacity_pct(schedule: Schedule, network: Network, profiles: Profiles) -> float:

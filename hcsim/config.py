@@ -33,6 +33,7 @@ def _name(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+Sentences = Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
 Name = Annotated[str, BeforeValidator(_name)]
 VoltagePu = Annotated[float, Field(ge=0.5, le=1.5)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -137,7 +138,7 @@ class PaperSection(Section):
     centralized_kw: Positive | None = None
     distributed_kw: Positive | None = None
     bess_buses: Names = ()
-    notes: tuple[str, ...] = ()
+    notes: Sentences = ()
     """Sentences on what cannot be had from the publication, shown in the report."""
 
     def hc_kw(self, case: str) -> float | None:

@@ -15,8 +15,10 @@ from hcsim.compare import (
     penetration_capacity_pct,
     penetration_energy_pct,
     phase_of,
+    quantity,
     verdict,
     voltage_error,
+    worst_of,
 )
 from hcsim.report.tables import NAMES, NOTHING, STATUS_WORDS, number, unsigned_zero
 from hcsim.results import CASES, CaseResult, HostingCapacityResult, ReplayResult, StudyResult
@@ -151,22 +153,22 @@ def violation_rows(table: pd.DataFrame) -> tuple[list[dict[str, str]], int]:
     for (criterion, element, phase, existing), group in table.groupby(
         ["criterion", "element", "phase", "existing"], sort=False
     ):
-        excess = (group["value"].astype(float) - group["limit"].astype(float)).abs()
-        worst = group.loc[excess.idxmax()]
-        digits = 1 if worst["unit"] == "kW" else 4
-        base = float(worst["base_value"])
+        worst = worst_of(group)
+        value, limit, base = (float(worst[c]) for c in ("value", "limit", "base_value"))
+        unit = str(worst["unit"])
         cells = {
             "criterion": str(criterion).replace("_", " "),
             "element": str(element),
             "phase": str(phase),
             "hours": hours_words(dict(zip(group["step"], group["time"], strict=True))),
-            "worst": f"{number(float(worst['value']), digits)} {worst['unit']}",
+            "worst": quantity(value, unit) or NOTHING,
             "at": str(worst["time"]),
-            "limit": number(float(worst["limit"]), 1 if digits == 1 else 2),
-            "before": NOTHING if pd.isna(base) else number(base, digits),
+            "limit": quantity(limit, unit) or NOTHING,
+            "before": quantity(base, unit) or NOTHING,
             "kind": "there before" if existing else "new",
         }
-        rows.append((bool(existing), str(criterion), -float(excess.max()), cells))
+        size = abs(value - limit) if np.isfinite(value) else np.inf
+        rows.append((bool(existing), str(criterion), -size, cells))
     rows.sort(key=lambda r: r[:3])
     return [r[3] for r in rows[:MOST_VIOLATION_ROWS]], max(0, len(rows) - MOST_VIOLATION_ROWS)
 

@@ -7,6 +7,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 from synthetic_study import LOAD_PU, PV_PU, network, profiles, schedule, study, unit
@@ -23,7 +24,7 @@ from hcsim.compare import (
 from hcsim.report.tables import main_rows, main_table
 from hcsim.results import CASES, write_summary
 from optim.errors import ModelError
-from optim.limits import violations
+from optim.limits import VIOLATION_COLUMNS, violations
 
 CASE_KEYS = {
     "hc_kw", "bound_kw", "gap", "status", "build_s", "solve_s", "bess_buses", "circulated_kwh",
@@ -116,6 +117,20 @@ def test_verdict_names_the_worst_new_violation(result):
     excused = replace(replay, violations=violations(found, result.limits, found))
     assert verdict(excused).words == "holds (3 violations there before)"
     assert (verdict(excused).new, verdict(excused).existing) == (0, 3)
+
+
+def test_verdict_speaks_of_every_criterion(result):
+    replay = result.cases["none"].replays["locked"]
+    rows = [
+        ("not_delivered", "PVSystem.pv", "2", 3, "03:00", 10.0, 12.5, "kW", np.nan, False),
+        ("not_delivered", "PVSystem.pv", "2", 4, "04:00", 10.0, 11.0, "kW", np.nan, False),
+        ("stored_energy", "bess_18", "", 9, "09:00", 951.2, 950.0, "kWh", np.nan, False),
+    ]
+    short = replace(replay, violations=pd.DataFrame(rows, columns=list(VIOLATION_COLUMNS)))
+    assert verdict(short).words == (
+        "refuted: 3 new violations, worst not delivered 10.0 kW at PVSystem.pv.2 at 03:00; "
+        "worst stored energy 951.2 kWh at bess_18 at 09:00"
+    )
 
 
 def test_penetration_on_both_bases(result):

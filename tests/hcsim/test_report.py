@@ -8,6 +8,7 @@ from dataclasses import replace
 from html import unescape
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from synthetic_study import study
@@ -17,6 +18,7 @@ from hcsim.report.figures import PICTURES, draw_all, svg_of
 from hcsim.report.html import write_report
 from hcsim.report.words import hours_words, ledger_reasons, missing_parts, violation_rows
 from hcsim.results import CaseResult
+from optim.limits import VIOLATION_COLUMNS
 
 
 @pytest.fixture(scope="module")
@@ -108,14 +110,20 @@ def test_hours_that_did_not_converge_leave_gaps_not_errors(result, tmp_path):
     replay = case.replays["free"]
     v, power = replay.operation.v_pu.copy(), replay.operation.substation_kw.copy()
     v[3:6], power[3:6] = np.nan, np.nan
+    lost = pd.DataFrame(
+        [("convergence", "feeder", "", t, f"0{t}:00", np.nan, np.nan, "", np.nan, False) for t in (3, 4, 5)],
+        columns=list(VIOLATION_COLUMNS),
+    )
     failed = replace(
         replay,
+        violations=lost,
         converged=~np.isin(np.arange(24), (3, 4, 5)),
         operation=replace(replay.operation, v_pu=v, substation_kw=power),
     )
     broken = replace(result, cases={"centralized": CaseResult(case.schedule, {"free": failed})})
     text = text_of(write_report(broken, tmp_path).read_text())
     assert "not judged: no convergence at 03:00, 04:00, 05:00" in text
+    assert "convergence feeder 03:00–05:00 –" in text
     assert "21 of 24" in text and "nan" not in text.lower().replace("finan", "")
 
 
