@@ -141,12 +141,6 @@ class PaperSection(Section):
     notes: Sentences = ()
     """Sentences on what cannot be had from the publication, shown in the report."""
 
-    def hc_kw(self, case: str) -> float | None:
-        """The paper's hosting capacity for one of our cases. It allows circulation, so the case that
-        forbids it has no counterpart."""
-        known = {"none": self.none_kw, "centralized": self.centralized_kw, "distributed": self.distributed_kw}
-        return known.get(case)
-
 
 class StudyConfig(Section):
     title: str = ""

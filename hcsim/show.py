@@ -53,4 +53,4 @@ class Show:
         seconds = time.perf_counter() - self._begun[event.part]
         mark = "[green]✓[/]" if event.state == "done" else "[red]✗[/]"
         words = escape(event.words.splitlines()[0]) if event.words else ""
-        self._console.print(f"{mark} {event.part:<42} {seconds:6.1f} s  [dim]{words}[/]", soft_wrap=True)
+        self._console.print(f"{mark} {event.part:<50} {seconds:6.1f} s  [dim]{words}[/]", soft_wrap=True)

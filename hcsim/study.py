@@ -22,7 +22,7 @@ from optim.hosting_search import solve_hosting
 
 from hcsim import __version__
 from hcsim.cases import Case, load_case
-from hcsim.compare import verdict
+from hcsim.compare import summarize, verdict
 from hcsim.errors import ConfigError, HcsimError
 from hcsim.files import output_folder, write_csv, write_text
 from hcsim.progress import Event, Listener, silent
@@ -35,6 +35,7 @@ from hcsim.results import (
     write_baseline,
     write_replay,
     write_schedule,
+    write_summary,
 )
 from hcsim.series import Controls
 from hcsim.workbench import Workbench
@@ -127,14 +128,15 @@ class StudyRun:
 
     def replay_bare_feeder(self) -> None:
         for controls in CONTROLS:
-            with self._part(f"bare feeder, controls {controls}"):
-                found = self._replay(None, controls, f"bare feeder, controls {controls}")
+            title = f"bare feeder, controls {controls}"
+            with self._part(f"bare feeder replay {controls}", title):
+                found = self._replay(None, controls, title)
                 self.base_replays[controls] = found
                 write_replay(found, self.folder / "replays" / "bare" / controls)
 
     def solve_program(self, name: str, gap: float | None, time_limit_s: float | None) -> None:
         part = f"program {name}"
-        with self._part(part):
+        with self._part(name, part):
             options = self.bench.solve_options(gap, time_limit_s)
             schedule = solve_hosting(
                 self.bench.problem(name), name, options, lambda p: self._hear_solver(part, p, options)
@@ -150,8 +152,9 @@ class StudyRun:
             return
         schedule = self.cases[name].schedule
         for controls in CONTROLS:
-            with self._part(f"replay {name}, controls {controls}"):
-                found = self._replay(schedule, controls, f"replay {name}, controls {controls}")
+            title = f"replay {name}, controls {controls}"
+            with self._part(f"{name} replay {controls}", title):
+                found = self._replay(schedule, controls, title)
                 done = {**self.cases[name].replays, controls: found}
                 self.cases[name] = CaseResult(schedule, done)
                 write_replay(found, self.folder / "replays" / name / controls)
@@ -168,10 +171,14 @@ class StudyRun:
 
     def report(self) -> None:
         """summary.json, tables, figures and the page, from whatever exists."""
-        from hcsim.report.html import write_report  # drawing libraries take a second to load
+        from hcsim.report.figures import write_figures  # drawing libraries take a second to load
+        from hcsim.report.html import write_html
 
         with self._timed("report"):
-            write_report(self.result(), self.folder)
+            found = self.result()
+            write_summary(summarize(found), self.folder)
+            write_figures(found, self.folder / "figures")
+            write_html(found, self.folder / "report.html")
 
     def result(self) -> StudyResult:
         """What there is so far."""
@@ -213,15 +220,15 @@ class StudyRun:
             self.missing.setdefault("the rest of the study", INTERRUPTED)
 
     @contextmanager
-    def _part(self, name: str) -> Iterator[None]:
-        """A part that may end without a result: the reason is kept and the study goes on."""
+    def _part(self, key: str, title: str) -> Iterator[None]:
+        """A part that may end without a result: the reason is kept under its key and the study goes on."""
         try:
-            with self._timed(name):
+            with self._timed(title):
                 yield
         except HcsimError as error:
-            self.missing[name] = str(error)
+            self.missing[key] = str(error)
         except KeyboardInterrupt:
-            self.missing[name] = INTERRUPTED
+            self.missing[key] = INTERRUPTED
             raise
 
     @contextmanager
@@ -263,7 +270,7 @@ class StudyRun:
 
     def _baseline(self, name: str, schedule: Schedule | None) -> None:
         part = f"simulation HC {name}"
-        with self._part(part):
+        with self._part(f"baseline {name}", part):
             found = self.bench.baseline("schedule" if schedule else "uniform", schedule)
             self.baselines[name] = found
             write_baseline(found, self.folder / "baselines" / name)
