@@ -206,13 +206,12 @@ def optimize(
 
     The folder holds CSV files with units in the headers; edit them and `hcsim replay` the result.
     """
-    from optim.hosting_search import solve_hosting
-
     from hcsim.cases import load_case
     from hcsim.files import output_folder
     from hcsim.results import write_schedule
     from hcsim.study import claim_in_words, default_out
     from hcsim.workbench import Workbench
+    from optim.hosting_search import solve_hosting
 
     loaded = load_case(case)
     folder = output_folder(out or default_out(loaded) / "schedules" / program.value)

@@ -18,11 +18,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from optim.hosting_search import solve_hosting
-
 from hcsim import __version__
 from hcsim.cases import Case, load_case
-from hcsim.compare import summarize, verdict
+from hcsim.compare import verdict
 from hcsim.errors import ConfigError, HcsimError
 from hcsim.files import output_folder, write_csv, write_text
 from hcsim.progress import Event, Listener, silent
@@ -35,10 +33,10 @@ from hcsim.results import (
     write_baseline,
     write_replay,
     write_schedule,
-    write_summary,
 )
 from hcsim.series import Controls
 from hcsim.workbench import Workbench
+from optim.hosting_search import solve_hosting
 from optim.schedule import Schedule
 from optim.solver import Progress, SolveOptions
 
@@ -171,14 +169,10 @@ class StudyRun:
 
     def report(self) -> None:
         """summary.json, tables, figures and the page, from whatever exists."""
-        from hcsim.report.figures import write_figures  # drawing libraries take a second to load
-        from hcsim.report.html import write_html
+        from hcsim.report.html import write_report  # drawing libraries take a second to load
 
         with self._timed("report"):
-            found = self.result()
-            write_summary(summarize(found), self.folder)
-            write_figures(found, self.folder / "figures")
-            write_html(found, self.folder / "report.html")
+            write_report(self.result(), self.folder)
 
     def result(self) -> StudyResult:
         """What there is so far."""
@@ -255,15 +249,15 @@ class StudyRun:
         words = f"{stage}: {1e3 * said.objective:.1f} kW, at most {1e3 * said.bound:.1f} kW"
         self._say(part, words.replace("nan kW", "none yet"), min(said.seconds / options.time_limit_s, 1.0))
 
-    def _hear_steps(self, part: str) -> Callable[[int, int], None]:
+    def _hear(self, part: str, of: str) -> Callable[[int, int], None]:
         def hear(done: int, total: int) -> None:
-            self._say(part, f"{done} of {total} steps", done / total)
+            self._say(part, f"{done} of {total} {of}", done / total)
 
         return hear
 
     def _replay(self, schedule: Schedule | None, controls: Controls, part: str) -> ReplayResult:
         base = self.base_replays.get(controls) if schedule else None
-        found = self.bench.replay(schedule, controls, base=base, progress=self._hear_steps(part))
+        found = self.bench.replay(schedule, controls, base=base, progress=self._hear(part, "steps"))
         before = f"{len(found.violations)} violations before any device"
         self._say(part, verdict(found).words if schedule else before)
         return found
@@ -271,7 +265,9 @@ class StudyRun:
     def _baseline(self, name: str, schedule: Schedule | None) -> None:
         part = f"simulation HC {name}"
         with self._part(f"baseline {name}", part):
-            found = self.bench.baseline("schedule" if schedule else "uniform", schedule)
+            found = self.bench.baseline(
+                "schedule" if schedule else "uniform", schedule, progress=self._hear(part, "probes")
+            )
             self.baselines[name] = found
             write_baseline(found, self.folder / "baselines" / name)
             self._say(part, f"{found.hc_kw:.1f} kW after {found.power_flows} power flows")

@@ -11,10 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from optim.hosting import HostingProblem
-from optim.lindist3flow import linearize
-from optim.storage import Fleet
-
 from hcsim.baseline import hosting_capacity
 from hcsim.baseline_terms import Weights, terms_of
 from hcsim.cases import Case, load_case
@@ -26,12 +22,15 @@ from hcsim.ledger import Ledger
 from hcsim.replay import replay
 from hcsim.results import HostingCapacityResult, ReplayResult
 from hcsim.series import Controls
+from optim.hosting import HostingProblem
 from optim.limits import Limits
+from optim.lindist3flow import linearize
 from optim.linear_model import LinearModel
 from optim.network import Network
 from optim.profiles import Profiles
 from optim.schedule import BessUnit, Schedule
 from optim.solver import SolveOptions
+from optim.storage import Fleet
 
 
 @dataclass(frozen=True)
