@@ -69,9 +69,7 @@ app = typer.Typer(
     "study.toml.\n\nExit codes: 0 done, 1 the study or a part of it failed, 2 wrong use, 130 interrupted.",
 )
 
-CaseArgument = Annotated[
-    str, typer.Argument(metavar="CASE", help="Bundled case or folder with a study.toml.")
-]
+CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="Bundled case or folder with a study.toml.")]
 GapOption = Annotated[
     float | None,
     typer.Option(min=0.0, max=1.0, help="Stop a program when it is proven to this share: 0.002 is 0.2 %."),
@@ -107,9 +105,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def options(
     debug: Annotated[bool, typer.Option(help="Show the traceback of a fault in hcsim itself.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
 ) -> None:
     """Options that hold for every command."""
 
@@ -117,9 +113,7 @@ def options(
 @app.command()
 def study(
     case: CaseArgument,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/<case>")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/<case>")] = None,
     gap: GapOption = None,
     time_limit: TimeOption = None,
     only: Annotated[
@@ -231,16 +225,12 @@ def optimize(
 @app.command()
 def replay(
     case: CaseArgument,
-    schedule: Annotated[
-        Path, typer.Argument(metavar="SCHEDULE", help="Folder with schedule.json and its CSV files.")
-    ],
+    schedule: Annotated[Path, typer.Argument(metavar="SCHEDULE", help="Folder with schedule.json and its CSV files.")],
     controls: Annotated[
         Controls,
         typer.Option(help="Regulators and capacitors: free to act, locked as the program assumed, or both."),
     ] = Controls.both,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for voltages, flows, SoC, violations as Parquet.")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for voltages, flows, SoC, violations as Parquet.")] = None,
 ) -> None:
     """Run a schedule through OpenDSS, every step and phase, and say whether its claim holds.
 
@@ -285,9 +275,7 @@ def baseline(
             "the schedule (then with its reactive power too)."
         ),
     ] = Weights.uniform,
-    controls: Annotated[
-        Controls, typer.Option(help="Regulators and capacitors during the search.")
-    ] = Controls.free,
+    controls: Annotated[Controls, typer.Option(help="Regulators and capacitors during the search.")] = Controls.free,
     out: Annotated[Path | None, typer.Option(help="Folder for baseline.json and every probe.")] = None,
 ) -> None:
     """Hosting capacity by plain simulation: raise PV until OpenDSS shows the first new violation.
@@ -304,7 +292,7 @@ def baseline(
     bench = Workbench.open(case)
     beside = read_schedule(bess, network=bench.network, profiles=bench.profiles) if bess else None
     with err_console.status("simulating"):
-        found = bench.baseline(weights.value, beside, controls=controls.value)
+        found = bench.baseline(weights.value, beside, controls="locked" if controls is Controls.locked else "free")
     _say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     _say(f"Limit: {escape(limit_words(found.limit))}")
     for again in found.passed_again_kw:
