@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 from scipy.io import mmwrite
+from scipy.sparse.linalg import spsolve
 
 import hcsim
 from hcsim.files import output_folder, write_atomically, write_csv, write_text
@@ -69,20 +70,14 @@ def _rows(network: Network, model: LinDist3Flow) -> pd.DataFrame:
             "demand_mvar": demand_mvar,
             "flow_mw": p,
             "flow_mvar": q,
-            "v_linear_pu": _linear_voltages(network, model, p, q),
+            "v_linear_pu": np.sqrt(np.maximum(_voltages(model, p, q), 0.0)),
             "v_opendss_pu": np.abs(network.v_solved_v[n]) / network.v_base_v[n],
         }
     )
 
 
-def _linear_voltages(network: Network, model: LinDist3Flow, p_mw: np.ndarray, q_mvar: np.ndarray) -> np.ndarray:
-    """(R,) node-to-ground voltages in pu that the exported equations give for these flows."""
-    v, _ = solve_voltages(model, p_mw, q_mvar)
-    return np.sqrt(np.maximum(v, 0.0))
-
-
-def solve_voltages(model: LinDist3Flow, p_mw: np.ndarray, q_mvar: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Squared voltages (R,) in pu and angles (R,) in rad of eq. (2c), given branch flows in MW and Mvar."""
+def _voltages(model: LinDist3Flow, p_mw: np.ndarray, q_mvar: np.ndarray) -> np.ndarray:
+    """(R,) squared node-to-ground voltages in pu by eq. (2c), given branch flows in MW and Mvar."""
     size = len(model.nodes)
     w2 = np.abs(model.w_pu[model.node_rows]) ** 2
     system = sparse.block_array(
@@ -93,8 +88,7 @@ def solve_voltages(model: LinDist3Flow, p_mw: np.ndarray, q_mvar: np.ndarray) ->
     )
     drop_v = 2.0 * (model.d_r @ p_mw + model.d_x @ q_mvar) - model.a_0
     drop_theta = (model.d_x @ p_mw - model.d_r @ q_mvar) / w2
-    solved = sparse.linalg.spsolve(system.tocsc(), np.concatenate([drop_v, drop_theta]))
-    return solved[:size], solved[size:]
+    return spsolve(system.tocsc(), np.concatenate([drop_v, drop_theta]))[:size]
 
 
 def _regulators(network: Network) -> pd.DataFrame:
