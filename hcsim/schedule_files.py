@@ -46,9 +46,7 @@ ABOUT = {
     "predicted_voltages.csv": "optional: the voltages that the optimizer claims",
     "predicted_substation.csv": "optional: active power from the source into the feeder that it claims",
 }
-EDITED = (
-    "Changed by hand after it was solved: the bound, gap and predictions of the solved schedule are left out."
-)
+EDITED = "Changed by hand after it was solved: the bound, gap and predictions of the solved schedule are left out."
 STEP = Column("step", "step")
 UNIT_COLUMNS = tuple(f.name for f in fields(BessUnit))[2:]
 
@@ -88,9 +86,7 @@ def write_schedule(schedule: Schedule, folder: Path) -> list[Path]:
     return [*written, write_json(folder / "schedule.json", _facts(schedule))]
 
 
-def read_schedule(
-    folder: Path, *, network: Network | None = None, profiles: Profiles | None = None
-) -> Schedule:
+def read_schedule(folder: Path, *, network: Network | None = None, profiles: Profiles | None = None) -> Schedule:
     """The schedule in a folder, checked cell by cell.
 
     With `network`, every node and bus must exist there; with `profiles`, steps must be as many and as long.
@@ -103,9 +99,7 @@ def read_schedule(
     known = None if network is None else network.nodes
     buses = None if network is None else network.buses
 
-    pv = TableIn.read(
-        folder / "pv.csv", (Column("node", "name", known=known), Column("capacity_kw", minimum=0.0))
-    )
+    pv = TableIn.read(folder / "pv.csv", (Column("node", "name", known=known), Column("capacity_kw", minimum=0.0)))
     pv_nodes = pv.unique("node")
     pv_kw = pv.numbers("capacity_kw")
 
@@ -163,9 +157,7 @@ def read_schedule(
     )
     (soc_kwh,) = soc.grids(["unit"], [(n,) for n in unit_names], ["soc_kwh"])
 
-    predicted_nodes, predicted_v = _prediction(
-        folder / "predicted_voltages.csv", "node", "v_pu", times, known
-    )
+    predicted_nodes, predicted_v = _prediction(folder / "predicted_voltages.csv", "node", "v_pu", times, known)
     phases, substation = _prediction(folder / "predicted_substation.csv", "phase", "p_kw", times, None)
     found = Schedule(
         case=facts["case"],
@@ -208,7 +200,8 @@ def _digest(s: Schedule) -> str:
     """Hash over sizes, sites and powers: tells whether a schedule was changed after it was solved."""
     words = hashlib.sha256(repr((s.step_h, s.pv_nodes, s.bess, s.bess_nodes, s.bess_of)).encode())
     for values in (s.pv_kw, s.pv_p_kw, s.pv_q_kvar, s.p_charge_kw, s.p_discharge_kw, s.soc_kwh):
-        words.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+        rounded = np.round(values, 6) + 0.0  # what a spreadsheet does to the last digits is no edit
+        words.update(np.ascontiguousarray(rounded, dtype="<f8").tobytes())
     return words.hexdigest()
 
 
@@ -221,15 +214,15 @@ def _long(times: tuple[str, ...], names: dict[str, Any], **wide: Floats) -> pd.D
     }
     for column, of in names.items():
         table[column] = np.tile(np.array(of, dtype=object), len(times))
-    return pd.DataFrame(table | {column: values.reshape(-1) for column, values in wide.items()})
+    # adding 0.0 turns -0.0, which puzzles readers, into 0.0
+    return pd.DataFrame(table | {column: values.reshape(-1) + 0.0 for column, values in wide.items()})
 
 
 def _facts(schedule: Schedule) -> dict[str, Any]:
     solve = None
     if schedule.solve is not None:  # JSON knows no infinity, and a bound may be one
         solve = {
-            k: str(v) if isinstance(v, float) and not math.isfinite(v) else v
-            for k, v in asdict(schedule.solve).items()
+            k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(schedule.solve).items()
         }
     return {
         "format": "hcsim schedule 1",
@@ -305,18 +298,14 @@ def _read_solve(raw: Any, faults: Faults) -> SolveInfo | None:
         faults.add("key 'solve' is neither null nor a whole solve record", f"Use null, or {sorted(needed)}.")
         return None
     if raw["status"] not in ("optimal", "gap", "time_limit", "interrupted"):
-        faults.add(
-            f"solve status {raw['status']!r} is unknown", "Use optimal, gap, time_limit or interrupted."
-        )
+        faults.add(f"solve status {raw['status']!r} is unknown", "Use optimal, gap, time_limit or interrupted.")
         return None
     try:
         numbers = {k: float(raw[k]) for k in ("objective", "bound", "gap", "build_s", "solve_s")}
     except (TypeError, ValueError) as error:
         faults.add(f"key 'solve' holds no number: {error}", "Mend it, or write null.")
         return None
-    return SolveInfo(
-        raw["status"], **numbers, solver=str(raw.get("solver", "")), notes=tuple(raw.get("notes", ()))
-    )
+    return SolveInfo(raw["status"], **numbers, solver=str(raw.get("solver", "")), notes=tuple(raw.get("notes", ())))
 
 
 def _units(table: TableIn) -> tuple[BessUnit, ...]:
@@ -327,8 +316,7 @@ def _units(table: TableIn) -> tuple[BessUnit, ...]:
             table.faults.add(f"row {table.row(i)}: unit {unit} has soc_min above soc_max", "Swap them.")
     table.faults.speak()
     return tuple(
-        BessUnit(names[i], buses[i], **{c: float(columns[c][i]) for c in UNIT_COLUMNS})
-        for i in range(len(names))
+        BessUnit(names[i], buses[i], **{c: float(columns[c][i]) for c in UNIT_COLUMNS}) for i in range(len(names))
     )
 
 

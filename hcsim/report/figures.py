@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -25,6 +26,8 @@ from hcsim.results import CaseResult, StudyResult
 from optim.schedule import Schedule
 
 PNG_DPI = 160
+UNUSED_KW = 0.05
+"""A site with less stands on the map as a candidate that is not used."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,8 @@ def feeder_map(study: StudyResult) -> Figure | None:
         _draw_feeder(panel, study)
         if name in cases:
             _draw_devices(panel, study, cases[name].schedule, largest)
-            panel.set_title(f"{NAMES.get(name, name)}: {cases[name].schedule.hc_kw:,.1f} kW of PV")
-    figure.legend(handles=_map_legend(largest), loc="outside lower center", ncols=5)
+            panel.set_title(_map_title(study, name))
+    figure.legend(handles=_map_legend(largest), loc="outside lower center", ncols=6)
     return figure
 
 
@@ -84,9 +87,7 @@ def scatter(study: StudyResult) -> Figure | None:
             if error:
                 words.append(f"{controls}: {error.max_pu:+.4f} pu at {error.node}, {error.time}")
         panel.axline((1.0, 1.0), slope=1.0, color=style.BLACK, linewidth=0.8)
-        panel.set_title(
-            style.case_title(study, name, {n: w.replace(", no", ",\nno") for n, w in NAMES.items()})
-        )
+        panel.set_title(style.case_title(study, name, {n: w.replace(", no", ",\nno") for n, w in NAMES.items()}))
         panel.set_xlabel("OpenDSS, pu\n" + "\n".join(words), fontsize=8.5)
         panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.yaxis.set_major_locator(MaxNLocator(4))
@@ -124,8 +125,8 @@ PICTURES = (
     Picture(
         "01_feeder_map",
         "Feeder, PV sites and chosen batteries",
-        "Circles: PV capacity, area in proportion to kW summed over phases. Squares: batteries with bus "
-        "and energy. Thick lines carry three phases, thin ones fewer.",
+        "Circles: PV capacity summed over phases, area in proportion to kW save for the smallest. Thick "
+        "lines carry three phases, thin ones fewer.",
         feeder_map,
     ),
     Picture("02_profiles", "Load and PV curves", "Means over each step.", series.profiles),
@@ -250,44 +251,52 @@ def _draw_feeder(axes: Axes, study: StudyResult) -> None:
 
 def _draw_devices(axes: Axes, study: StudyResult, schedule: Schedule, largest: float) -> None:
     places = study.network.coordinates
-    pv = {bus: kw for bus, kw in _pv_by_bus(schedule).items() if bus in places and kw > 1e-3 * largest}
-    if pv:
-        xy = np.array([places[b] for b in pv])
+    sites = {bus: kw for bus, kw in _pv_by_bus(schedule).items() if bus in places}
+    for used in (False, True):
+        shown = {bus: kw for bus, kw in sites.items() if (kw > UNUSED_KW) == used}
+        xy = np.array([places[bus] for bus in shown]).reshape(-1, 2)
+        areas = [_area(kw, largest) if used else 22.0 for kw in shown.values()]
         axes.scatter(
             xy[:, 0],
             xy[:, 1],
-            s=[_area(kw, largest) for kw in pv.values()],
-            color=style.ORANGE,
-            alpha=0.55,
+            s=areas,
+            facecolor=_tint(style.ORANGE) if used else "white",
             edgecolor=style.ORANGE,
-            linewidth=0.8,
+            linewidth=1.0,
             zorder=2,
         )
+    alike = len({unit.energy_kwh for unit in schedule.bess}) <= 1
     for unit in schedule.bess:
         if unit.bus not in places:
             continue
         x, y = places[unit.bus]
         axes.plot(
-            x,
-            y,
-            marker="s",
-            color=style.BLUE,
-            markersize=7,
-            markeredgecolor="white",
-            markeredgewidth=0.8,
-            zorder=7,
+            x, y, marker="s", color=style.BLUE, markersize=6.5, markeredgecolor="white", markeredgewidth=0.8, zorder=7
         )
         axes.annotate(
-            f"{unit.bus}: {unit.energy_kwh:,.0f} kWh",
+            unit.bus if alike else f"{unit.bus}: {unit.energy_kwh:,.0f} kWh",
             (x, y),
             xytext=(6, 5),
             textcoords="offset points",
-            fontsize=8,
+            fontsize=9,
             color=style.BLUE,
             fontweight="bold",
             zorder=8,
-            bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.75},
+            bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.8},
         )
+
+
+def _map_title(study: StudyResult, name: str) -> str:
+    schedule = study.cases[name].schedule
+    title = f"{NAMES.get(name, name)}: {schedule.hc_kw:,.1f} kW of PV"
+    energies = {unit.energy_kwh for unit in schedule.bess}
+    if len(energies) == 1:
+        title += f"\n{len(schedule.bess)} x {energies.pop():,.0f} kWh"
+    return title
+
+
+def _tint(colour: str) -> tuple[float, float, float, float]:
+    return to_rgba(colour, 0.55)
 
 
 def _map_legend(largest: float) -> list[Line2D]:
@@ -298,7 +307,8 @@ def _map_legend(largest: float) -> list[Line2D]:
     return [
         spot("source", marker="*", color=style.BLACK, markersize=12),
         spot("regulator", marker="^", color=style.PURPLE, markersize=7),
-        spot("battery", marker="s", color=style.BLUE, markersize=7),
+        spot("battery, with its bus", marker="s", color=style.BLUE, markersize=7),
+        spot("PV site, unused", marker="o", markerfacecolor="white", markeredgecolor=style.ORANGE, markersize=4.7),
         *(
             spot(
                 f"PV, {kw:,g} kW",
@@ -313,8 +323,8 @@ def _map_legend(largest: float) -> list[Line2D]:
 
 
 def _area(kw: float, largest: float) -> float:
-    """Marker area in points squared, in proportion to kW."""
-    return 420.0 * kw / largest
+    """Marker area in points squared, in proportion to kW, but never too small to be seen."""
+    return max(420.0 * kw / largest, 22.0)
 
 
 def _round(kw: float) -> float:
@@ -358,10 +368,11 @@ def _verdict_words(axes: Axes, case: CaseResult, at: float) -> None:
     for controls, shift in (("locked", 0.03), ("free", -0.03)):
         replay = case.replays.get(controls)
         said = verdict(replay) if replay else None
+        words = said.words.split(" (")[0] if said else "not replayed"  # what was there before: see the page
         axes.text(
             1.01,
             at + shift,
-            _wrapped(f"taps {controls}: {said.words if said else 'not replayed'}"),
+            _wrapped(f"taps {controls}: {words}"),
             transform=axes.get_yaxis_transform(),
             fontsize=8.5,
             linespacing=1.05,

@@ -56,6 +56,7 @@ def render_html(study: StudyResult, documents: Mapping[str, str], *, written: da
         ledger_reasons=words.ledger_reasons(study.ledger),
         paper_notes=list(_texts(study.paper.get("notes"))),
         paper_buses=list(_texts(study.paper.get("bess_buses"))),
+        bare=words.bare_rows(study),
         definitions=words.DEFINITIONS,
     )
 
@@ -66,8 +67,7 @@ def _pictures(documents: Mapping[str, str]) -> dict[str, dict[str, str]]:
         picture.key[3:]: {
             "title": picture.title,
             "caption": picture.caption,
-            "address": "data:image/svg+xml;base64,"
-            + base64.b64encode(documents[picture.key].encode()).decode(),
+            "address": "data:image/svg+xml;base64," + base64.b64encode(documents[picture.key].encode()).decode(),
         }
         for picture in PICTURES
         if picture.key in documents
@@ -86,6 +86,7 @@ def _case(study: StudyResult, name: str) -> dict[str, Any]:
         "facts": words.solve_facts(case.schedule) + words.penetration_facts(study, case.schedule),
         "controls": [words.CONTROLS[c] for c in case.replays],
         "replay_rows": words.replay_rows(case),
+        "notes": [f"{words.CONTROLS[c]}: {note}" for c, r in case.replays.items() for note in r.notes],
         "violations": violations,
         "batteries": words.battery_rows(case.schedule),
         "circulated_kwh": float(case.schedule.circulated_kwh().sum()),

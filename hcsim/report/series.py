@@ -83,9 +83,7 @@ def voltages(study: StudyResult) -> Figure | None:
         for controls, replay in case.replays.items():
             label, colour = style.REPLAYS[controls]
             seen = replay.operation.v_pu
-            style.stairs(
-                panel, np.fmax.reduce(seen, axis=1), color=colour, label=f"{label}, lowest and highest"
-            )
+            style.stairs(panel, np.fmax.reduce(seen, axis=1), color=colour, label=f"{label}, lowest and highest")
             style.stairs(panel, np.fmin.reduce(seen, axis=1), color=colour)
         for limit in (study.limits.v_min_pu, study.limits.v_max_pu):
             if limit is not None:
@@ -103,9 +101,7 @@ def _total_power(axes: Axes, case: CaseResult) -> None:
         style.stairs(axes, replay.operation.substation_kw.sum(axis=1), color=colour, label=label)
     claim = case.schedule.predicted_substation_kw
     if claim is not None:
-        style.stairs(
-            axes, claim.sum(axis=1), color=style.CLAIM, linestyle=(0, (3, 2)), label="claim", linewidth=1.2
-        )
+        style.stairs(axes, claim.sum(axis=1), color=style.CLAIM, linestyle=(0, (3, 2)), label="claim", linewidth=1.2)
     axes.axhline(0.0, color=style.GREY, linewidth=0.8)
 
 

@@ -21,7 +21,7 @@ NAMES = {
 }
 STATUS_WORDS = {
     "optimal": "proven optimal",
-    "gap": "proven to the gap",
+    "gap": "gap reached",
     "time_limit": "time limit",
     "interrupted": "interrupted",
     "given": "given, no proof",

@@ -19,6 +19,7 @@ from hcsim.compare import (
     verdict,
     voltage_error,
     worst_of,
+    worst_words,
 )
 from hcsim.report.tables import NAMES, NOTHING, STATUS_WORDS, number, unsigned_zero
 from hcsim.results import CASES, CaseResult, HostingCapacityResult, ReplayResult, StudyResult
@@ -56,13 +57,7 @@ DEFINITIONS = (
 def answer(study: StudyResult) -> list[str]:
     """What was found, a sentence per case and two about storage."""
     sentences = [_case_sentence(study, name) for name in study.cases]
-    found = study.baselines.get("none")
-    if found:
-        sentences.append(
-            f"Simulation alone, scaling PV at the same sites without a battery, finds {_kw(found.hc_kw)}, "
-            f"{limit_words(found)}."
-        )
-    return sentences + _storage_sentences(study)
+    return sentences + _storage_sentences(study) + _simulation_sentences(study)
 
 
 def missing_parts(study: StudyResult) -> list[tuple[str, str]]:
@@ -115,13 +110,6 @@ def replay_rows(case: CaseResult) -> list[list[str]]:
     def row(label: str, cell: Any) -> list[str]:
         return [label, *(cell(c, r) for c, r in found)]
 
-    def lowest_and_highest(_: str, replay: ReplayResult) -> str:
-        v, nodes, times = replay.operation.v_pu, replay.operation.nodes, replay.operation.times
-        if not np.isfinite(v).any():
-            return NOTHING
-        spots = [divmod(int(find(v)), len(nodes)) for find in (np.nanargmin, np.nanargmax)]
-        return " to ".join(f"{v[t, n]:.4f} ({nodes[n]}, {times[t]})" for t, n in spots)
-
     def worst_error(controls: str, _: Any) -> str:
         error = errors[controls]
         if error is None:
@@ -138,13 +126,26 @@ def replay_rows(case: CaseResult) -> list[list[str]]:
     return [
         row("verdict", lambda c, r: verdict(r).words),
         row("steps converged", lambda c, r: f"{int(r.converged.sum())} of {len(r.converged)}"),
-        row("voltage, pu", lowest_and_highest),
+        row("voltage, pu", lambda c, r: _lowest_and_highest(r)),
         row("claim minus OpenDSS, pu", worst_error),
         row("least power from the source by phase, kW", lowest_power),
         row("losses, kWh", lambda c, r: f"{r.losses_kw[r.converged].sum() * case.schedule.step_h:,.1f}"),
         row("tap operations", lambda c, r: f"{r.tap_operations}"),
         row("commanded but not delivered, kWh", lambda c, r: f"{r.energy_not_delivered_kwh:.2f}"),
     ]
+
+
+def bare_rows(study: StudyResult) -> list[list[str]]:
+    """The feeder before any device: controls, violations in words, voltages, losses, tap operations."""
+    rows = []
+    for controls, replay in study.base_replays.items():
+        count = len(replay.violations)
+        said = f"{counted(count, 'violation')}, {worst_words(replay.violations)}" if count else "none"
+        losses = float(replay.losses_kw[replay.converged].sum()) * study.profiles.step_h
+        rows.append(
+            [CONTROLS[controls], said, _lowest_and_highest(replay), f"{losses:,.1f}", str(replay.tap_operations)]
+        )
+    return rows
 
 
 def violation_rows(table: pd.DataFrame) -> tuple[list[dict[str, str]], int]:
@@ -219,8 +220,7 @@ def limit_words(found: HostingCapacityResult) -> str:
         return f"no limit found: {limit.get('reason', 'the search ended')}"
     phase = f", phase {limit['phase']}" if limit.get("phase") else ""
     return (
-        f"limited by {str(limit['criterion']).replace('_', ' ')} at {limit.get('element')}{phase}, "
-        f"{limit.get('time')}"
+        f"limited by {str(limit['criterion']).replace('_', ' ')} at {limit.get('element')}{phase}, {limit.get('time')}"
     )
 
 
@@ -262,6 +262,14 @@ def ledger_reasons(ledger: pd.DataFrame) -> list[list[str]]:
     ]
 
 
+def _lowest_and_highest(replay: ReplayResult) -> str:
+    v, nodes, times = replay.operation.v_pu, replay.operation.nodes, replay.operation.times
+    if not np.isfinite(v).any():
+        return NOTHING
+    spots = [divmod(int(find(v)), len(nodes)) for find in (np.nanargmin, np.nanargmax)]
+    return " to ".join(f"{v[t, n]:.4f} ({nodes[n]}, {times[t]})" for t, n in spots)
+
+
 def _case_sentence(study: StudyResult, name: str) -> str:
     case = study.cases[name]
     solve = case.schedule.solve
@@ -294,6 +302,27 @@ def _storage_sentences(study: StudyResult) -> list[str]:
     if {"centralized", "distributed_no_circulation"} <= of.keys():
         gain = of["distributed_no_circulation"].hc_kw - of["centralized"].hc_kw
         sentences.append(f"With such circulation forbidden the change is {unsigned_zero(gain, 1):+,.1f} kW.")
+    return sentences
+
+
+def _simulation_sentences(study: StudyResult) -> list[str]:
+    sentences = []
+    alone, beside = study.baselines.get("none"), study.baselines.get("with_schedule")
+    if alone:
+        sentences.append(
+            f"Simulation alone, raising PV at the same sites without a battery, finds {_kw(alone.hc_kw)}, "
+            f"{limit_words(alone)}."
+        )
+    case = study.cases.get(study.with_schedule_case)
+    if beside and case:
+        name = NAMES.get(study.with_schedule_case, study.with_schedule_case)
+        words = f"With the schedule of {name} it finds {_kw(beside.hc_kw)}, {limit_words(beside)}."
+        if beside.hc_kw > case.schedule.hc_kw:
+            words += (
+                " That is more than the claim: losses, which a lossless program leaves out, take up power, and "
+                "the regulators act."
+            )
+        sentences.append(words)
     return sentences
 
 

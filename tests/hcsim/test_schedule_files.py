@@ -19,9 +19,7 @@ from optim.profiles import Profiles
 @pytest.fixture
 def made():
     net = network()
-    return schedule(
-        net, "distributed", 3333.3 / 7, (unit("A", "b5", 1000.0, 375.0), unit("b", "b9", 500.0, 1 / 3))
-    )
+    return schedule(net, "distributed", 3333.3 / 7, (unit("A", "b5", 1000.0, 375.0), unit("b", "b9", 500.0, 1 / 3)))
 
 
 def assert_same(a, b):
@@ -78,6 +76,13 @@ def test_an_edited_schedule_loses_its_proof_and_says_so(made, tmp_path):
     assert edited.pv_kw[1] == 12.5
     assert edited.solve is None and edited.predicted_v_pu is None
     assert edited.assumptions == (*made.assumptions, EDITED)
+
+
+def test_a_spreadsheet_that_drops_the_last_digits_edits_nothing(made, tmp_path):
+    write_schedule(made, tmp_path)
+    for name in ("pv.csv", "pv_dispatch.csv", "soc.csv"):
+        pd.read_csv(tmp_path / name).to_csv(tmp_path / name, index=False, float_format="%.15g")
+    assert read_schedule(tmp_path).solve == made.solve
 
 
 def change(path, find, put):
@@ -167,9 +172,7 @@ def test_a_spreadsheet_with_semicolons_and_a_ragged_line(made, tmp_path):
     (tmp_path / "pv.csv").write_text(text.replace(",", ";"))
     with pytest.raises(ConfigError, match="not separated by commas"):
         read_schedule(tmp_path)
-    (tmp_path / "pv.csv").write_text(
-        "\ufeff" + text.replace("\n", "\n\n"), encoding="utf-8"
-    )  # BOM, empty lines
+    (tmp_path / "pv.csv").write_text("\ufeff" + text.replace("\n", "\n\n"), encoding="utf-8")  # BOM, empty lines
     assert read_schedule(tmp_path).pv_nodes == made.pv_nodes
     (tmp_path / "pv.csv").write_text(text + "b4.1,1,2,3\n")
     with pytest.raises(ConfigError, match=r"pv\.csv is no CSV file.*line 13"):
