@@ -29,7 +29,8 @@ SERVED_TOLERANCE = 0.05
 wide because a load that OpenDSS takes out of constant power below its vminpu is served, if poorly."""
 CHUNK = 256
 """Steps whose complex voltages are held before they become magnitudes: bounds the memory of a year."""
-SOURCES = ("vsource.", "isource.", "generator.", "pvsystem.", "storage.", "load.", "vccs.", "indmach012.")
+SOURCES = ("vsource.", "isource.", "generator.", "pvsystem.", "storage.", "load.", "vccs.", "indmach012.",
+           "windgen.")  # fmt: skip
 LOADED_CLASSES = ("Line", "Transformer", "AutoTrans")
 
 
@@ -178,8 +179,8 @@ class _Record:
         elements = circuit.element_names()
         self._is_load = np.array([name.startswith("load.") for name in elements])
         self._is_delivery = np.array([not name.startswith(SOURCES) for name in elements])
-        source = circuit.layout("Vsource")
-        self._source = slice(int(source.offset[0]), int(source.offset[0]) + len(network.source_nodes))
+        start = circuit.layout("Vsource").of(network.branches[0].name).start
+        self._source = slice(start, start + len(network.source_nodes))
         self.v_pu = np.full((steps, n), np.nan)
         self.substation_kva = np.full((steps, len(network.source_nodes)), np.nan, dtype=complex)
         self.loading_pu = np.full((steps, len(series.branches)), np.nan)
@@ -190,8 +191,10 @@ class _Record:
         self._chunk = np.full((min(CHUNK, steps), n), np.nan, dtype=complex)
         self._held = 0
         self._taps_now = list(circuit.taps().values())
+        legs = [name.lower() for name in network.loads.names]
         fixed = {name.lower() for name in series.fixed_loads}
-        self._leg_fixed = np.array([name.lower() in fixed for name in network.loads.names], dtype=bool)
+        self._leg_fixed = np.array([name in fixed for name in legs], dtype=bool)
+        self._leg_of_load = np.array([name.startswith("load.") for name in legs], dtype=bool)
 
     def read(self, t: int, sound: bool, free: bool) -> Complexes:
         circuit = self.series.circuit
@@ -223,13 +226,13 @@ class _Record:
         self._held = 0
 
     def _asked(self, v_v: Complexes, load_pu: Floats) -> Floats:
-        """(t,) what the load models ask for at voltages (t, N)."""
+        """(t,) what the load models ask for at voltages (t, N); legs of generators are no loads."""
         legs = self.series.network.loads
         padded = np.concatenate([v_v, np.zeros((len(v_v), 1))], axis=1)
         u = np.abs(padded[:, legs.node_plus] - padded[:, legs.node_minus]) / legs.v_rated_v
         model = legs.zip_p[:, 0] * u**2 + legs.zip_p[:, 1] * u + legs.zip_p[:, 2]
         scale = np.where(self._leg_fixed, 1.0, load_pu[:, None])
-        return np.asarray((legs.p_kw * model * scale).sum(axis=1))
+        return np.asarray((legs.p_kw * model * scale)[:, self._leg_of_load].sum(axis=1))
 
     def finish(self) -> Recording:
         series, network = self.series, self.series.network

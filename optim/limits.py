@@ -94,14 +94,14 @@ def _above(
     worst = value[steps, columns]
     before = base[steps, columns] if base is not None else np.full(len(steps), np.nan)
     existing = (before > limit + tolerance) & (worst <= before + tolerance)
-    names = [elements[int(c)].rsplit(".", 1) for c in columns]
+    names = np.array([(*name.rsplit(".", 1), "")[:2] for name in elements], dtype=object)[columns]
     table = pd.DataFrame(
         {
             "criterion": criterion,
-            "element": [n[0] for n in names],
-            "phase": [n[1] if len(n) > 1 else "" for n in names],
+            "element": names[:, 0],
+            "phase": names[:, 1],
             "step": steps,
-            "time": [times[int(s)] for s in steps],
+            "time": np.array(times, dtype=object)[steps],
             "value": sign * worst,
             "limit": sign * limit,
             "unit": unit,

@@ -1,0 +1,75 @@
+"""What recording costs: a replay of the bare feeder against the same series in the bare engine.
+
+Both solve the same daily steps on one compiled circuit; the bare engine reads nothing back, the replay records
+every voltage, loading, tap, loss and load and judges them. Prints seconds and their ratio, and the time of one
+probe of the simulation-based hosting capacity.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from hcsim.baseline import hosting_capacity
+from hcsim.engine import Circuit
+from hcsim.feeder import read_network
+from hcsim.replay import replay
+from hcsim.series import DailySeries
+from optim.limits import Limits
+from optim.network import Network
+from optim.profiles import Profiles
+
+IEEE123 = Path(__file__).parent.parent / "dss_models" / "ieee123" / "Master.dss"
+
+
+def yearly_profiles(steps: int) -> Profiles:
+    """Daily load and sun with a different size each day; any plausible curve will do."""
+    hour = np.arange(steps)
+    rng = np.random.default_rng(1)
+    day = np.repeat(rng.uniform(0.8, 1.0, steps // 24 + 1), 24)[:steps]
+    load = day * (0.77 + 0.23 * np.cos((hour % 24 - 19) * np.pi / 12))
+    sun = 0.76 * day * np.exp(-(((hour % 24) - 10.5) ** 2) / 18)
+    return Profiles(tuple(f"{h // 24:03d} {h % 24:02d}:00" for h in hour), 1.0, load, sun)
+
+
+def bare_engine_s(circuit: Circuit, network: Network, profiles: Profiles, free: bool) -> float:
+    """Seconds of the steps alone."""
+    circuit.set_taps(DailySeries(circuit, network, profiles).network_taps())
+    circuit.start_series(profiles.step_h)
+    started = time.perf_counter()
+    for t in range(len(profiles)):
+        circuit.step(t, controls=free)
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("master", nargs="?", type=Path, default=IEEE123, help="master .dss (default: IEEE 123)")
+    parser.add_argument("--steps", type=int, default=8760, help="hourly steps (default: a year)")
+    options = parser.parse_args()
+    circuit = Circuit.compile(options.master, controls=False)
+    network, _ = read_network(circuit)
+    profiles = yearly_profiles(options.steps)
+    print(f"{network.name}: {len(network.nodes)} nodes, {options.steps} steps")
+    for controls in ("locked", "free"):
+        bare = bare_engine_s(circuit, network, profiles, controls == "free")
+        found = replay(circuit, profiles, Limits(), None, controls=controls, network=network)
+        print(
+            f"controls {controls:6s}: bare engine {bare:6.2f} s, replay {found.seconds:6.2f} s, "
+            f"ratio {found.seconds / bare:.2f}"
+        )
+    day = yearly_profiles(24)
+    nodes = [network.nodes[n] for bus in network.buses for n in network.nodes_of(bus)][::4]
+    found_hc = hosting_capacity(circuit, network, day, Limits(), nodes, np.ones(len(nodes)))
+    probes = len(found_hc.probes)
+    print(
+        f"hosting capacity {found_hc.hc_kw:.0f} kW at {len(nodes)} nodes: {found_hc.seconds:.2f} s, "
+        f"{1000 * found_hc.seconds / probes:.1f} ms for each of {probes} 24-h probes"
+    )
+
+
+if __name__ == "__main__":
+    main()
