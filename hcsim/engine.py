@@ -48,6 +48,7 @@ class Circuit:
         self._dss.AdvancedTypes = True
         self._dss.DataPath = self._scratch.name
         self._circuit = self._dss.ActiveCircuit
+        self._kept: dict[str, tuple[Any, int]] = {}
 
     @classmethod
     def compile(cls, master: Path | str, *, controls: bool = True) -> Circuit:
@@ -78,6 +79,8 @@ class Circuit:
 
     def command(self, text: str) -> str:
         """One OpenDSS text command; its result. Raises FeederError with OpenDSS's message, file and line."""
+        while self._kept:  # the command may add elements
+            self._circuit._lib.Batch_Dispose(self._kept.popitem()[1][0][0])
         try:
             self._dss.Text.Command = text
         except DSSException as fault:
@@ -349,12 +352,12 @@ class Circuit:
         return pointer, int(dims[0])
 
     def _read_class(self, kind: str, function: Any) -> Complexes:
-        pointer, count = self._batch(kind)
+        if kind not in self._kept:
+            self._kept[kind] = self._batch(kind)
+        pointer, count = self._kept[kind]
         if count == 0:
             return np.empty(0, dtype=complex)
-        values = self._circuit._get_complex128_array(function, pointer[0], count)
-        self._circuit._lib.Batch_Dispose(pointer[0])
-        return values.ravel(order="F")
+        return self._circuit._get_complex128_array(function, pointer[0], count).ravel(order="F")
 
     def _properties(self, kind: str) -> list[dict[str, Any]]:
         pointer, count = self._batch(kind)
