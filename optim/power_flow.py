@@ -67,7 +67,11 @@ def leg_powers_kva(loads: LoadLegs, v_v: Complexes) -> Complexes:
     falls linearly to that of the nominal impedance, which holds below vlow. (OpenDSS, Load: vminpu, vmaxpu,
     vlowpu.)
     """
-    u = np.abs(leg_voltages_v(loads, v_v)) / loads.v_rated_v
+    return leg_powers_at(loads, np.abs(leg_voltages_v(loads, v_v)) / loads.v_rated_v)
+
+
+def leg_powers_at(loads: LoadLegs, u: Floats) -> Complexes:
+    """`leg_powers_kva` at the magnitudes u (L,) in pu of the legs' ratings."""
     relative = _relative_powers(loads, u)
     zip_p, zip_q = loads.zip_p, loads.zip_q
     outside = ((u <= loads.vmin_pu) | (u > loads.vmax_pu))[:, None]

@@ -1,0 +1,278 @@
+"""Tangent model: solved operating points -> `LinearModel`, first order, exact at the point, any topology.
+
+At a solution, currents balance at every node:  Y V + sum_legs E I_leg(E^T V) - E_s I_s = I_dev(V), and the
+sources hold  V_s + Z_s I_s = w. A leg of voltage U and power S(|U|) draws I = conj(S / U), so that
+
+    dI = a dU + b conj(dU),   a = conj(S') / (2 |U|),   b = a U / conj(U) - conj(S) / conj(U)^2,  S' = dS/d|U|.
+
+A device injects constant power, the same with S' = 0 and the sign turned; its own step dS enters on the right
+as conj(dS / V). With real and imaginary parts apart this is one sparse real system per point: one LU gives the
+response of every voltage, source current and branch current to P and Q at every port. The source currents are
+unknowns of their own because a stiff source turns voltage differences into noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+
+from optim.errors import ModelError
+from optim.linear_model import LinearModel
+from optim.network import Complexes, Floats, Ints, LoadLegs, Network
+from optim.power_flow import leg_powers_at, leg_voltages_v
+
+U_STEP = 1e-6
+"""Step in pu for S'(|U|): the load models are polynomials in pieces, rounding is what there is to avoid."""
+FELT_KVA = 1e-3
+"""A branch whose flow moves by less than this per kW or kvar at any port has no row: no device loads it."""
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """One solved hour. The network's own taps and states, but for what `admittance_of` says."""
+
+    v_v: Complexes
+    """(N,) node phasors."""
+    load_pu: Floats
+    """(L,) multiplier of each load leg."""
+    p_kw: Floats
+    """(D,) injected at the ports by devices that stand in the solution."""
+    q_kvar: Floats
+    admittance_of: Mapping[str, Complexes] = field(default_factory=dict)
+    """Branch or shunt name -> admittance over the same nodes, where a tap or a bank has moved."""
+
+
+def linearize(
+    network: Network,
+    points: Sequence[OperatingPoint],
+    times: tuple[str, ...],
+    ports: tuple[str, ...],
+    linearized_at: str = "the bare feeder's solution of each hour",
+) -> LinearModel:
+    """One point per step -> LinearModel with voltage rows in pu and branch rows in kVA at base voltage.
+
+    Branch rows: conj(I) V_base rotated to the node's angle at the point, at the to-side and positive away from
+    the source, so that |row| / rating_kva is the loading; only rated branches that feel a port have rows.
+    Raises ModelError for a port without voltage.
+    """
+    index = network.node_index
+    for name in ports:
+        if name not in index or abs(points[0].v_v[index[name]]) < 1e-3 * network.v_base_v[index[name]]:
+            raise ModelError(f"No energized node {name} in {network.name}: no device can stand there.")
+    port_nodes = np.array([index[name] for name in ports], dtype=int)
+    judged = np.flatnonzero(network.v_judged & (np.abs(points[0].v_v) > 0))
+    flows = _FlowRows(network)
+    solved = [_Response(network, point, port_nodes) for point in points]
+    felt = flows.felt(solved[0], points[0])
+    flows.keep(felt)
+
+    v_base, dv_dp, dv_dq = _stack(solved, [_voltage_rows(network, judged, r) for r in solved])
+    sub = [_substation_rows(network, r) for r in solved]
+    p_sub = _stack(solved, [rows.real_part() for rows in sub])
+    q_sub = _stack(solved, [rows.imaginary_part() for rows in sub])
+    moved = [flows.rows(r) for r in solved]
+    p_flow = _stack(solved, [rows.real_part() for rows in moved])
+    q_flow = _stack(solved, [rows.imaginary_part() for rows in moved])
+    return LinearModel(
+        times=times,
+        nodes=tuple(network.nodes[n] for n in judged),
+        ports=tuple(ports),
+        voltage_kind="magnitude",
+        v_base=v_base,
+        dv_dp=dv_dp,
+        dv_dq=dv_dq,
+        substation_phases=tuple(network.nodes[n] for n in network.source_nodes),
+        substation_base_kw=p_sub[0],
+        substation_base_kvar=q_sub[0],
+        dsub_p_dp=p_sub[1],
+        dsub_p_dq=p_sub[2],
+        dsub_q_dp=q_sub[1],
+        dsub_q_dq=q_sub[2],
+        linearized_at=linearized_at,
+        assumptions=("first order around the operating point", "regulators and capacitors held where they stand there"),
+        branches=flows.names,
+        flow_base_kw=p_flow[0],
+        flow_base_kvar=q_flow[0],
+        dflow_p_dp=p_flow[1],
+        dflow_p_dq=p_flow[2],
+        dflow_q_dp=q_flow[1],
+        dflow_q_dq=q_flow[2],
+        rating_kva=flows.rating_kva,
+    )
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Real or complex rows at the point (R,) with their derivatives (R, 2D): P of every port, then Q."""
+
+    value: Complexes | Floats
+    slope: Complexes | Floats
+
+    def real_part(self) -> _Rows:
+        return _Rows(self.value.real, self.slope.real)
+
+    def imaginary_part(self) -> _Rows:
+        return _Rows(self.value.imag, self.slope.imag)
+
+
+class _Response:
+    """The solved linear system of one point: how V and I_s move per kW and kvar at each port."""
+
+    def __init__(self, network: Network, point: OperatingPoint, port_nodes: Ints) -> None:
+        self.point = point
+        sources = [b for b in network.branches if b.kind == "source"]
+        at_source = np.concatenate([np.array(b.to_nodes, dtype=int) for b in sources])
+        z = sp.csr_matrix(sp.block_diag([b.z_ohm for b in sources]))
+        ideal = np.concatenate([b.transfer[:, 0] for b in sources])
+        n, s = len(point.v_v), len(at_source)
+        self.source_a = _source_currents(point.v_v[at_source], ideal, z)
+
+        straight, crossed = _load_slopes(network.loads, point)
+        own = (point.p_kw + 1j * point.q_kvar) * 1e3
+        v_port = point.v_v[port_nodes]
+        crossed += sp.csr_matrix((np.conj(own) / np.conj(v_port) ** 2, (port_nodes, port_nodes)), shape=(n, n))
+        y = _admittance(network, point.admittance_of) + straight
+        into = sp.csr_matrix((np.ones(s), (at_source, np.arange(s))), shape=(n, s))
+        linear = sp.bmat([[y, -into], [into.T, z]])
+        conjugate = sp.bmat([[crossed, None], [None, sp.csr_matrix((s, s))]])
+        # nodes cut off have no equation: hold them where they are
+        lonely = np.flatnonzero(np.asarray(abs(linear).sum(axis=1)).ravel() == 0)
+        linear = linear + sp.csr_matrix((np.ones(len(lonely)), (lonely, lonely)), shape=linear.shape)
+        plus, minus = linear + conjugate, linear - conjugate
+        system = sp.bmat([[plus.real, -minus.imag], [plus.imag, minus.real]], format="csc")
+        d = len(port_nodes)
+        right = np.zeros((2 * (n + s), 2 * d))
+        per_kw = 1e3 / np.conj(v_port)
+        for columns, step in ((np.arange(d), per_kw), (d + np.arange(d), -1j * per_kw)):
+            right[port_nodes, columns] = step.real
+            right[n + s + port_nodes, columns] = step.imag
+        x = spla.splu(system).solve(right)
+        moved = x[: n + s] + 1j * x[n + s :]
+        self.v_slope: Complexes = moved[:n]
+        """(N, 2D) volts"""
+        self.i_slope: Complexes = moved[n:]
+        """(S, 2D) amperes out of the sources"""
+
+
+def _source_currents(v_v: Complexes, ideal_v: Complexes, z: sp.csr_matrix) -> Complexes:
+    return np.asarray(spla.spsolve(z.tocsc(), ideal_v - v_v)).reshape(-1)
+
+
+def _load_slopes(loads: LoadLegs, point: OperatingPoint) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+    """(N, N) matrices of a and b of the module docstring, siemens."""
+    n = len(point.v_v)
+    across = leg_voltages_v(loads, point.v_v)
+    dead = np.abs(across) < 1e-6 * loads.v_rated_v
+    u_v = np.where(dead, loads.v_rated_v, across)
+    u = np.abs(u_v) / loads.v_rated_v
+    scale = 1e3 * point.load_pu * ~dead
+    s = leg_powers_at(loads, u) * scale
+    slope = (leg_powers_at(loads, u + U_STEP) - leg_powers_at(loads, u - U_STEP)) * scale / (2 * U_STEP)
+    a = np.conj(slope) / loads.v_rated_v / (2 * np.abs(u_v))
+    b = a * u_v / np.conj(u_v) - np.conj(s) / np.conj(u_v) ** 2
+    return _at_legs(loads, a, n), _at_legs(loads, b, n)
+
+
+def _at_legs(loads: LoadLegs, values: Complexes, n: int) -> sp.csr_matrix:
+    """E diag(values) E^T"""
+    parts = [(loads.node_plus, loads.node_plus, 1), (loads.node_plus, loads.node_minus, -1),
+             (loads.node_minus, loads.node_plus, -1), (loads.node_minus, loads.node_minus, 1)]  # fmt: skip
+    total = sp.csr_matrix((n, n), dtype=complex)
+    for rows, columns, sign in parts:
+        at = (rows >= 0) & (columns >= 0)
+        total = total + sp.csr_matrix((sign * values[at], (rows[at], columns[at])), shape=(n, n))
+    return total
+
+
+def _admittance(network: Network, moved: Mapping[str, Complexes]) -> sp.csr_matrix:
+    """(N, N) siemens of branches and shunts, sources left out."""
+    parts = [(*b.admittance, b.name) for b in network.branches if b.kind != "source"]
+    parts += [(s.nodes, s.y_s, s.name) for s in network.shunts]
+    rows = np.concatenate([np.repeat(nodes, len(nodes)) for nodes, _, _ in parts])
+    columns = np.concatenate([np.tile(nodes, len(nodes)) for nodes, _, _ in parts])
+    values = np.concatenate([moved.get(name, y).ravel() for _, y, name in parts])
+    n = len(network.nodes)
+    return sp.csr_matrix((values, (rows.astype(int), columns.astype(int))), shape=(n, n))
+
+
+# -- rows -------------------------------------------------------------------------------------------------
+
+
+def _voltage_rows(network: Network, judged: Ints, r: _Response) -> _Rows:
+    """|V_n - V_ref| in pu: d|U| = Re(conj(U) dU) / |U|."""
+    v = np.append(r.point.v_v, 0.0)
+    slope = np.vstack([r.v_slope, np.zeros((1, r.v_slope.shape[1]))])
+    reference = network.v_reference[judged]
+    across, moved = v[judged] - v[reference], slope[judged] - slope[reference]
+    base = network.v_judged_base_v[judged]
+    size = np.maximum(np.abs(across), 1e-9)
+    return _Rows(np.abs(across) / base, (np.conj(across)[:, None] * moved).real / (size * base)[:, None])
+
+
+def _substation_rows(network: Network, r: _Response) -> _Rows:
+    """Power out of the first source in kVA per phase: dS = dV conj(I) + V conj(dI)."""
+    nodes = list(network.source_nodes)
+    v, i = r.point.v_v[nodes], r.source_a[: len(nodes)]
+    dv, di = r.v_slope[nodes], r.i_slope[: len(nodes)]
+    return _Rows(v * np.conj(i) / 1e3, (dv * np.conj(i)[:, None] + v[:, None] * np.conj(di)) / 1e3)
+
+
+class _FlowRows:
+    """Branch currents at the to-side, as kVA at base voltage in the frame of the node's own angle."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        rated = [(b, i) for b in network.branches if b.kind != "source" and np.isfinite(b.i_rated_a)
+                 for i in range(len(b.to_nodes))]  # fmt: skip
+        self._rows = rated
+        self._name()
+
+    def keep(self, chosen: Ints) -> None:
+        self._rows = [self._rows[k] for k in chosen]
+        self._name()
+
+    def _name(self) -> None:
+        nodes, base = self._network.nodes, self._network.v_base_v
+        self.names = tuple(f"{b.name}.{nodes[b.to_nodes[i]].rsplit('.', 1)[1]}" for b, i in self._rows)
+        self.rating_kva = np.array([b.i_rated_a * base[b.to_nodes[i]] / 1e3 for b, i in self._rows])
+
+    def felt(self, r: _Response, point: OperatingPoint) -> Ints:
+        moved = np.abs(self.rows(r).slope)
+        return np.flatnonzero(moved.max(axis=1, initial=0.0) > FELT_KVA)
+
+    def rows(self, r: _Response) -> _Rows:
+        n = len(r.point.v_v)
+        triplets: list[tuple[int, int, complex]] = []
+        for row, (branch, i) in enumerate(self._rows):
+            nodes, y = branch.admittance
+            y = r.point.admittance_of.get(branch.name, y)
+            at = nodes.index(branch.to_nodes[i])
+            if branch.y_prim_s is None:
+                at = len(branch.from_nodes) + i
+            # minus: out of the branch, away from the source
+            triplets += [(row, node, -value) for node, value in zip(nodes, y[at], strict=True) if value != 0]
+        if not triplets:
+            return _Rows(np.zeros(0, dtype=complex), np.zeros((0, r.v_slope.shape[1]), dtype=complex))
+        rows, columns, values = zip(*triplets, strict=True)
+        current = sp.csr_matrix((values, (rows, columns)), shape=(len(self._rows), n))
+        to = np.array([b.to_nodes[i] for b, i in self._rows])
+        frame = r.point.v_v[to] / np.maximum(np.abs(r.point.v_v[to]), 1e-9) * self._network.v_base_v[to] / 1e3
+        return _Rows(frame * np.conj(current @ r.point.v_v), frame[:, None] * np.conj(current @ r.v_slope))
+
+
+def _stack(solved: Sequence[_Response], rows: Sequence[_Rows]) -> tuple[Floats, Floats, Floats]:
+    """Rows of every step -> values extrapolated to no device (T, R), slopes per kW and per kvar (T, R, D)."""
+    base, by_p, by_q = [], [], []
+    for response, row in zip(solved, rows, strict=True):
+        d = len(response.point.p_kw)
+        p, q = row.slope[:, :d], row.slope[:, d:]
+        base.append(row.value - p @ response.point.p_kw - q @ response.point.q_kvar)
+        by_p.append(p)
+        by_q.append(q)
+    return np.array(base), np.array(by_p), np.array(by_q)
+
+
