@@ -47,6 +47,8 @@ ABOUT = {
     "predicted_substation.csv": "optional: active power from the source into the feeder that it claims",
 }
 EDITED = "Changed by hand after it was solved: the bound, gap and predictions of the solved schedule are left out."
+POWER_TOLERANCE_KW = 0.01
+"""By so much a dispatch may exceed what its inverter can give: digits that a hand rounds off."""
 STEP = Column("step", "step")
 UNIT_COLUMNS = tuple(f.name for f in fields(BessUnit))[2:]
 
@@ -113,6 +115,7 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
         ),
         times,
     )
+    _check_pv_output(dispatch, dict(zip(pv_nodes, pv_kw.tolist(), strict=True)), profiles)
     p_kw, q_kvar = dispatch.grids(["node"], [(n,) for n in pv_nodes], ["p_kw", "q_kvar"])
 
     units = TableIn.read(
@@ -306,6 +309,27 @@ def _read_solve(raw: Any, faults: Faults) -> SolveInfo | None:
         faults.add(f"key 'solve' holds no number: {error}", "Mend it, or write null.")
         return None
     return SolveInfo(raw["status"], **numbers, solver=str(raw.get("solver", "")), notes=tuple(raw.get("notes", ())))
+
+
+def _check_pv_output(table: TableIn, capacity_kw: dict[str, float], profiles: Profiles | None) -> None:
+    """No inverter gives more than its capacity, nor more than the sun at that step."""
+    rows = zip(*(table.values(c) for c in ("step", "node", "p_kw", "q_kvar")), strict=True)
+    for i, (step, node, p_kw, q_kvar) in enumerate(rows):
+        most_kva = capacity_kw[node]
+        most_kw = most_kva if profiles is None else most_kva * float(profiles.pv_pu[step])
+        if p_kw > most_kw + POWER_TOLERANCE_KW:
+            table.faults.add(
+                f"row {table.row(i)}, column p_kw: {p_kw:g} kW at {node}, where {most_kva:g} kW of inverter give "
+                f"{most_kw:g} kW at step {step}",
+                "Mend it, or capacity_kw in pv.csv.",
+            )
+        elif math.hypot(p_kw, q_kvar) > most_kva + POWER_TOLERANCE_KW:
+            table.faults.add(
+                f"row {table.row(i)}, columns p_kw and q_kvar: {math.hypot(p_kw, q_kvar):g} kVA at {node}, which "
+                f"has {most_kva:g} kVA",
+                "Mend them, or capacity_kw in pv.csv.",
+            )
+    table.faults.speak()
 
 
 def _units(table: TableIn) -> tuple[BessUnit, ...]:

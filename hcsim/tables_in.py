@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -85,6 +85,10 @@ class TableIn:
     def names(self, column: str) -> tuple[str, ...]:
         return tuple(self._cells[column])
 
+    def values(self, column: str) -> list[Any]:
+        """The column as Python numbers or names."""
+        return self._cells[column].tolist()
+
     def numbers(self, column: str) -> Floats:
         return self._cells[column].to_numpy(float)
 
@@ -103,9 +107,7 @@ class TableIn:
         """Distinct combinations, in order of first appearance."""
         return list(dict.fromkeys(zip(*(self.names(c) for c in columns), strict=True)))
 
-    def grids(
-        self, keys: Sequence[str], expected: Sequence[tuple[str, ...]], values: Sequence[str]
-    ) -> list[Floats]:
+    def grids(self, keys: Sequence[str], expected: Sequence[tuple[str, ...]], values: Sequence[str]) -> list[Floats]:
         """Long rows -> (T, K) arrays, one per value column; K in the order of `expected`, found by name.
 
         Every step must have every expected name exactly once.

@@ -71,11 +71,22 @@ def test_rows_are_found_by_name_not_by_position(made, tmp_path):
 
 def test_an_edited_schedule_loses_its_proof_and_says_so(made, tmp_path):
     write_schedule(made, tmp_path)
-    set_cell(tmp_path / "pv.csv", 3, "capacity_kw", "12.5")
+    set_cell(tmp_path / "pv.csv", 3, "capacity_kw", "125")
     edited = read_schedule(tmp_path)
-    assert edited.pv_kw[1] == 12.5
+    assert edited.pv_kw[1] == 125.0
     assert edited.solve is None and edited.predicted_v_pu is None
     assert edited.assumptions == (*made.assumptions, EDITED)
+
+
+def test_no_inverter_gives_more_than_the_sun_or_its_rating(made, tmp_path):
+    write_schedule(made, tmp_path)
+    set_cell(tmp_path / "pv.csv", 2, "capacity_kw", "20")
+    with pytest.raises(ConfigError, match=r"row \d+, column p_kw: [\d.]+ kW at b3\.1, where 20 kW of inverter give"):
+        read_schedule(tmp_path, profiles=profiles())
+    write_schedule(made, tmp_path)
+    set_cell(tmp_path / "pv_dispatch.csv", 2, "q_kvar", "-999")
+    with pytest.raises(ConfigError, match=r"row 2, columns p_kw and q_kvar: 999 kVA at b3\.1, which has"):
+        read_schedule(tmp_path, profiles=profiles())
 
 
 def test_a_spreadsheet_that_drops_the_last_digits_edits_nothing(made, tmp_path):
