@@ -99,15 +99,15 @@ def _baseline(study: StudyResult, name: str) -> dict[str, Any]:
     found = study.baselines[name]
     of = study.with_schedule_case
     return {
-        "name": "without battery" if name == "none" else f"with the schedule of: {NAMES.get(of, of)}",
+        "name": "Without battery" if name == "none" else f"With the schedule of: {NAMES.get(of, of)}",
         "hc_kw": found.hc_kw,
-        "method": found.method,
+        "method": words.sentence(found.method),
         "bracket": found.bracket_kw,
-        "limit": words.limit_words(found),
+        "limit": words.sentence(words.limit_words(found)),
         "power_flows": found.power_flows,
         "seconds": found.seconds,
         "passed_again": found.passed_again_kw,
-        "probes": found.probes.to_dict("records"),
+        "probes": words.probe_rows(found),
     }
 
 

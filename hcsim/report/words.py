@@ -224,6 +224,25 @@ def limit_words(found: HostingCapacityResult) -> str:
     )
 
 
+def probe_rows(found: HostingCapacityResult) -> list[list[str]]:
+    """Every probe in order: kW, passed or not, the first violation."""
+    rows = []
+    for probe in found.probes.to_dict("records"):
+        said = ""
+        if not probe["passed"]:
+            place = ".".join(str(probe[k]) for k in ("element", "phase") if probe[k])
+            unit = {"reverse_flow": "kW", "overvoltage": "pu", "undervoltage": "pu", "loading": "pu"}
+            value = quantity(float(probe["value"]), unit.get(str(probe["criterion"]), ""))
+            said = f"{str(probe['criterion']).replace('_', ' ')} at {place}, {probe['time']}: {value}"
+        rows.append([f"{probe['pv_kw']:,.1f}", "yes" if probe["passed"] else "no", said])
+    return rows
+
+
+def sentence(words: str) -> str:
+    """The words with a capital at the start and a full stop at the end."""
+    return words[:1].upper() + words[1:].rstrip(".") + "."
+
+
 def assumption_rows(study: StudyResult) -> list[tuple[str, str, str]]:
     """Name, kind (stated, ours, calibrated or empty), sentence."""
     rows = []
