@@ -98,13 +98,13 @@ def _wide_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
 
 def _narrow_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
     return {
-        "claim,\nbound": [f"{r.claim_kw}\n≤ {r.bound_kw}" for r in rows],
+        "claim,\nbound": [_two_lines(r.claim_kw, r.bound_kw, "≤ ") for r in rows],
         "gap": [r.gap for r in rows],
         "status": [r.status for r in rows],
         "replay,\nlocked": [_coloured(r.locked) for r in rows],
         "replay,\nfree": [_coloured(r.free) for r in rows],
         "simul.\nHC": [r.simulation_kw for r in rows],
-        "paper,\ndeviation": [f"{r.paper_kw}\n{r.deviation}" for r in rows],
+        "paper,\ndeviation": [_two_lines(r.paper_kw, r.deviation) for r in rows],
     }
 
 
@@ -155,6 +155,10 @@ def _row(name: str, case: Mapping[str, Any] | None, baseline: Mapping[str, Any] 
         paper_kw=number(paper),
         deviation=deviation,
     )
+
+
+def _two_lines(first: str, second: str, sign: str = "") -> str:
+    return first if second == NOTHING else f"{first}\n{sign}{second}"
 
 
 def _coloured(words: str) -> str:
