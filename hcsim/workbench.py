@@ -22,7 +22,7 @@ from hcsim.ledger import Ledger
 from hcsim.replay import replay
 from hcsim.results import HostingCapacityResult, ReplayResult
 from hcsim.series import Controls
-from optim.hosting import HostingProblem
+from optim.hosting_problem import HostingProblem
 from optim.limits import Limits
 from optim.lindist3flow import linearize
 from optim.linear_model import LinearModel

@@ -28,7 +28,9 @@ from pyomo.core.base.var import VarData
 
 from optim import storage
 from optim.errors import InfeasibleError, SolverError
-from optim.hosting import HostingProblem, VoltageRows, build, least_reactive_power, number, schedule_of
+from optim.hosting import build, least_reactive_power, schedule_of
+from optim.hosting_problem import HostingProblem
+from optim.limit_rows import LimitRows, number
 from optim.linear_model import Floats
 from optim.schedule import Schedule
 from optim.solver import (
@@ -41,8 +43,6 @@ from optim.solver import (
     solve_with_pyomo,
 )
 
-V_TOLERANCE_PU = 1e-6
-"""A voltage row counts as broken beyond this: a tenth of the tolerance at which a violation is one."""
 TANGLED_MW = 1e-6
 
 
@@ -66,7 +66,7 @@ def solve_hosting(
     if status in ("optimal", "gap"):
         status = "optimal" if gap <= 1e-6 else "gap" if gap <= options.gap * 1.001 else "time_limit"
     outcome = Outcome(status, claim.objective * 1e3, bound * 1e3, solve_s, True)
-    notes = (f"{search.rows_written} voltage rows of {search.rows_possible} were ever needed", *search.notes)
+    notes = (f"{search.rows_written} limit rows of {search.rows.possible} were ever needed", *search.notes)
     return schedule_of(search.m, problem, case, solve_info(outcome, build_s, solve_s, options, notes))
 
 
@@ -78,9 +78,8 @@ class _Search:
         self.m = build(problem)
         if self.fleet and len(self.fleet.units) > 1:
             storage.units_charging(self.m, self.fleet)
-        self.rows = VoltageRows(self.m, problem)
+        self.rows = LimitRows(self.m, problem)
         self.rows_written = 0
-        self.rows_possible = 2 * problem.model.v_base.size
         self.build_s = time.perf_counter() - self.begun
         self._progress, self._case = progress, case
         self.bound = np.inf
@@ -287,7 +286,7 @@ class _Search:
             outcome = solver.run()
             if not outcome.values_valid:
                 return outcome
-            new = self.rows.broken(V_TOLERANCE_PU)
+            new = self.rows.broken()
             if not new:
                 return outcome
             self.rows_written += len(new)
@@ -323,13 +322,16 @@ class _Search:
             variable.set_value(best, skip_validation=True)
 
     def _run_elsewhere(self) -> tuple[Outcome, float]:
-        """Another Pyomo solver gets the whole program at once, all voltage rows in it."""
-        self.rows_written = len(self.rows.all_rows())
-        outcome = solve_with_pyomo(self.m, self.options)
-        if not outcome.values_valid:
-            raise SolverError(f"{self.options.solver} found no schedule.", "Give it more time.")
-        self.best = outcome
-        return outcome, outcome.bound
+        """Another Pyomo solver gets the whole program at once, all voltage rows in it; loadings as they break."""
+        self.rows_written = len(self.rows.all_voltage_rows())
+        while True:
+            outcome = solve_with_pyomo(self.m, self.options)
+            if not outcome.values_valid:
+                raise SolverError(f"{self.options.solver} found no schedule.", "Give it more time.")
+            new = self.rows.broken()
+            self.rows_written += len(new)
+            if not new:
+                return outcome, outcome.bound
 
 
 def _phase(node: str) -> str:

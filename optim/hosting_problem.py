@@ -1,0 +1,113 @@
+"""What the programs of `hosting.py` are given: one linear model, one set of limits, sites, and a fleet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from optim.errors import ModelError
+from optim.limits import Limits, Operation
+from optim.linear_model import Floats, LinearModel
+from optim.profiles import Profiles
+from optim.storage import Fleet
+
+
+@dataclass(frozen=True)
+class TrustRegion:
+    """How far a solution may move from the schedule around which the model is linearized (closed loop)."""
+
+    pv_kw: Floats
+    """(G,)"""
+    q_kvar: Floats
+    """(T, G)"""
+    bess_p_kw: dict[str, Floats]
+    """Converter node -> (T,) net power, positive into the network; a node not in it stood at zero."""
+    pv_radius_kw: float
+    q_radius_kvar: float
+    bess_radius_kw: float
+
+
+@dataclass(frozen=True)
+class HostingProblem:
+    """What the programs share. `model.ports` must contain all PV nodes and all converters' nodes."""
+
+    model: LinearModel
+    profiles: Profiles
+    limits: Limits
+    pv_nodes: tuple[str, ...]
+    fleet: Fleet | None = None
+    night_var: bool = True
+    """Reactive power also where r = 0, as (7b)-(7c) of the paper have it."""
+    already: Operation | None = None
+    """The bare feeder's own operation. Given, a limit that it breaks somewhere gives way there to what it is:
+    no worse than before. None: limits are strict, as in the paper."""
+    margin_pu: float = 0.0
+    """Voltages are kept this far inside their limits."""
+    elastic_kw_per_pu: float | None = None
+    """Price at which a voltage or loading limit may be overstepped, in kW of hosting capacity per pu of the
+    worst overstep of each step; None: hard limits."""
+    trust: TrustRegion | None = None
+
+    def __post_init__(self) -> None:
+        wanted = [*self.pv_nodes, *(n for _, n in self.fleet.converters)] if self.fleet else [*self.pv_nodes]
+        lost = [n for n in wanted if n not in self.model.ports]
+        if lost:
+            raise ModelError(f"The linear model has no port {lost[0]}.")
+        if not self.pv_nodes:
+            raise ModelError("No PV site is given.", "List buses under [pv].")
+
+    # -- limits in the units of the model's rows, (T, rows), where the bare feeder breaks them: as it is ----
+
+    def voltage_ceiling(self) -> Floats:
+        """(T, N) in pu, or +inf"""
+        if self.limits.v_max_pu is None:
+            return np.full(self.model.v_base.shape, np.inf)
+        inside = np.full(self.model.v_base.shape, self.limits.v_max_pu - self.margin_pu)
+        before = self._before_v_pu()
+        return inside if before is None else np.where(before > self.limits.v_max_pu, before, inside)
+
+    def voltage_floor(self) -> Floats:
+        """(T, N) in pu, or 0"""
+        if self.limits.v_min_pu is None:
+            return np.zeros(self.model.v_base.shape)
+        inside = np.full(self.model.v_base.shape, self.limits.v_min_pu + self.margin_pu)
+        before = self._before_v_pu()
+        return inside if before is None else np.where(before < self.limits.v_min_pu, before, inside)
+
+    def substation_floor_kw(self) -> Floats | None:
+        """(T, S); None where reverse flow is not judged"""
+        if self.limits.substation_min_kw is None:
+            return None
+        floor = np.full(self.model.substation_base_kw.shape, self.limits.substation_min_kw)
+        if self.already is None:
+            return floor
+        order = _columns(self.already.substation_phases, self.model.substation_phases)
+        return np.minimum(floor, self.already.substation_kw[:, order])
+
+    def loading_ceiling_kva(self) -> Floats | None:
+        """(T, B); None where loading is not judged or no branch has a row"""
+        model = self.model
+        if self.limits.loading_max_pu is None or model.rating_kva is None or not len(model.branches):
+            return None
+        ceiling = np.full((len(self.profiles), len(model.branches)), self.limits.loading_max_pu)
+        if self.already is not None and self.already.loading_pu is not None:
+            known = {name: k for k, name in enumerate(self.already.branches)}
+            for b, name in enumerate(model.branches):
+                if name in known:
+                    before = self.already.loading_pu[:, known[name]]
+                    ceiling[:, b] = np.where(before > self.limits.loading_max_pu, before, ceiling[:, b])
+        return ceiling * model.rating_kva
+
+    def _before_v_pu(self) -> Floats | None:
+        if self.already is None:
+            return None
+        return self.already.v_pu[:, _columns(self.already.nodes, self.model.nodes)]
+
+
+def _columns(have: tuple[str, ...], want: tuple[str, ...]) -> list[int]:
+    at = {name: k for k, name in enumerate(have)}
+    missing = [name for name in want if name not in at]
+    if missing:
+        raise ModelError(f"The bare feeder's operation does not know {missing[0]}.")
+    return [at[name] for name in want]

@@ -1,0 +1,227 @@
+"""Limits as rows, written only where a solution breaks them.
+
+Of thousands of node-hours a few hundred ever bind. What is left out is checked after every solve, so that a
+bound from the smaller program is a bound of the whole, and a solution that breaks no row solves the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyomo.environ as pyo
+from pyomo.core.base.constraint import ConstraintData
+from pyomo.core.base.var import VarData
+from pyomo.core.expr.numeric_expr import LinearExpression
+
+from optim.hosting_problem import HostingProblem
+from optim.linear_model import Floats
+
+NEGLIGIBLE = 1e-9
+"""Coefficients below this, per MW in pu or MW, are left out: they only upset the solver's scaling."""
+V_TOLERANCE_PU = 1e-6
+"""A voltage row counts as broken beyond this: a tenth of the tolerance at which a violation is one."""
+LOADING_TOLERANCE = 1e-5
+"""A loading row counts as broken beyond this share of the rating: the stated error of the circle |I| <= rating,
+which is cut by tangents where a solution leaves it rather than by a fixed polygon."""
+MOST_PER_STEP = 12
+"""New rows per step and kind: the worst nodes stand for their neighbours."""
+
+
+class AffineRows:
+    """Rows of the linear model as Pyomo expressions in the program's variables, per MW or pu.
+
+    Injections (4), (5): p = r S_g + p^D - p^C and q at each port; sensitivities come per kW, variables in MW.
+    """
+
+    def __init__(self, m: pyo.ConcreteModel, problem: HostingProblem, d_p: Floats, d_q: Floats) -> None:
+        port = {name: d for d, name in enumerate(problem.model.ports)}
+        self._m, self._r, self._d_p, self._d_q = m, problem.profiles.pv_pu, d_p, d_q
+        self._pv = [(g, port[g]) for g in problem.pv_nodes]
+        self._bess = [(u, n, port[n]) for u, n in problem.fleet.converters] if problem.fleet else []
+
+    def expression(self, t: int, row: int) -> LinearExpression:
+        m = self._m
+        by_p = self._d_p[t if self._d_p.shape[0] > 1 else 0, row] * 1e3
+        by_q = self._d_q[t if self._d_q.shape[0] > 1 else 0, row] * 1e3
+        terms = []
+        for g, d in self._pv:
+            # coefficients far below any tolerance only upset the solver's scaling
+            if abs(self._r[t] * by_p[d]) > NEGLIGIBLE:
+                terms.append((self._r[t] * by_p[d], m.pv[g]))
+            if abs(by_q[d]) > NEGLIGIBLE:
+                terms.append((by_q[d], m.q[g, t]))
+        for u, n, d in self._bess:
+            if abs(by_p[d]) > NEGLIGIBLE:
+                terms.append((by_p[d], m.p_discharge[u, n, t]))
+                terms.append((-by_p[d], m.p_charge[u, n, t]))
+        return LinearExpression(linear_coefs=[float(c) for c, _ in terms], linear_vars=[v for _, v in terms])
+
+    def turned(self, other: AffineRows, cosine: float, sine: float, t: int, row: int) -> LinearExpression:
+        """cosine * this row + sine * the other's, as one expression."""
+        parts = [(self.expression(t, row), cosine), (other.expression(t, row), sine)]
+        return LinearExpression(
+            linear_coefs=[factor * c for e, factor in parts for c in e.linear_coefs],
+            linear_vars=[v for e, _ in parts for v in e.linear_vars],
+        )
+
+
+class LimitRows:
+    """(7a) and, where they are limited, branch loadings: finds what a solution breaks and writes those rows.
+
+    With `problem.elastic_kw_per_pu` every step has one overstep per kind that all its rows share.
+    """
+
+    def __init__(self, m: pyo.ConcreteModel, problem: HostingProblem) -> None:
+        model = problem.model
+        self._m, self._problem = m, problem
+        self._voltage = AffineRows(m, problem, model.dv_dp, model.dv_dq)
+        square = model.voltage_kind == "squared"
+        high, low = problem.voltage_ceiling(), problem.voltage_floor()
+        self._high, self._low = (high**2, low**2) if square else (high, low)
+        self._v_tolerance = V_TOLERANCE_PU * (2.0 if square else 1.0)
+        self._rating = problem.loading_ceiling_kva()
+        if self._rating is not None:
+            assert model.dflow_p_dp is not None and model.dflow_p_dq is not None
+            assert model.dflow_q_dp is not None and model.dflow_q_dq is not None
+            self._flow_p = AffineRows(m, problem, model.dflow_p_dp / 1e3, model.dflow_p_dq / 1e3)
+            self._flow_q = AffineRows(m, problem, model.dflow_q_dp / 1e3, model.dflow_q_dq / 1e3)
+        self._written: set[tuple[str, int, int]] = set()
+        self._rows: list[ConstraintData] = []
+        self.possible = 2 * model.v_base.size + (0 if self._rating is None else self._rating.size)
+
+    def all_voltage_rows(self) -> list[ConstraintData]:
+        """Every voltage row at once: the program as the paper writes it (benchmarks, other solvers)."""
+        steps, nodes = self._problem.model.v_base.shape
+        every = [(side, t, n) for side in ("max", "min") for t in range(steps) for n in range(nodes)]
+        return [self._write_voltage(*row) for row in every if self._can_bind(*row)]
+
+    def broken(self) -> list[ConstraintData]:
+        """New rows for what the variables' present values break, the worst of each step and kind."""
+        p_kw, q_kvar = injections(self._m, self._problem)
+        return [*self._broken_voltages(p_kw, q_kvar), *self._broken_loadings(p_kw, q_kvar)]
+
+    def written(self) -> Iterator[ConstraintData]:
+        """Every row so far, as it stands in the model."""
+        yield from self._rows
+
+    def _broken_voltages(self, p_kw: Floats, q_kvar: Floats) -> Iterator[ConstraintData]:
+        model = self._problem.model
+        v = model.v_base + applied(model.dv_dp, p_kw) + applied(model.dv_dq, q_kvar)
+        excesses = {"max": v - self._high - self._given("high", 1.0), "min": self._low - v - self._given("low", 1.0)}
+        for side, excess in excesses.items():
+            for t, n in _worst(excess, self._v_tolerance):
+                if (side, t, n) not in self._written:
+                    yield self._write_voltage(side, t, n)
+
+    def _broken_loadings(self, p_kw: Floats, q_kvar: Floats) -> Iterator[ConstraintData]:
+        model = self._problem.model
+        if self._rating is None:
+            return
+        assert model.flow_base_kw is not None and model.flow_base_kvar is not None
+        p = model.flow_base_kw + applied(model.dflow_p_dp, p_kw) + applied(model.dflow_p_dq, q_kvar)
+        q = model.flow_base_kvar + applied(model.dflow_q_dp, p_kw) + applied(model.dflow_q_dq, q_kvar)
+        size = np.hypot(p, q)
+        for t, b in _worst(size / self._rating - 1.0 - self._given("load", 1.0), LOADING_TOLERANCE):
+            yield self._write_loading(t, b, p[t, b] / size[t, b], q[t, b] / size[t, b])
+
+    def _given(self, kind: str, scale: float) -> Floats:
+        """(T, 1) present overstep of a kind; zero where limits are hard."""
+        if self._problem.elastic_kw_per_pu is None:
+            return np.zeros((1, 1))
+        overstep = getattr(self._m, f"overstep_{kind}")
+        return np.array([[number(overstep[t]) * scale] for t in self._m.step])
+
+    def _overstep(self, kind: str, t: int) -> tuple[list[float], list[VarData]]:
+        if self._problem.elastic_kw_per_pu is None:
+            return [], []
+        return [1.0], [getattr(self._m, f"overstep_{kind}")[t]]
+
+    def _can_bind(self, side: str, t: int, n: int) -> bool:
+        return bool(np.isfinite(self._high[t, n])) if side == "max" else bool(self._low[t, n] > 0)
+
+    def _write_voltage(self, side: str, t: int, n: int) -> ConstraintData:
+        self._written.add((side, t, n))
+        model = self._problem.model
+        key = (model.nodes[n], model.times[t])
+        moved = self._voltage.expression(t, n)
+        if side == "max":
+            room, kind, sign, rows = self._high[t, n] - model.v_base[t, n], "high", -1.0, self._m.voltage_max
+        else:
+            room, kind, sign, rows = self._low[t, n] - model.v_base[t, n], "low", 1.0, self._m.voltage_min
+        coefficients, variables = self._overstep(kind, t)
+        body = LinearExpression(
+            linear_coefs=[*moved.linear_coefs, *(sign * c for c in coefficients)],
+            linear_vars=[*moved.linear_vars, *variables],
+        )
+        rows[key] = body <= float(room) if side == "max" else body >= float(room)
+        self._rows.append(rows[key])
+        return rows[key]
+
+    def _write_loading(self, t: int, b: int, cosine: float, sine: float) -> ConstraintData:
+        """The tangent of the circle |flow| = rating at the present direction: cuts off only what breaks it."""
+        model = self._problem.model
+        assert self._rating is not None and model.flow_base_kw is not None and model.flow_base_kvar is not None
+        key = (model.branches[b], model.times[t], len(self._m.loading_max))
+        moved = self._flow_p.turned(self._flow_q, cosine, sine, t, b)
+        base = cosine * model.flow_base_kw[t, b] + sine * model.flow_base_kvar[t, b]
+        coefficients, variables = self._overstep("load", t)
+        rating = self._rating[t, b] / 1e3
+        body = LinearExpression(
+            linear_coefs=[*moved.linear_coefs, *(-rating * c for c in coefficients)],
+            linear_vars=[*moved.linear_vars, *variables],
+        )
+        self._m.loading_max[key] = body <= float(rating - base / 1e3)
+        self._rows.append(self._m.loading_max[key])
+        return self._m.loading_max[key]
+
+
+def oversteps(m: pyo.ConcreteModel, problem: HostingProblem) -> LinearExpression | float:
+    """Ours, closed loop: one overstep per step and kind; returns what they cost, in MW."""
+    if problem.elastic_kw_per_pu is None:
+        return 0.0
+    for kind in ("high", "low", "load"):
+        m.add_component(f"overstep_{kind}", pyo.Var(m.step, domain=pyo.NonNegativeReals))
+    price = problem.elastic_kw_per_pu / 1e3
+    per_unit = price / 2 if problem.model.voltage_kind == "squared" else price
+    every = [(per_unit, m.overstep_high[t]) for t in m.step] + [(per_unit, m.overstep_low[t]) for t in m.step]
+    every += [(price, m.overstep_load[t]) for t in m.step]
+    return LinearExpression(linear_coefs=[c for c, _ in every], linear_vars=[v for _, v in every])
+
+
+def _worst(excess: Floats, tolerance: float) -> Iterator[tuple[int, int]]:
+    """(step, row) of the MOST_PER_STEP largest excesses of each step."""
+    for t in np.flatnonzero(np.any(excess > tolerance, axis=1)):
+        rows = np.argsort(-excess[t])[:MOST_PER_STEP]
+        for n in rows[excess[t, rows] > tolerance]:
+            yield int(t), int(n)
+
+
+def applied(sensitivity: Floats | None, injection: Floats) -> Floats:
+    """(T or 1, R, D) times (T, D) -> (T, R)."""
+    assert sensitivity is not None
+    if sensitivity.shape[0] == 1:
+        return np.asarray(injection @ sensitivity[0].T)
+    return np.einsum("trd,td->tr", sensitivity, injection)
+
+
+def injections(m: pyo.ConcreteModel, problem: HostingProblem) -> tuple[Floats, Floats]:
+    """Values of (4), (5) at every port: p_kw and q_kvar, both (T, D)."""
+    steps, ports = len(problem.profiles), problem.model.ports
+    port = {name: d for d, name in enumerate(ports)}
+    p_kw, q_kvar = np.zeros((steps, len(ports))), np.zeros((steps, len(ports)))
+    for g in problem.pv_nodes:
+        p_kw[:, port[g]] += problem.profiles.pv_pu * number(m.pv[g]) * 1e3
+        q_kvar[:, port[g]] += [number(m.q[g, t]) * 1e3 for t in range(steps)]
+    for u, n in problem.fleet.converters if problem.fleet else []:
+        p_kw[:, port[n]] += [
+            (number(m.p_discharge[u, n, t]) - number(m.p_charge[u, n, t])) * 1e3 for t in range(steps)
+        ]
+    return p_kw, q_kvar
+
+
+def number(variable: VarData) -> float:
+    """A variable's value; one that no row mentions has none and is free to be zero."""
+    return 0.0 if variable.value is None else float(variable.value)
+
+
