@@ -367,6 +367,9 @@ def _variable_bounds(variables: list[VarData]) -> tuple[NDArray[np.float64], NDA
 
 
 def _kind(variable: VarData) -> highspy.HighsVarType:
+    """A fixed variable needs no integrality: one would make a linear program a MIP, without prices."""
+    if variable.fixed:
+        return highspy.HighsVarType.kContinuous
     return highspy.HighsVarType.kContinuous if variable.is_continuous() else highspy.HighsVarType.kInteger
 
 
