@@ -133,7 +133,7 @@ class _Prober:
             self.bess.reset(self.schedule.soc_kwh[0])
         recording = self.series.run(
             controls=self.controls, taps=self.taps, before_step=self._command,
-            after_step=self._collect if self.bess else None, loading=self._loading,
+            after_step=self._collect, loading=self._loading,
         )  # fmt: skip
         self.power_flows += len(self.profiles)
         new = new_violations(violations(recording.operation, self.limits, self.base))
@@ -150,9 +150,9 @@ class _Prober:
         if self.bess and self.schedule:
             self.bess.set_power(self.schedule.bess_p_kw[t], self.profiles.step_h)
 
-    def _collect(self, t: int, consumption_kva: Complexes) -> None:
-        assert self.bess is not None
-        self.bess.finish_step()
+    def _collect(self, t: int, consumption_kva: Complexes | None) -> None:
+        if self.bess:
+            self.bess.finish_step(consumption_kva is not None)
 
 
 class _Search:

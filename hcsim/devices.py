@@ -9,6 +9,9 @@ what is set instead (each measured, see tests/hcsim/test_devices.py):
 - Storage idles at 1 %, charges and discharges at 90 %, keeps 20 % in reserve and dispatches itself:
   `%idlingkw=0`, efficiencies and reserve of the unit, `dispmode=external`. `%idlingkvar` is left alone: once
   written, OpenDSS ignores the rest of the line.
+- Storage puts its whole rating into the system matrix, as a negative admittance while it discharges; behind a
+  weak connection the power flow then diverges at any power. `kwrated` is set to a thousandth with
+  `%kwrated` a thousandfold, so that the matrix hardly sees it; `kva` is the rating that binds.
 - Both leave constant power outside 0.9-1.1 pu: `vminpu`, `vmaxpu` are opened to a band outside of which the
   replay judges a solution to be nonsense anyway.
 - An element that runs empty in mid-step still delivers the whole step: energy out of nothing.
@@ -147,7 +150,8 @@ class BessFleet(_Fleet):
         for element, u, kw in zip(self.elements, unit_of, self.rated_kw.tolist(), strict=True):
             unit = units[u]
             circuit.command(
-                f'edit "{element}" kwrated={kw!r} kva={kw!r} kvarmax={kw!r} kvarmaxabs={kw!r} '
+                f'edit "{element}" kwrated={kw / 1000!r} %kwrated=100000 kva={kw!r} '
+                f"kvarmax={kw!r} kvarmaxabs={kw!r} "
                 f"kwhrated={unit.energy_kwh} kwhstored={unit.energy_kwh} %reserve={100 * unit.soc_min} "
                 f"%effcharge={100 * unit.eta_charge} %effdischarge={100 * unit.eta_discharge} enabled=yes"
             )
@@ -172,9 +176,15 @@ class BessFleet(_Fleet):
         allowed = np.where(p_kw < 0, _share(room, charged)[self.unit_of], _share(stock, drawn)[self.unit_of])
         self._write("kwhstored", self.joint_kwh[self.unit_of])
         self._write("kw", p_kw * allowed)
+        eta = np.where(p_kw < 0, self.eta_charge, 1.0 / self.eta_discharge)
+        self._commanded_kwh = self._per_unit(-p_kw * allowed * eta * step_h)
 
-    def finish_step(self) -> None:
-        """Take the elements' energies, as OpenDSS has integrated them, into the joint one."""
+    def finish_step(self, sound: bool = True) -> None:
+        """Take the elements' energies, as OpenDSS has integrated them, into the joint one. Where the power flow
+        has no answer, the energy moves as commanded, so that the steps after it start where they should."""
+        if not sound:
+            self.joint_kwh = self.joint_kwh + self._commanded_kwh
+            return
         after = self.circuit.read(self.kind, f"^{PREFIX}", "kwhstored")[self._slots]
         self.joint_kwh = self.joint_kwh + self._per_unit(after - self.joint_kwh[self.unit_of])
 

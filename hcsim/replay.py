@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -71,7 +71,9 @@ def replay(
     finally:
         if crew is not None:
             crew.leave()
-    if schedule is None:
+    if crew is not None:
+        crew.forget(recording.failures)
+    else:
         recording.require_sound(f"{network.name}, bare feeder, controls {controls}")
     found = [violations(recording.operation, limits, base.operation if base else None),
              convergence_violations(recording, network)]  # fmt: skip
@@ -107,8 +109,8 @@ class Crew:
         self.bess = BessFleet(circuit, network, schedule.bess, schedule.bess_nodes, schedule.bess_of)
         self.pv.resize(schedule.pv_kw)
         steps = len(schedule.times)
-        self.pv_kva = np.full((steps, len(schedule.pv_nodes)), np.nan, dtype=complex)
-        self.bess_kva = np.full((steps, len(schedule.bess_nodes)), np.nan, dtype=complex)
+        self.pv_kva = np.full((steps, len(schedule.pv_nodes)), complex(np.nan, np.nan))
+        self.bess_kva = np.full((steps, len(schedule.bess_nodes)), complex(np.nan, np.nan))
         self.soc_kwh = np.full((steps, len(schedule.bess)), np.nan)
 
     def report_to_duty(self) -> None:
@@ -121,12 +123,19 @@ class Crew:
         if self.bess.units:
             self.bess.set_power(self.schedule.bess_p_kw[t], self.step_h)
 
-    def collect(self, t: int, consumption_kva: Complexes) -> None:
-        self.pv_kva[t] = self.pv.delivered_kva(consumption_kva)
-        if self.bess.units:
+    def collect(self, t: int, consumption_kva: Complexes | None) -> None:
+        """What was delivered stays NaN in a step without an answer."""
+        if consumption_kva is not None:
+            self.pv_kva[t] = self.pv.delivered_kva(consumption_kva)
             self.bess_kva[t] = self.bess.delivered_kva(consumption_kva)
-            self.bess.finish_step()
+        if self.bess.units:
+            self.bess.finish_step(consumption_kva is not None)
             self.soc_kwh[t] = self.bess.joint_kwh
+
+    def forget(self, failures: Iterable[int]) -> None:
+        """Steps that turned out to have no answer after all."""
+        self.pv_kva[list(failures)] = complex(np.nan, np.nan)
+        self.bess_kva[list(failures)] = complex(np.nan, np.nan)
 
     def leave(self) -> None:
         self.pv.remove()
@@ -169,8 +178,10 @@ class Crew:
         })  # fmt: skip
 
     def energy_not_delivered_kwh(self) -> float:
+        """|commanded - delivered|; a step without an answer delivers nothing."""
         s = self.schedule
-        missed = [np.abs(s.pv_p_kw - self.pv_kva.real).sum(), np.abs(s.bess_p_kw - self.bess_kva.real).sum()]
+        missed = [np.abs(s.pv_p_kw - np.nan_to_num(self.pv_kva.real)).sum(),
+                  np.abs(s.bess_p_kw - np.nan_to_num(self.bess_kva.real)).sum()]  # fmt: skip
         return float(sum(missed) * self.step_h)
 
     def not_delivered(self, tolerance: float) -> pd.DataFrame:
@@ -240,9 +251,10 @@ def check_steps(schedule: Schedule, profiles: Profiles) -> None:
 
 def _notes(series: DailySeries, recording: Recording, profiles: Profiles) -> tuple[str, ...]:
     notes = [f"Step {t} ({profiles.times[t]}): {why}." for t, why in sorted(recording.failures.items())]
-    if series.fixed_loads:
+    if fixed := series.fixed_loads:
+        more = f" and {len(fixed) - 10} more" if len(fixed) > 10 else ""
         notes.append(
-            f"{len(series.fixed_loads)} loads have status=fixed and do not follow the load profile: "
-            + ", ".join(series.fixed_loads)
+            f"Loads with status=fixed do not follow the load profile ({len(fixed)}): "
+            f"{', '.join(fixed[:10])}{more}."
         )
     return tuple(notes)

@@ -13,6 +13,7 @@ from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError, FeederError
 from optim.limits import Operation
 from optim.network import Network
+from optim.power_flow import leg_powers_kva
 from optim.profiles import Profiles
 
 Floats = NDArray[np.float64]
@@ -24,11 +25,10 @@ Controls = Literal["locked", "free"]
 LOAD_SHAPE = "hcsim_load"
 V_SANE_PU = (0.5, 1.5)
 """A solution with a judged voltage outside is nonsense, whatever OpenDSS says."""
-SERVED_TOLERANCE = 0.05
-"""Load delivered may differ from what the load models ask for at the solved voltages by this share. It is
-wide because a load that OpenDSS takes out of constant power below its vminpu is served, if poorly."""
+SERVED_TOLERANCE = 0.01
+"""Load delivered may differ from what our load models ask for at the solved voltages by this share."""
 CHUNK = 256
-"""Steps whose complex voltages are held before they become magnitudes: bounds the memory of a year."""
+"""Steps whose phasors are held until their loads are checked together: bounds the memory of a year."""
 SOURCES = ("vsource.", "isource.", "generator.", "pvsystem.", "storage.", "load.", "vccs.", "indmach012.",
            "windgen.")  # fmt: skip
 LOADED_CLASSES = ("Line", "Transformer", "AutoTrans")
@@ -88,13 +88,14 @@ class DailySeries:
     def run(
         self, *, controls: Controls, taps: Mapping[str, int] | None = None,
         before_step: Callable[[int], None] | None = None,
-        after_step: Callable[[int, Complexes], None] | None = None,
+        after_step: Callable[[int, Complexes | None], None] | None = None,
         progress: Callable[[int, int], None] | None = None, loading: bool = True,
     ) -> Recording:  # fmt: skip
         """All steps in order, from `taps` (default: those of the network) and the capacitors' own states.
 
-        `before_step(t)` sets devices, `after_step(t, consumption_kva)` reads them. Afterwards taps and
-        capacitors stand where they stood before. `loading` False leaves the branches unread (NaN).
+        `before_step(t)` sets devices, `after_step(t, consumption_kva)` reads them, None in a step
+        without an answer. Afterwards taps and capacitors stand where they stood before. `loading` False leaves
+        the branches unread (NaN).
         """
         circuit, free, steps = self.circuit, controls == "free", len(self.profiles)
         taps_before = circuit.taps()
@@ -105,10 +106,10 @@ class DailySeries:
             for t in range(steps):
                 if before_step:
                     before_step(t)
-                sound = circuit.step(t, controls=free)
+                converged = circuit.step(t, controls=free)
                 if t == 0:
                     self._check_nodes()  # devices that came in must not have moved them
-                consumption = record.read(t, sound, free)
+                consumption = record.read(t, converged, free)
                 if after_step:
                     after_step(t, consumption)
                 if progress:
@@ -182,63 +183,82 @@ class _Record:
         start = circuit.layout("Vsource").of(network.branches[0].name).start
         self._source = slice(start, start + len(network.source_nodes))
         self.v_pu = np.full((steps, n), np.nan)
-        self.substation_kva = np.full((steps, len(network.source_nodes)), np.nan, dtype=complex)
+        self.substation_kva = np.full((steps, len(network.source_nodes)), complex(np.nan, np.nan))
         self.loading_pu = np.full((steps, len(series.branches)), np.nan)
         self.tap = np.zeros((steps, len(series.regulators)), dtype=np.int64)
         self.losses_kw, self.load_kw = np.full(steps, np.nan), np.full(steps, np.nan)
-        self.asked_kw = np.full(steps, np.nan)
         self.failures: dict[int, str] = {}
-        self._chunk = np.full((min(CHUNK, steps), n), np.nan, dtype=complex)
-        self._held = 0
+        self._judged = np.flatnonzero(network.v_judged)
+        self._held: dict[int, Complexes] = {}
         self._taps_now = list(circuit.taps().values())
         legs = [name.lower() for name in network.loads.names]
         fixed = {name.lower() for name in series.fixed_loads}
         self._leg_fixed = np.array([name in fixed for name in legs], dtype=bool)
         self._leg_of_load = np.array([name.startswith("load.") for name in legs], dtype=bool)
 
-    def read(self, t: int, sound: bool, free: bool) -> Complexes:
+    def read(self, t: int, converged: bool, free: bool) -> Complexes | None:
+        """Record step t; every element's consumption, None where the step has no answer."""
         circuit = self.series.circuit
-        consumption = circuit.consumption_kva()
         if free:
             self._taps_now = list(circuit.taps().values())
         self.tap[t] = self._taps_now
-        if sound:
-            self._chunk[self._held] = circuit.voltages_v()
-            self.substation_kva[t] = -circuit.powers_kva("Vsource")[self._source]
-            if self._loading:
-                self.loading_pu[t] = self.series.loading_pu()
-            self.load_kw[t] = consumption.real[self._is_load].sum()
-            self.losses_kw[t] = consumption.real[self._is_delivery].sum()
-        else:
-            self._chunk[self._held] = np.nan
-            self.failures[t] = "OpenDSS did not converge"
-        self._held += 1
-        if self._held == len(self._chunk):
-            self._flush(t)
+        v_v = circuit.voltages_v()
+        v_pu = self.series.network.judged_v_pu(v_v)
+        if why := self._unsound(v_pu[self._judged]) if converged else "OpenDSS did not converge":
+            self.failures[t] = why
+            return None
+        consumption = circuit.consumption_kva()
+        self.v_pu[t] = v_pu
+        self.substation_kva[t] = -circuit.powers_kva("Vsource")[self._source]
+        if self._loading:
+            self.loading_pu[t] = self.series.loading_pu()
+        self.load_kw[t] = consumption.real[self._is_load].sum()
+        self.losses_kw[t] = consumption.real[self._is_delivery].sum()
+        self._held[t] = v_v
+        if len(self._held) == CHUNK:
+            self._check_loads()
         return consumption
 
-    def _flush(self, t: int) -> None:
-        """Turn the held phasors, the last of which is step t, into judged magnitudes and loads asked for."""
-        held = self._chunk[: self._held]
-        steps = slice(t + 1 - self._held, t + 1)
-        self.v_pu[steps] = self.series.network.judged_v_pu(held)
-        self.asked_kw[steps] = self._asked(held, self.series.profiles.load_pu[steps])
-        self._held = 0
+    def _unsound(self, judged_pu: Floats) -> str:
+        """What is wrong with a converged step's voltages, or ""."""
+        if not len(judged_pu) or (judged_pu.min() >= V_SANE_PU[0] and judged_pu.max() <= V_SANE_PU[1]):
+            return ""
+        n = int(np.argmax(np.abs(judged_pu - 1.0)))
+        return f"OpenDSS converged on {judged_pu[n]:.3f} pu at {self.series.network.nodes[self._judged[n]]}"
 
-    def _asked(self, v_v: Complexes, load_pu: Floats) -> Floats:
-        """(t,) what the load models ask for at voltages (t, N); legs of generators are no loads."""
+    def _check_loads(self) -> None:
+        """Whether the held steps serve what the load models ask for; those that do not are blanked."""
+        steps = np.array(list(self._held), dtype=np.int64)
+        asked_kw = self._asked(np.array(list(self._held.values())), self.series.profiles.load_pu[steps],
+                               self.load_kw[steps])  # fmt: skip
+        self._held.clear()
+        for t, asked in zip(steps, asked_kw, strict=True):
+            if _differ(self.load_kw[t], asked):
+                self.failures[int(t)] = f"OpenDSS serves {self.load_kw[t]:.1f} of {asked:.1f} kW of load"
+                for array in (self.v_pu, self.substation_kva, self.loading_pu, self.load_kw, self.losses_kw):
+                    array[t] = complex(np.nan, np.nan) if array.dtype == complex else np.nan
+
+    def _asked(self, v_v: Complexes, load_pu: Floats, served_kw: Floats) -> Floats:
+        """(t,) what the load models ask for at voltages (t, N); legs of generators are no loads.
+
+        The plain polynomials first, for all steps at once; steps that they do not explain are asked again with
+        what OpenDSS does outside of a load's voltage band.
+        """
         legs = self.series.network.loads
         padded = np.concatenate([v_v, np.zeros((len(v_v), 1))], axis=1)
         u = np.abs(padded[:, legs.node_plus] - padded[:, legs.node_minus]) / legs.v_rated_v
         model = legs.zip_p[:, 0] * u**2 + legs.zip_p[:, 1] * u + legs.zip_p[:, 2]
         scale = np.where(self._leg_fixed, 1.0, load_pu[:, None])
-        return np.asarray((legs.p_kw * model * scale)[:, self._leg_of_load].sum(axis=1))
+        asked = np.asarray((legs.p_kw * model * scale)[:, self._leg_of_load].sum(axis=1))
+        for t in np.flatnonzero(_differ(served_kw, asked)):
+            leg_kw = leg_powers_kva(legs, v_v[t]).real * scale[t]
+            asked[t] = leg_kw[self._leg_of_load].sum()
+        return asked
 
     def finish(self) -> Recording:
         series, network = self.series, self.series.network
         if self._held:
-            self._flush(len(self.v_pu) - 1)
-        self._judge_sanity()
+            self._check_loads()
         self.v_pu[:, ~network.v_judged] = np.nan
         operation = Operation(
             times=series.profiles.times, nodes=network.nodes, v_pu=self.v_pu,
@@ -250,17 +270,6 @@ class _Record:
             self.load_kw,
         )  # fmt: skip
 
-    def _judge_sanity(self) -> None:
-        """A converged step is sound only if its voltages and the load it serves make sense."""
-        network = self.series.network
-        judged = self.v_pu[:, network.v_judged]
-        outside = (judged < V_SANE_PU[0]) | (judged > V_SANE_PU[1])
-        short = np.abs(self.load_kw - self.asked_kw) > SERVED_TOLERANCE * np.abs(self.asked_kw) + 0.01
-        names = np.array(network.nodes, dtype=object)[network.v_judged]
-        for t in np.flatnonzero(outside.any(axis=1) | short):
-            if outside[t].any():
-                n = int(np.nanargmax(np.abs(judged[t] - 1.0)))
-                why = f"OpenDSS converged on {judged[t, n]:.3f} pu at {names[n]}"
-            else:
-                why = f"OpenDSS serves {self.load_kw[t]:.1f} of {self.asked_kw[t]:.1f} kW of load"
-            self.failures.setdefault(int(t), why)
+
+def _differ(served_kw: Floats, asked_kw: Floats) -> NDArray[np.bool_]:
+    return np.abs(served_kw - asked_kw) > SERVED_TOLERANCE * np.abs(asked_kw) + 0.01

@@ -1,5 +1,6 @@
 """Replay on circuits that can be solved by hand, and balances rebuilt from the results."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError, ConvergenceError, FeederError
+from hcsim.feeder import read_network
 from hcsim.replay import replay
 from optim.limits import Limits, new_violations
 from optim.profiles import Profiles
@@ -146,6 +148,13 @@ def test_start_outside_the_energy_range_is_a_violation(circuit):
     assert "stored_energy" in set(found.violations.criterion)
 
 
+def test_a_rating_far_above_the_power_does_not_spoil_convergence(circuit):
+    """OpenDSS puts a Storage's rating into the system matrix: 200 MW behind 2 ohm would diverge."""
+    found = run(circuit, schedule(bess=(replace(UNIT, power_kw=200_000.0),)))
+    assert found.converged.all()
+    assert np.abs(found.devices.p_commanded_kw - found.devices.p_delivered_kw).max() < EPS
+
+
 def test_inverter_rating_binds(circuit):
     q = schedule().pv_q_kvar.copy()
     q[2, 0] = 800.0  # with 0.8 x 900 kW this is beyond 900 kVA
@@ -174,6 +183,11 @@ def test_non_convergence_names_the_hour(circuit):
     assert list(found.converged) == [True, True, True, False, True, True]
     assert list(found.violations[found.violations.criterion == "convergence"].time) == ["03:00"]
     assert "03:00" in found.notes[0]
+    lost = found.devices[found.devices.step == 3]
+    assert lost.p_delivered_kw.isna().all() and lost.q_delivered_kvar.isna().all()
+    assert found.energy_not_delivered_kwh == pytest.approx(lost.p_commanded_kw.abs().sum(), abs=0.01)
+    # the steps after it start at the energy that the schedule has there
+    np.testing.assert_allclose(found.soc.soc_commanded_kwh, found.soc.soc_delivered_kwh, atol=1e-6)
 
 
 def test_bad_input_is_named(circuit):
@@ -209,3 +223,43 @@ def test_fixed_loads_are_reported(tmp_path):
     found = run(Circuit.compile(tmp_path / "fixed.dss"), None)
     np.testing.assert_allclose(found.load_kw, 3000.0, atol=EPS)
     assert "load.ld" in found.notes[-1].lower()
+
+
+@pytest.mark.parametrize("feeder", ["13Bus/IEEE13Nodeckt.dss", "34Bus/ieee34Mod1.dss", "37Bus/ieee37.dss"])
+@pytest.mark.parametrize("controls", ["locked", "free"])
+def test_published_feeders_deliver_and_balance(feeder, controls):
+    """Delta loads, regulators, voltage-dependent loads, and (37) nodes that float and get a line-to-line PV."""
+    folder = os.environ.get("HCSIM_FEEDERS")
+    if not folder:
+        pytest.skip("HCSIM_FEEDERS names no folder of published feeders")
+    circuit = Circuit.compile(Path(folder) / feeder, controls=False)
+    network, _ = read_network(circuit)
+    nodes = tuple(np.array(network.nodes)[network.v_judged][::4])
+    at = [network.node_index[n] for n in nodes]
+    size = np.full(len(nodes), 600.0 / len(nodes))
+    bus = next(b for b in network.buses[2:] if len(network.nodes_of(b)) == 3)
+    plan = schedule(
+        pv_nodes=nodes, pv_kw=size, pv_p_kw=PROFILES.pv_pu[:, None] * size,
+        pv_q_kvar=np.full((T, len(nodes)), 0.0) - 0.2 * size * (PROFILES.pv_pu < 0.9)[:, None],
+        bess_nodes=tuple(network.nodes[n] for n in network.nodes_of(bus)), bess=(replace(UNIT, bus=bus),),
+    )  # fmt: skip
+    mild = replace(PROFILES, load_pu=np.linspace(0.4, 0.7, T))
+    found = run(circuit, plan, network=network, profiles=mild, controls=controls)
+    assert found.converged.all(), found.notes
+    assert np.isfinite(found.operation.v_pu[:, at]).all()
+    assert np.abs(found.devices.p_commanded_kw - found.devices.p_delivered_kw).max() < EPS
+    assert np.abs(found.devices.q_commanded_kvar - found.devices.q_delivered_kvar).max() < EPS
+    devices = found.devices.groupby("step").p_delivered_kw.sum().to_numpy()
+    balance = found.operation.substation_kw.sum(axis=1) + devices - found.load_kw - found.losses_kw
+    # 1e-2 kW: the tolerance of 1e-9 pu at a source of 115 or 230 kV that is all but infinite
+    assert np.abs(balance).max() < 1e-2
+
+
+def test_load_that_is_not_served_is_no_answer(circuit):
+    """A network that asks for more than the circuit serves, as where a load was lost on the way."""
+    with pytest.raises(ConvergenceError, match=r"00:00.*serves 1500\.0 of 2000\.0 kW"):
+        run(circuit, None, network=hand.two_bus(load_kw=4000.0))
+    found = run(circuit, schedule(), network=hand.two_bus(load_kw=4000.0))
+    assert not found.converged.any() and found.devices.p_delivered_kw.isna().all()
+    assert np.isnan(found.operation.v_pu).all()
+    assert set(found.violations.criterion) == {"convergence"}
