@@ -70,8 +70,9 @@ def load_legs(element: Element, v_v: Complexes) -> tuple[list[Leg], str]:
             q = float(facts["kvar"]) / element.phases  # whatever the multiplier
         u = abs(Leg("", nodes[i], nodes[j], p, q, rated, _POWER, _POWER).at(v_v)) / rated
         zip_p, zip_q, why = _dependence(facts, u)
-        p, zip_p = _normalized(p, zip_p)
-        q, zip_q = _normalized(q, zip_q)
+        if facts["model"] == 8:
+            p, zip_p = _normalized(p, zip_p)
+            q, zip_q = _normalized(q, zip_q)
         band = (0.0, math.inf, 0.0)
         if facts["model"] != 2:
             band = (float(facts["vminpu"]), float(facts["vmaxpu"]) or math.inf, float(facts["vlowpu"]))
@@ -132,8 +133,10 @@ def _dependence(facts: Mapping[str, Any], u: float) -> tuple[Zip, Zip, str]:
         case 4:
             watts, vars_ = float(facts["cvrwatts"]), float(facts["cvrvars"])
             why = ""
+            # outside the band another law holds, at the nominal power: match at the band's edge then
+            u = min(max(u, float(facts["vminpu"])), float(facts["vmaxpu"]) or math.inf)
             if not {watts, vars_} <= {0.0, 1.0, 2.0}:
-                why = f"exponents {watts:g}, {vars_:g} as ZIP, exact at the base voltage {u:.4f} pu"
+                why = f"exponents {watts:g}, {vars_:g} as ZIP, exact to second order at {u:.4f} pu"
             return _osculating(watts, u), _osculating(vars_, u), why
         case 5:
             return _CURRENT, _CURRENT, ""

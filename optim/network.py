@@ -88,7 +88,8 @@ class LoadLegs:
     q_kvar: Floats
     v_rated_v: Floats
     zip_p: Floats
-    """(L, 3) shares of constant impedance, current, power; rows sum to 1."""
+    """(L, 3) shares of constant impedance, current, power; rows sum to 1, but for exponential loads, whose
+    polynomial is exact at the base case's voltage and not at rated voltage."""
     zip_q: Floats
     vmin_pu: Floats
     vmax_pu: Floats
