@@ -205,7 +205,7 @@ def optimize(
     from hcsim.results import write_schedule
     from hcsim.study import claim_in_words, default_out
     from hcsim.workbench import Workbench
-    from optim.hosting_search import solve_hosting
+    from optim.hosting_search import STOPPED, solve_hosting
 
     loaded = load_case(case)
     folder = output_folder(out or default_out(loaded) / "schedules" / program.value)
@@ -218,7 +218,7 @@ def optimize(
     if schedule.bess:
         _say("BESS at " + ", ".join(f"{u.bus} ({u.energy_kwh:g} kWh)" for u in schedule.bess))
     _say(escape(f"Schedule in {folder}; check it with: hcsim replay {case} {folder}"))
-    if schedule.solve and schedule.solve.status == "interrupted":
+    if schedule.solve and STOPPED in schedule.solve.notes:
         raise typer.Exit(INTERRUPTED)
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from hcsim import __version__
 from hcsim.cases import Case, load_case
-from hcsim.compare import verdict
+from hcsim.compare import counted, verdict
 from hcsim.errors import ConfigError, HcsimError
 from hcsim.files import output_folder, write_csv, write_text
 from hcsim.progress import Event, Listener, silent
@@ -36,7 +36,7 @@ from hcsim.results import (
 )
 from hcsim.series import Controls
 from hcsim.workbench import Workbench
-from optim.hosting_search import solve_hosting
+from optim.hosting_search import STOPPED, solve_hosting
 from optim.schedule import Schedule
 from optim.solver import Progress, SolveOptions
 
@@ -142,7 +142,7 @@ class StudyRun:
             self.cases[name] = CaseResult(schedule)
             write_schedule(schedule, self.folder / "schedules" / name)
             self._say(part, claim_in_words(schedule))
-            if schedule.solve and schedule.solve.status == "interrupted":
+            if schedule.solve and STOPPED in schedule.solve.notes:
                 raise Interrupted
 
     def replay_schedule(self, name: str) -> None:
@@ -258,7 +258,7 @@ class StudyRun:
     def _replay(self, schedule: Schedule | None, controls: Controls, part: str) -> ReplayResult:
         base = self.base_replays.get(controls) if schedule else None
         found = self.bench.replay(schedule, controls, base=base, progress=self._hear(part, "steps"))
-        before = f"{len(found.violations)} violations before any device"
+        before = f"{counted(len(found.violations), 'violation')} before any device"
         self._say(part, verdict(found).words if schedule else before)
         return found
 

@@ -196,6 +196,4 @@ class Workbench:
 
 
 def _missing(section: str, case: Case) -> ConfigError:
-    return ConfigError(
-        f"{case.study_file} has no section {section}.", "This program needs it: see README.md."
-    )
+    return ConfigError(f"{case.study_file} has no section {section}.", "This program needs it: see README.md.")

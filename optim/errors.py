@@ -17,7 +17,14 @@ class ModelError(HcsimError):
 
 
 class InfeasibleError(HcsimError):
-    """The program has no solution; the message names the limits, buses and hours in conflict."""
+    """The program has no solution; the message names the limits, buses and hours in conflict.
+
+    `rows` are the names of an irreducible set of conflicting rows, empty where none is known.
+    """
+
+    def __init__(self, message: str, remedy: str = "", rows: tuple[str, ...] = ()) -> None:
+        self.rows = rows
+        super().__init__(message, remedy)
 
 
 class SolverError(HcsimError):

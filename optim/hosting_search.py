@@ -29,6 +29,7 @@ from pyomo.core.base.var import VarData
 from optim import storage
 from optim.errors import InfeasibleError, SolverError
 from optim.hosting import build, least_reactive_power, schedule_of
+from optim.hosting_conflict import in_words
 from optim.hosting_problem import HostingProblem
 from optim.limit_rows import LimitRows, number
 from optim.linear_model import Floats
@@ -44,6 +45,11 @@ from optim.solver import (
 )
 
 TANGLED_MW = 1e-6
+STOPPED = "stopped by the user"
+"""In the notes of a schedule that came out of Ctrl-C, whatever its proof was worth by then."""
+FIRST_SCHEDULE_S = 10.0
+"""A time limit shorter than the first linear programs take is exceeded by up to this for each of the two, so
+that it ends with a schedule and a bound rather than with nothing."""
 
 
 def solve_hosting(
@@ -56,17 +62,26 @@ def solve_hosting(
 
     Status "optimal" or "gap" when claim and bound meet to `options.gap`; "time_limit" or "interrupted" with
     the best schedule so far and its proven bound otherwise.
-    Raises InfeasibleError (rows, buses and hours in conflict), SolverError (no schedule within the time).
+    The time limit bounds the search for better schedules and proofs; the first schedule may take up to
+    FIRST_SCHEDULE_S beyond it. Raises InfeasibleError (limits, buses and hours in conflict), SolverError (no
+    schedule within the time), KeyboardInterrupt where Ctrl-C left nothing to keep.
     """
     search = _Search(problem, case, options, progress)
-    claim, bound = search.run()
+    try:
+        claim, bound = search.run()
+    except InfeasibleError as error:
+        raise InfeasibleError(f"{case}: the program has no solution.", in_words(error, problem), error.rows) from None
     build_s, solve_s = search.build_s, time.perf_counter() - search.begun - search.build_s
     gap = relative_gap(claim.objective, bound)
     status = claim.status
-    if status in ("optimal", "gap"):
-        status = "optimal" if gap <= 1e-6 else "gap" if gap <= options.gap * 1.001 else "time_limit"
+    if gap <= options.gap * 1.001:
+        status = "optimal" if gap <= 1e-6 else "gap"
+    else:
+        status = "interrupted" if search.interrupted else "time_limit"
     outcome = Outcome(status, claim.objective * 1e3, bound * 1e3, solve_s, True)
     notes = (f"{search.rows_written} limit rows of {search.rows.possible} were ever needed", *search.notes)
+    if search.interrupted:
+        notes = (*notes, STOPPED)
     return schedule_of(search.m, problem, case, solve_info(outcome, build_s, solve_s, options, notes))
 
 
@@ -86,6 +101,7 @@ class _Search:
         self.best: Outcome | None = None
         self._best_values: list[float | None] = []
         self.notes: list[str] = []
+        self._stopped = False
 
     def run(self) -> tuple[Outcome, float]:
         """(best claim, proven bound) in MW; the model holds the claim's values on return."""
@@ -97,21 +113,36 @@ class _Search:
         # compiled before any voltage row is written: it gets only those that prove to have a price
         self.integer = HighsSession(self.m, self.options, self._progress, self._case)
         self.integer.set_integer(integers, False)
-        relaxed = self._settle("relaxation")
+        relaxed = self._settle("relaxation", grace_s=FIRST_SCHEDULE_S)
         self.bound = min(self.bound, relaxed.bound)
-        if not integers:
+        if not integers and relaxed.values_valid:
             self._keep(relaxed)
-        else:
-            self._rounds(integers)
+        elif relaxed.values_valid:
+            try:
+                self._rounds(integers)
+            except KeyboardInterrupt:
+                self._stopped = True
         if self.best is None:
-            raise SolverError(
-                f"{self._case}: no feasible schedule within {self.options.time_limit_s:g} s "
-                f"(bound so far {self.bound * 1e3:.1f} kW).",
-                "Give it more time with --time-limit.",
-            )
+            self._give_up()
         self._restore()
-        self._tidy()
+        if not self.interrupted:
+            self._tidy()
+        assert self.best is not None
         return self.best, self.bound
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the user wants to stop, inside the solver or between its runs."""
+        return self._stopped or self.continuous.interrupted or self.integer.interrupted
+
+    def _give_up(self) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        known = f", hosting capacity at most {self.bound * 1e3:.1f} kW" if np.isfinite(self.bound) else ""
+        raise SolverError(
+            f"{self._case}: no schedule found within {self.options.time_limit_s:g} s{known}.",
+            "Give it more time (--time-limit, or time_limit_s under [solver]).",
+        )
 
     def _tidy(self) -> None:
         """Among the schedules of this capacity, the one with the least reactive power; decisions stay."""
@@ -134,6 +165,8 @@ class _Search:
     # -- rounds -------------------------------------------------------------------------------------------
 
     def _rounds(self, integers: list[VarData]) -> None:
+        if self._out_of_time():
+            self._round_off()
         while not self._out_of_time():
             self._share_binding_rows()
             found = self._round()
@@ -143,6 +176,17 @@ class _Search:
                 break
         if not self._out_of_time():
             self._whole(integers)
+        if self.best is None and not self.interrupted:
+            self._round_off()
+
+    def _round_off(self) -> None:
+        """A first schedule where time is up: the relaxed solution's preferred sites and directions."""
+        assert self.fleet is not None
+        placements = [self.m.placed[u] for u in self.m.unit if not self.m.placed[u].fixed]
+        if placements:
+            for variable, value in zip(placements, self._most_placed(self.continuous.value(placements)), strict=True):
+                variable.set_value(value)
+        self._schedule_from(placements, grace_s=FIRST_SCHEDULE_S)
 
     def _round(self) -> bool:
         """Steps (a) to (c) of the module docstring. True where a schedule came out."""
@@ -225,11 +269,14 @@ class _Search:
 
     def _fix_most_placed(self, placements: list[VarData]) -> None:
         """Fixes the n_placed candidates that the present (relaxed or integer) solution holds highest."""
-        assert self.fleet is not None and self.fleet.n_placed is not None
-        chosen = np.argsort(-self.integer.value(placements), kind="stable")[: self.fleet.n_placed]
-        values = np.zeros(len(placements))
-        values[chosen] = 1.0
+        values = self._most_placed(self.integer.value(placements))
         self.integer.set_bounds(placements, values, values)
+
+    def _most_placed(self, shares: Floats) -> Floats:
+        assert self.fleet is not None and self.fleet.n_placed is not None
+        values = np.zeros(len(shares))
+        values[np.argsort(-shares, kind="stable")[: self.fleet.n_placed]] = 1.0
+        return values
 
     def _whole(self, integers: list[VarData]) -> None:
         """The whole program, all integers, with the rows that ever bound, from the best schedule on."""
@@ -248,7 +295,7 @@ class _Search:
             if self._closed() or not self._share_binding_rows():
                 return
 
-    def _schedule_from(self, placements: list[VarData]) -> bool:
+    def _schedule_from(self, placements: list[VarData], grace_s: float = 0.0) -> bool:
         """Step (c): the present placement and directions fixed, all voltage rows, the best continuous rest."""
         charge, discharge = self._unit_powers()
         placed = np.array([round(number(v)) for v in self.m.placed.values()])
@@ -262,7 +309,7 @@ class _Search:
             values += directions.max(axis=1).tolist()
         self.continuous.set_bounds(decided, values, values)
         try:
-            outcome = self._settle("schedule")
+            outcome = self._settle("schedule", grace_s)
         except InfeasibleError:
             return False
         finally:
@@ -278,12 +325,15 @@ class _Search:
             net = np.repeat(net.sum(axis=1, keepdims=True), net.shape[1], axis=1)
         return (net > 0).astype(float)
 
-    def _settle(self, phase: str) -> Outcome:
-        """Solves the continuous program, adds the rows that its solution breaks, until it breaks none."""
+    def _settle(self, phase: str, grace_s: float = 0.0) -> Outcome:
+        """Solves the continuous program, adds the rows that its solution breaks, until it breaks none.
+
+        Has at least `grace_s` for it, whatever the time limit."""
         solver = self.continuous
         solver.phase = f"{self._case}: {phase}"
+        until = time.perf_counter() + max(grace_s, solver.seconds_left)
         while True:
-            outcome = solver.run()
+            outcome = solver.run(time_limit_s=until - time.perf_counter(), overtime=True)
             if not outcome.values_valid:
                 return outcome
             new = self.rows.broken()
@@ -307,7 +357,7 @@ class _Search:
         return bool(new)
 
     def _out_of_time(self) -> bool:
-        return self.continuous.seconds_left <= 0
+        return self.interrupted or self.continuous.seconds_left <= 0
 
     def _closed(self) -> bool:
         return self.best is not None and relative_gap(self.best.objective, self.bound) <= self.options.gap

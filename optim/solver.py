@@ -94,6 +94,8 @@ class HighsSession:
         self.phase = phase
         self._progress = progress
         self._started = time.perf_counter()
+        self.interrupted = False
+        """Whether the user has pressed Ctrl-C in any run."""
         self._h = highspy.Highs()
         self._h.setOptionValue("output_flag", False)
         self._set_options()
@@ -224,7 +226,8 @@ class HighsSession:
         info = self._h.getInfo()
         kinds = highspy.HighsModelStatus
         if status in (kinds.kInfeasible, kinds.kUnboundedOrInfeasible):
-            raise InfeasibleError("The program has no solution.", self._conflict())
+            rows = tuple(conflicting_rows(self))
+            raise InfeasibleError("The program has no solution.", _conflict(rows), rows)
         if status == kinds.kUnbounded:
             raise SolverError("The program is unbounded: nothing limits its objective.",
                               "Add a limit (reverse flow, voltage or rating).")  # fmt: skip
@@ -301,15 +304,15 @@ class HighsSession:
                 channel.unsubscribe(on_check)
         if failure:
             raise SolverError(f"HiGHS failed: {failure[0]}")
+        self.interrupted = self.interrupted or stop.is_set()
         return stop.is_set()
 
-    def _conflict(self) -> str:
-        """Names of rows that cannot hold together (an irreducible subset of the linear relaxation)."""
-        names = conflicting_rows(self)
-        if not names:
-            return "The integer decisions admit no solution, though their relaxation has one."
-        shown = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-        return f"These cannot hold together: {shown}."
+
+def _conflict(rows: tuple[str, ...]) -> str:
+    if not rows:
+        return "The integer decisions admit no solution, though their relaxation has one."
+    shown = ", ".join(rows[:12]) + (f" and {len(rows) - 12} more" if len(rows) > 12 else "")
+    return f"These cannot hold together: {shown}."
 
 
 def conflicting_rows(session: HighsSession) -> list[str]:

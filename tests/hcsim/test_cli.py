@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -125,10 +126,7 @@ def test_a_schedule_edited_by_hand_is_refuted(tmp_path):
     schedule = read_schedule(plan)
     lines = (plan / "pv_dispatch.csv").read_text().splitlines()
     at = lines[0].split(",").index("p_kw")
-    tripled = [
-        ",".join(str(3 * float(c)) if i == at else c for i, c in enumerate(row.split(",")))
-        for row in lines[1:]
-    ]
+    tripled = [",".join(str(3 * float(c)) if i == at else c for i, c in enumerate(row.split(","))) for row in lines[1:]]
     (plan / "pv_dispatch.csv").write_text("\n".join([lines[0], *tripled]) + "\n")
     capacity = [f"{node},{3 * kw}" for node, kw in zip(schedule.pv_nodes, schedule.pv_kw, strict=True)]
     (plan / "pv.csv").write_text("\n".join(["node,capacity_kw", *capacity]) + "\n")
@@ -167,9 +165,7 @@ def test_a_missing_feeder_file(case, tmp_path):
 
 
 def test_a_broken_feeder_file_gives_opendss_s_words_with_file_and_line(case, tmp_path):
-    edit(
-        case / "Master.dss", "new load.b bus1=b.2 phases=1 conn=wye", "new load.b bus1=b.2 phasen=1 conn=wye"
-    )
+    edit(case / "Master.dss", "new load.b bus1=b.2 phases=1 conn=wye", "new load.b bus1=b.2 phasen=1 conn=wye")
     fails(1, "study", case, "--out", tmp_path / "r", says=["phasen", "Master.dss", "8"])
 
 
@@ -214,12 +210,11 @@ def test_a_profile_of_wrong_length_or_with_a_gap(case, tmp_path):
 
 
 def test_an_infeasible_program_names_limits_bus_and_hour(case, tmp_path):
-    """1.5 pu of load on a long line: no reactive power of any inverter brings bus b back to 0.999 pu by night
-    where inverters rest at night."""
+    """The drop over the lines is more than 0.0001 pu, and by night nothing can raise the voltage."""
     edit(case / "study.toml", "[pv]", "[limits]\nv_min_pu = 0.9999\n[pv]\nnight_var = false")
     words = fails(1, "optimize", case, "--case", "none", "--out", tmp_path / "r", says="no solution")
-    assert "voltage_min" in words or "undervoltage" in words
-    assert any(f"{bus}.{p}" in words for bus in "ab" for p in "123") and ":00" in words
+    assert re.search(r"at least 0\.9999 pu at [ab]\.[123] at (2[0-3]|0[0-5]):00", words), words
+    assert "no reactive power from PV" in words
 
 
 def test_an_infeasible_program_does_not_cost_the_study(case, tmp_path):
@@ -255,18 +250,15 @@ def test_a_schedule_of_another_feeder(tmp_path):
 
 
 def test_the_time_limit_gives_the_best_so_far_with_its_gap(tmp_path):
-    """0.1 s is enough for a relaxation, not for a proof; whatever comes is reported for what it is."""
-    done = hcsim(
-        "optimize", "ieee33", "--case", "distributed", "--time-limit", "0.1", "--out", tmp_path / "plan"
-    )
-    words = done.output + done.stderr
-    assert "Traceback" not in words and "fault of hcsim itself" not in words
-    if done.exit_code == 0:
-        schedule = read_schedule(tmp_path / "plan")
-        assert schedule.solve.status in ("optimal", "gap", "time_limit")
-        assert schedule.solve.bound >= schedule.hc_kw * (1 - 1e-6)
-    else:
-        assert done.exit_code == 1 and "--time-limit" in words and "bound" in words
+    """0.1 s is less than the first linear program takes; what comes is a schedule with a proven bound."""
+    arguments = ["optimize", "ieee123", "--case", "distributed", "--time-limit", "0.1", "--out", tmp_path / "plan"]
+    done = hcsim(*arguments)
+    assert done.exit_code == 0, done.output + done.stderr
+    schedule = read_schedule(tmp_path / "plan")
+    assert len(schedule.bess) == 6 and schedule.hc_kw > 0
+    assert schedule.solve.bound >= schedule.hc_kw * (1 - 1e-6)
+    assert schedule.solve.status == ("time_limit" if schedule.solve.gap > 1e-3 else "gap")
+    assert "at most" in done.output
 
 
 # --- Ctrl-C ------------------------------------------------------------------------------------------------
@@ -304,3 +296,20 @@ def test_a_real_ctrl_c_ends_in_order(tmp_path):
     assert child.returncode == 130, out + err
     assert "Traceback" not in out + err and "interrupted by the user" in err
     assert (tmp_path / "r" / "summary.json").is_file()
+
+
+def test_ctrl_c_in_the_solver_keeps_its_best_schedule(tmp_path, monkeypatch):
+    """Ctrl-C inside HiGHS is the solver's to answer: it ends with what it has, and the study ends after it."""
+    from hcsim import Study
+    from optim.solver import HighsSession
+
+    def pressed(session, deadline):
+        stopped = run(session, deadline)
+        session.interrupted = True
+        return stopped
+
+    run = HighsSession._run_interruptibly
+    monkeypatch.setattr(HighsSession, "_run_interruptibly", pressed)
+    result = Study.load(CASE).run(tmp_path / "r", programs=["distributed", "none"])
+    assert set(result.cases) == {"distributed"} and "interrupted by the user" in result.missing.values()
+    assert result.cases["distributed"].schedule.solve.status in ("interrupted", "gap", "optimal")
