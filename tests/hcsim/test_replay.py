@@ -263,3 +263,17 @@ def test_load_that_is_not_served_is_no_answer(circuit):
     assert not found.converged.any() and found.devices.p_delivered_kw.isna().all()
     assert np.isnan(found.operation.v_pu).all()
     assert set(found.violations.criterion) == {"convergence"}
+
+
+def test_capacitor_controls_act_only_when_free(tmp_path):
+    """6840 V / 60 = 114 V is below the switch-on setting at every hour; the bank starts open."""
+    text = (CASES / "two_bus.dss").read_text().replace("set voltagebases", (
+        "new capacitor.bank bus1=b1 phases=3 kv=12.47 kvar=600 states=[0]\n"
+        "new capcontrol.switch element=line.l1 terminal=2 capacitor=bank type=voltage ptratio=60 "
+        "onsetting=119.9 offsetting=130 delay=10\nset voltagebases"))  # fmt: skip
+    (tmp_path / "bank.dss").write_text(text)
+    circuit = Circuit.compile(tmp_path / "bank.dss", controls=False)
+    found = {controls: run(circuit, None, controls=controls) for controls in ("locked", "free", "locked")}
+    kvar = {controls: result.substation_kvar.sum(axis=1) for controls, result in found.items()}
+    np.testing.assert_allclose(kvar["locked"] - kvar["free"], 600, rtol=0.1)
+    assert circuit.capacitor_states() == {"bank": (0,)}
