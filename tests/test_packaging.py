@@ -7,7 +7,6 @@ network is needed. `.ci/run` installs with dependencies, as a newcomer does.
 import os
 import subprocess
 import sys
-import sysconfig
 import venv
 from pathlib import Path
 
@@ -39,7 +38,8 @@ def installed(tmp_path_factory):
         scripts / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder
     )
     # after its own packages, those of the environment that runs the tests
-    (Path(where.strip()) / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    packages = [entry for entry in sys.path if "site-packages" in entry]
+    (Path(where.strip()) / "dependencies.pth").write_text("\n".join(packages) + "\n")
     elsewhere = folder / "elsewhere"
     elsewhere.mkdir()
     return scripts, elsewhere
