@@ -16,6 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from hcsim import __version__
+from hcsim.cli_feeder import register as register_feeder_commands
 from hcsim.errors import ConfigError, HcsimError, OutputError
 
 if TYPE_CHECKING:
@@ -94,6 +95,9 @@ class Weights(StrEnum):
     uniform = "uniform"
     load = "load"
     schedule = "schedule"
+
+
+register_feeder_commands(app)
 
 
 def _version(wanted: bool) -> None:

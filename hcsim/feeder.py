@@ -21,7 +21,7 @@ from optim.network import Branch, BranchKind, Network, Regulator, Shunt
 Bools = NDArray[np.bool_]
 
 _DELIVERY = ("Line", "Transformer", "AutoTrans", "Capacitor", "Reactor", "Fault", "GICTransformer")
-_HELD_AT_BASE = ("Generator", "PVSystem", "Storage", "IndMach012")
+_HELD_AT_BASE = ("Generator", "PVSystem", "Storage", "IndMach012", "Isource")
 _SWITCHING = ("Fuse", "Recloser", "Relay", "SwtControl")
 _METERS = ("Monitor", "EnergyMeter", "Sensor")
 _DEFAULT_AMPS = 400.0

@@ -152,9 +152,7 @@ def probe_port(network: Network) -> tuple[str, ...]:
     raise ModelError(f"{network.name} has no node with a voltage.")
 
 
-def model_error(
-    network: Network, model: LinearModel, v_v: Complexes, p_kw: Floats | None = None
-) -> tuple[float, str]:
+def model_error(network: Network, model: LinearModel, v_v: Complexes, p_kw: Floats | None = None) -> tuple[float, str]:
     """Largest difference of a model's judged voltages from those of the phasors (N,), and the node.
 
     `p_kw` (1, D) is what the ports inject; none where it is left out.
@@ -188,9 +186,7 @@ def _grounded_neutrals(network: Network) -> NDArray[np.bool_]:
     return (number > 3) & (np.abs(network.v_solved_v) < 0.2 * network.v_base_v)
 
 
-def _served_difference(
-    circuit: Circuit, network: Network, leg_kva: Complexes
-) -> tuple[float, float, str]:
+def _served_difference(circuit: Circuit, network: Network, leg_kva: Complexes) -> tuple[float, float, str]:
     """Largest |difference| in kVA over its tolerance, element by element: (kVA, times tolerance, name)."""
     ours: dict[str, complex] = {}
     for name, s in zip(network.loads.names, leg_kva, strict=True):

@@ -1,0 +1,193 @@
+"""What can be said of a feeder before any study: how it was read, whether the gate holds, what the linear models
+are worth on it."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hcsim.engine import Circuit
+from hcsim.errors import ConfigError
+from hcsim.feeder import read_network
+from hcsim.gate import Gate, LinearizationErrors, check_gate, linearization_errors
+from hcsim.ledger import VERDICTS, Ledger
+from optim.network import Network
+
+DEFAULT_AMPS = 400.0
+ABSURD_AMPS = (1.0, 5000.0)
+"""A normal rating outside is no rating of a distribution line."""
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Normal ratings of lines that a loading limit would have to trust. Full OpenDSS names."""
+
+    lines: int
+    """Lines that carry power, switches included."""
+    missing: tuple[str, ...]
+    default: tuple[str, ...]
+    """400 A, which OpenDSS gives to every line that states none."""
+    absurd: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> Ratings:
+        rows = [row for row in ledger if row.kind == "Line" and row.verdict in ("modelled", "approximated")]
+        low, high = ABSURD_AMPS
+        missing = tuple(r.element for r in rows if not math.isfinite(r.rating))
+        default = tuple(r.element for r in rows if r.rating == DEFAULT_AMPS)
+        absurd = tuple(r.element for r in rows if math.isfinite(r.rating) and not low <= r.rating <= high)
+        return cls(len(rows), missing, default, absurd)
+
+
+@dataclass(frozen=True)
+class FeederCheck:
+    master: Path
+    network: Network
+    ledger: Ledger
+    gate: Gate
+    linearization: LinearizationErrors
+    ratings: Ratings
+    notes: tuple[str, ...]
+    """What was done to read the feeder's files safely, one sentence each."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    """compile, read, gate, linearization, total"""
+
+    @property
+    def sound(self) -> bool:
+        """Whether a study may go on without being told to."""
+        return self.gate.passed and not self.ledger.refused
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and texts; null where a number does not exist."""
+        frame = self.ledger.to_frame()
+        by_class = {
+            str(kind): {v: int((rows["verdict"] == v).sum()) for v in VERDICTS}
+            for kind, rows in frame.groupby("class", sort=True)
+        }
+        totals = {v: {k: float(frame.loc[frame["verdict"] == v, k].sum()) for k in ("kw", "kvar")} for v in VERDICTS}
+        gate, lin, ratings = self.gate, self.linearization, self.ratings
+        return {
+            "feeder": self.network.name,
+            "master": str(self.master),
+            "nodes": len(self.network.nodes),
+            "buses": len(self.network.buses),
+            "elements": {
+                "total": len(self.ledger),
+                "by_verdict": {v: self.ledger.count(v) for v in VERDICTS},
+                "by_class": by_class,
+                "power_by_verdict": totals,
+            },
+            "gate": {
+                "passed": gate.passed,
+                "dv_max_pu": _number(gate.dv_max_pu),
+                "worst_node": gate.worst_node,
+                "dp_source_kw": _number(gate.dp_source_kw),
+                "ds_source_kva": _number(gate.ds_source_kva),
+                "dp_load_kw": _number(gate.dp_load_kw),
+                "worst_load": gate.worst_load,
+                "worst_element": gate.worst_element,
+                "reason": gate.reason,
+            },
+            "linearization": {
+                "lindist3flow_dv_max_pu": lin.lindist3flow_dv_max_pu,
+                "lindist3flow_node": lin.lindist3flow_node,
+                "lindist3flow_why_not": lin.lindist3flow_why,
+                "lindist3flow_voltage_dependent_loads": lin.voltage_dependent_loads,
+                "tangent_dv_max_pu": lin.tangent_dv_max_pu,
+                "tangent_node": lin.tangent_node,
+                "tangent_why_not": lin.tangent_why,
+            },
+            "seconds": self.seconds.get("total", 0.0),
+            "seconds_by_part": {k: v for k, v in self.seconds.items() if k != "total"},
+            "refused": [{"element": row.element, "reason": row.reason} for row in self.ledger.refused],
+            "approximated": reasons(self.ledger, "approximated"),
+            "nodes_judged_otherwise": [
+                {"node": n.node, "judged": n.judged, "reason": n.reason} for n in self.ledger.nodes
+            ],
+            "ratings": {
+                "lines": ratings.lines,
+                "missing": list(ratings.missing),
+                "default_400_a": list(ratings.default),
+                "absurd": list(ratings.absurd),
+            },
+            "notes": list(self.notes),
+        }
+
+
+def check_feeder(master: Path) -> FeederCheck:
+    """Compile, read, gate, linearize.
+
+    Raises ConfigError where there is no such file, FeederError and ConvergenceError where the feeder cannot be
+    read or solved.
+    """
+    if not master.is_file():
+        raise ConfigError(f"There is no feeder file {master}.", "Name the master .dss file.")
+    clock = _Clock()
+    circuit = Circuit.compile(master)
+    circuit.solve(controls=False)
+    clock.lap("compile")
+    network, ledger = read_network(circuit)
+    clock.lap("read")
+    gate = check_gate(circuit, network, ledger)
+    clock.lap("gate")
+    errors = linearization_errors(network)
+    clock.lap("linearization")
+    notes = tuple(getattr(circuit, "notes", ()))
+    return FeederCheck(
+        master, network, ledger, gate, errors, Ratings.of(ledger), notes + absurd_voltages(network), clock.laps()
+    )
+
+
+def absurd_voltages(network: Network) -> tuple[str, ...]:
+    """A sentence where judged voltages are nowhere near their base, as a wrong voltage base makes them."""
+    v_pu = network.judged_v_pu(network.v_solved_v)
+    far = np.flatnonzero(network.v_judged & ((v_pu < 0.5) | (v_pu > 1.5)))
+    if not len(far):
+        return ()
+    worst = far[np.argmax(np.abs(np.log(np.maximum(v_pu[far], 1e-6))))]
+    base_kv = network.v_judged_base_v[worst] / 1e3
+    return (
+        f"{len(far)} nodes are far from their voltage base, worst {network.nodes[worst]} at {v_pu[worst]:.3g} pu "
+        f"of {base_kv:.4g} kV: a level may be missing in `set voltagebases`, or a phase is open.",
+    )
+
+
+def reasons(ledger: Ledger, verdict: str) -> list[dict[str, Any]]:
+    """Reasons of a verdict, with how many elements have it and one of them."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in ledger:
+        if row.verdict == verdict:
+            found.setdefault((row.kind, _general(row.reason)), []).append(row.element)
+    return [
+        {"class": kind, "reason": reason, "elements": len(names), "example": names[0]}
+        for (kind, reason), names in found.items()
+    ]
+
+
+def _general(reason: str) -> str:
+    """A reason without the figure that differs from element to element."""
+    head, at, tail = reason.partition(" at ")
+    return head if at and tail[:1].isdigit() else reason
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._begun = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self._laps[name] = round(now - self._last, 4)
+        self._last = now
+
+    def laps(self) -> dict[str, float]:
+        return {**self._laps, "total": round(time.perf_counter() - self._begun, 4)}

@@ -1,0 +1,178 @@
+"""Commands on a feeder of one's own: `check` and `init`. Physics is elsewhere; here it becomes a screen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from hcsim.errors import ConvergenceError, FeederError
+
+if TYPE_CHECKING:
+    from hcsim.check import FeederCheck
+
+GATE_HOLDS, GATE_FAILS = 0, 1
+MasterArgument = Annotated[Path, typer.Argument(metavar="MASTER", help="The feeder's master .dss file.")]
+AcceptOption = Annotated[
+    bool,
+    typer.Option("--accept-gate", help="Go on although our network is not OpenDSS's, or elements had to be left out."),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module to the program."""
+    app.command()(check)
+
+
+def check(
+    master: MasterArgument,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the screen.")] = False,
+    accept_gate: AcceptOption = False,
+) -> None:
+    """Say what a feeder is made of, and whether our network of it agrees with OpenDSS.
+
+    Every element is in the ledger: modelled, approximated, passive or refused. The gate solves our network with
+    our own power flow and compares every node, the source and every load with OpenDSS. Exit codes: 0 the gate
+    holds and nothing is refused, 1 otherwise, 2 wrong use.
+    """
+    from hcsim.check import check_feeder
+
+    try:
+        found = check_feeder(master)
+    except (FeederError, ConvergenceError) as error:
+        if not as_json:
+            raise
+        print(json.dumps(_refusal(master, error), indent=1))
+        raise typer.Exit(GATE_FAILS) from None
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, allow_nan=False))
+    else:
+        show(found, Console())
+    raise typer.Exit(GATE_HOLDS if found.sound or accept_gate else GATE_FAILS)
+
+
+def _refusal(master: Path, error: FeederError | ConvergenceError) -> dict[str, Any]:
+    """The JSON of a feeder that could not be read or solved: the same keys, and the sentence."""
+    gate = {"passed": False, "dv_max_pu": None, "worst_node": "", "dp_source_kw": None, "reason": error.message}
+    return {
+        "master": str(master),
+        "nodes": 0,
+        "elements": {"total": 0, "by_verdict": {}, "by_class": {}},
+        "gate": gate,
+        "linearization": {"lindist3flow_dv_max_pu": None, "tangent_dv_max_pu": None},
+        "seconds": 0.0,
+        "refused": [{"element": str(master.name), "reason": error.message}],
+        "error": error.message,
+        "remedy": error.remedy,
+    }
+
+
+def show(found: FeederCheck, console: Console) -> None:
+    """One screen."""
+
+    def say(words: str) -> None:
+        console.print(words, soft_wrap=True, highlight=False)
+
+    network, ledger, gate = found.network, found.ledger, found.gate
+    say(
+        f"[bold]{escape(network.name)}[/]: {len(network.buses)} buses, {len(network.nodes)} nodes, "
+        f"{len(ledger)} elements"
+    )
+    console.print(_ledger_table(found))
+    for verdict, colour in (("refused", "red"), ("approximated", "yellow")):
+        for words in _why(found, verdict):
+            say(f"[{colour}]{verdict}[/] {escape(words)}")
+    for words in (*_nodes_in_words(found), *_ratings_in_words(found), *found.notes):
+        say(f"[dim]note[/] {escape(words)}")
+    mark = "[green]the gate holds[/]" if gate.passed else "[red]the gate fails[/]"
+    say(
+        f"{mark}: largest difference {gate.dv_max_pu:.2g} pu at {escape(gate.worst_node or 'no node')}, "
+        f"{gate.dp_source_kw:.2g} kW at the source, {gate.dp_load_kw:.2g} kVA at a load"
+    )
+    if gate.reason:
+        say(f"[red]{escape(gate.reason)}[/]")
+    for words in _linearization_in_words(found):
+        say(escape(words))
+    parts = ", ".join(f"{name} {s:.2f}" for name, s in found.seconds.items() if name != "total")
+    say(f"[dim]{found.seconds['total']:.1f} s ({parts})[/]")
+
+
+def _ledger_table(found: FeederCheck) -> Table:
+    """A row per class, a column per verdict, what it is worth at the end."""
+    from hcsim.ledger import VERDICTS
+
+    frame = found.ledger.to_frame()
+    table = Table(box=None, pad_edge=False)
+    for heading in ("class", *VERDICTS, "kW", "kvar"):
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+
+    def row(name: str, rows: Any, style: str = "") -> None:
+        counts = [int((rows["verdict"] == v).sum()) for v in VERDICTS]
+        powers = [float(rows[k].sum()) for k in ("kw", "kvar")]
+        cells = [str(n) if n else "" for n in counts] + [f"{p:,.1f}" if p else "" for p in powers]
+        table.add_row(name, *cells, style=style)
+
+    for kind, rows in frame.groupby("class", sort=True):
+        row(str(kind), rows)
+    row("all", frame, "bold")
+    return table
+
+
+def _why(found: FeederCheck, verdict: str, most: int = 6) -> list[str]:
+    """A line per class and reason: how many, and the first by name."""
+    from hcsim.check import reasons
+
+    groups = reasons(found.ledger, verdict)
+    lines = [
+        f"{g['elements']} {g['class']}: {g['reason']}; e.g. {g['example']}"
+        if g["elements"] > 1
+        else f"{g['example']}: {g['reason']}"
+        for g in groups[:most]
+    ]
+    return lines + ([f"and {len(groups) - most} reasons more; --json has all"] if len(groups) > most else [])
+
+
+def _nodes_in_words(found: FeederCheck) -> Iterable[str]:
+    groups: dict[tuple[str, str], list[str]] = {}
+    for note in found.ledger.nodes:
+        groups.setdefault((note.judged, note.reason.partition(":")[0]), []).append(note.node)
+    for (judged, reason), nodes in groups.items():
+        how = "judged line-to-line" if judged == "line-to-line" else "not judged"
+        yield f"{len(nodes)} nodes {how} ({reason}): {_some(nodes)}"
+
+
+def _ratings_in_words(found: FeederCheck) -> Iterable[str]:
+    ratings = found.ratings
+    for names, what in (
+        (ratings.missing, "have no rating"),
+        (ratings.default, "have the 400 A that OpenDSS gives to lines without a rating"),
+        (ratings.absurd, "have an absurd rating"),
+    ):
+        if names:
+            yield f"{len(names)} of {ratings.lines} lines {what}: {_some(names)}"
+
+
+def _linearization_in_words(found: FeederCheck) -> Iterable[str]:
+    lin = found.linearization
+    if lin.lindist3flow_dv_max_pu is None:
+        yield f"LinDist3Flow does not apply: {lin.lindist3flow_why}"
+    else:
+        yield (
+            f"LinDist3Flow is off by at most {lin.lindist3flow_dv_max_pu:.4f} pu at the base case "
+            f"({lin.lindist3flow_node})"
+        )
+    if lin.tangent_dv_max_pu is None:
+        yield f"The tangent model does not apply: {lin.tangent_why}"
+    else:
+        yield f"The tangent model is off by at most {lin.tangent_dv_max_pu:.2g} pu at its point ({lin.tangent_node})"
+
+
+def _some(names: Iterable[str], most: int = 4) -> str:
+    listed = list(names)
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
