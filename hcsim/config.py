@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -84,8 +84,8 @@ class LimitsSection(Section):
 
 
 class ProgramSection(Section):
-    kind: Literal["allocation", "planning"] = "allocation"
-    linearization: Literal["lindist3flow", "tangent"] = "lindist3flow"
+    kind: Literal["allocation"] = "allocation"
+    linearization: Literal["lindist3flow"] = "lindist3flow"
 
 
 class PvSection(Section):
@@ -153,7 +153,6 @@ class StudyConfig(Section):
     solver: SolverSection = SolverSection()
     paper: PaperSection | None = None
     assumptions: dict[str, str] = Field(default_factory=dict)
-    planning: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _enough_candidates(self) -> StudyConfig:
