@@ -10,6 +10,7 @@ import numpy as np
 import pyomo.environ as pyo
 
 from optim import storage
+from optim.errors import InfeasibleError
 from optim.hosting_problem import HostingProblem, TrustRegion
 from optim.limit_rows import AffineRows, injections, number, oversteps
 from optim.linear_model import Floats
@@ -75,7 +76,7 @@ def reactive_capability(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
 
 
 def no_reverse_flow(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
-    """(7e) per source phase"""
+    """(7e) per source phase. Raises InfeasibleError where a phase is below it and no device can act."""
     floor_kw = problem.substation_floor_kw()
     if floor_kw is None:
         return
@@ -83,14 +84,20 @@ def no_reverse_flow(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
     rows = AffineRows(m, problem, model.dsub_p_dp / 1e3, model.dsub_p_dq / 1e3)
     phases = range(len(model.substation_phases))
 
+    given_up = []
+
     def rule(m: pyo.ConcreteModel, s: int, t: int) -> object:
         drawn = rows.expression(t, s)
         room = (model.substation_base_kw[t, s] - floor_kw[t, s]) / 1e3
-        if not drawn.args:  # no device can act at this step
-            return pyo.Constraint.Feasible if room >= 0 else pyo.Constraint.Infeasible
-        return drawn >= -room
+        if drawn.linear_vars:
+            return drawn >= -room
+        if room < 0:
+            given_up.append(f"{model.substation_phases[s]} at {model.times[t]}")
+        return pyo.Constraint.Skip
 
     m.no_reverse_flow = pyo.Constraint(phases, m.step, rule=rule)
+    if given_up:
+        raise InfeasibleError(f"No device moves the flow of {given_up[0]}, and it is below its least value.")
 
 
 def stay_within(m: pyo.ConcreteModel, problem: HostingProblem, trust: TrustRegion) -> None:
@@ -114,13 +121,13 @@ def stay_within(m: pyo.ConcreteModel, problem: HostingProblem, trust: TrustRegio
     m.bess_within = pyo.Constraint(m.converter, m.step, rule=rule)
 
 
-def least_reactive_power(m: pyo.ConcreteModel, capacity_mw: float) -> None:
-    """Ours, after the program is solved: of all schedules with this capacity, one that moves least reactive
+def least_reactive_power(m: pyo.ConcreteModel, objective_mw: float) -> None:
+    """Ours, after the program is solved: of all schedules as good as this, one that moves least reactive
     power. The program leaves q free wherever no limit binds, and a solver's vertex sets it to extremes."""
     m.q_size = pyo.Var(m.site, m.step, domain=pyo.NonNegativeReals)
     m.q_size_up = pyo.Constraint(m.site, m.step, rule=lambda m, g, t: m.q[g, t] <= m.q_size[g, t])
     m.q_size_down = pyo.Constraint(m.site, m.step, rule=lambda m, g, t: -m.q[g, t] <= m.q_size[g, t])
-    m.keep_capacity = pyo.Constraint(expr=sum(m.pv[g] for g in m.site) >= capacity_mw)
+    m.keep_capacity = pyo.Constraint(expr=m.hosting_capacity.expr >= objective_mw)
     m.hosting_capacity.deactivate()
     m.reactive_power = pyo.Objective(expr=pyo.quicksum(m.q_size.values()), sense=pyo.minimize)
 

@@ -23,13 +23,12 @@ import time
 from dataclasses import replace
 
 import numpy as np
-from pyomo.core.base.constraint import ConstraintData
 from pyomo.core.base.var import VarData
 
 from optim import storage
 from optim.errors import InfeasibleError, SolverError
 from optim.hosting import build, least_reactive_power, schedule_of
-from optim.hosting_conflict import in_words
+from optim.hosting_conflict import explained
 from optim.hosting_problem import HostingProblem
 from optim.limit_rows import LimitRows, number
 from optim.linear_model import Floats
@@ -66,11 +65,11 @@ def solve_hosting(
     FIRST_SCHEDULE_S beyond it. Raises InfeasibleError (limits, buses and hours in conflict), SolverError (no
     schedule within the time), KeyboardInterrupt where Ctrl-C left nothing to keep.
     """
-    search = _Search(problem, case, options, progress)
     try:
+        search = _Search(problem, case, options, progress)
         claim, bound = search.run()
-    except InfeasibleError as error:
-        raise InfeasibleError(f"{case}: the program has no solution.", in_words(error, problem), error.rows) from None
+    except InfeasibleError:
+        raise explained(problem, case, options) from None
     build_s, solve_s = search.build_s, time.perf_counter() - search.begun - search.build_s
     gap = relative_gap(claim.objective, bound)
     status = claim.status
@@ -98,6 +97,9 @@ class _Search:
         self.build_s = time.perf_counter() - self.begun
         self._progress, self._case = progress, case
         self.bound = np.inf
+        self.placements = [v for v in self.m.placed.values() if not v.fixed] if self.fleet else []
+        self._conflicting: set[str] = set()
+        """Rows known when decisions left no schedule: they matter as much as those with a price."""
         self.best: Outcome | None = None
         self._best_values: list[float | None] = []
         self.notes: list[str] = []
@@ -149,7 +151,7 @@ class _Search:
         assert self.best is not None
         decided = [v for v in self.continuous.variables if not v.is_continuous() and not v.fixed]
         values = np.round(self.continuous.value(decided))
-        least_reactive_power(self.m, self.best.objective * (1 - 1e-9))
+        least_reactive_power(self.m, self.best.objective - 1e-9 * abs(self.best.objective))
         # as long as the search may take at most: an LP that it has solved many times by now
         options = replace(self.options, time_limit_s=max(10.0, self.options.time_limit_s / 4))
         self.continuous = HighsSession(self.m, options, self._progress, self._case)
@@ -157,22 +159,28 @@ class _Search:
         self.continuous.set_integer(integers, False)
         self.continuous.set_bounds(decided, values, values)
         before = [v.value for v in self.continuous.variables]
-        if not self._settle("least reactive power").values_valid:
+        if not self._is_tidied():
             for variable, number_before in zip(self.continuous.variables, before, strict=True):
                 variable.set_value(number_before, skip_validation=True)
-            self.notes.append("the schedule was not tidied: no time left for its reactive power")
+            self.notes.append("the schedule was not tidied: its reactive power is not the least")
+
+    def _is_tidied(self) -> bool:
+        try:
+            return self._settle("least reactive power").values_valid
+        except InfeasibleError:  # kept to the last digit, a capacity can be one digit too much
+            return False
 
     # -- rounds -------------------------------------------------------------------------------------------
 
     def _rounds(self, integers: list[VarData]) -> None:
         if self._out_of_time():
             self._round_off()
+        self._share_binding_rows()
         while not self._out_of_time():
-            self._share_binding_rows()
-            found = self._round()
+            self._round()
             if self._closed():
                 return
-            if not self._new_binding_rows() and (found or self.best is not None):
+            if not self._share_binding_rows():
                 break
         if not self._out_of_time():
             self._whole(integers)
@@ -181,17 +189,13 @@ class _Search:
 
     def _round_off(self) -> None:
         """A first schedule where time is up: the relaxed solution's preferred sites and directions."""
-        assert self.fleet is not None
-        placements = [self.m.placed[u] for u in self.m.unit if not self.m.placed[u].fixed]
-        if placements:
-            for variable, value in zip(placements, self._most_placed(self.continuous.value(placements)), strict=True):
-                variable.set_value(value)
-        self._schedule_from(placements, grace_s=FIRST_SCHEDULE_S)
+        for variable, value in zip(self.placements, self._most_placed(), strict=True):
+            variable.set_value(value)
+        self._schedule_from(grace_s=FIRST_SCHEDULE_S)
 
-    def _round(self) -> bool:
-        """Steps (a) to (c) of the module docstring. True where a schedule came out."""
-        m, solver = self.m, self.integer
-        placements = [m.placed[u] for u in m.unit if not m.placed[u].fixed]
+    def _round(self) -> None:
+        """Steps (a) to (c) of the module docstring."""
+        m, solver, placements = self.m, self.integer, self.placements
         proven_for_all = not placements or self._interchangeable()
         if placements and not proven_for_all:
             coarse = placements + [m.units_charging[t] for t in m.step]
@@ -199,16 +203,21 @@ class _Search:
             self.bound = min(self.bound, stage.bound)
             solver.set_integer(coarse, False)
             if not stage.values_valid:
-                return False
-        if placements:
-            self._fix_most_placed(placements)
+                return
+        chosen = self._most_placed()
+        solver.set_bounds(placements, chosen, chosen)
         try:
             stage = self._statuses()
+        except InfeasibleError:
+            if proven_for_all:
+                raise
+            return  # these sites admit no statuses; others may, which is for the whole program to say
         finally:
             solver.restore_bounds(placements)
         if proven_for_all:
             self.bound = min(self.bound, stage.bound)
-        return stage.values_valid and self._schedule_from(placements)
+        if stage.values_valid:
+            self._schedule_from()
 
     def _statuses(self) -> Outcome:
         """Step (b): statuses integer in hours where the solution before charged and discharged at once."""
@@ -227,7 +236,7 @@ class _Search:
         solver = self.integer
         solver.phase = f"{self._case}: {phase}"
         solver.set_integer(integers, True)
-        return solver.run(gap=self.options.gap / 4, time_limit_s=0.7 * solver.seconds_left)
+        return solver.run(gap=self.options.gap / 4, time_limit_s=0.7 * solver.seconds_left, explain=False)
 
     def _statuses_of(self, t: int) -> list[VarData]:
         if hasattr(self.m, "fleet_charging"):  # single statuses follow from the fleet's
@@ -255,7 +264,7 @@ class _Search:
         """Whether the integer solver's rows cannot tell one candidate from another."""
         fleet, model = self.fleet, self.problem.model
         assert fleet is not None
-        if any(self.integer.has_row(c.name) for c in self.rows.written()):
+        if self.problem.trust or any(self.integer.has_row(c.name) for c in self.rows.written()):
             return False
         port = {name: d for d, name in enumerate(model.ports)}
         first = [_phase(n) for n in fleet.nodes[0]]
@@ -267,13 +276,10 @@ class _Search:
         seen = model.dsub_p_dp[:, :, columns]  # (T or 1, S, U, phases)
         return bool(np.max(np.abs(seen - seen[:, :, :1, :])) < 1e-9)
 
-    def _fix_most_placed(self, placements: list[VarData]) -> None:
-        """Fixes the n_placed candidates that the present (relaxed or integer) solution holds highest."""
-        values = self._most_placed(self.integer.value(placements))
-        self.integer.set_bounds(placements, values, values)
-
-    def _most_placed(self, shares: Floats) -> Floats:
-        assert self.fleet is not None and self.fleet.n_placed is not None
+    def _most_placed(self) -> Floats:
+        """1 for the n_placed candidates that the present (relaxed or integer) solution holds highest."""
+        assert self.fleet is not None
+        shares = np.array([number(v) for v in self.placements])
         values = np.zeros(len(shares))
         values[np.argsort(-shares, kind="stable")[: self.fleet.n_placed]] = 1.0
         return values
@@ -282,41 +288,42 @@ class _Search:
         """The whole program, all integers, with the rows that ever bound, from the best schedule on."""
         solver = self.integer
         solver.phase = f"{self._case}: whole program"
+        solver.set_integer(integers, True)
         while not self._out_of_time():
-            solver.set_integer(integers, True)
             if self.best is not None:
                 self._restore()
                 solver.start_from(integers, solver.value(integers))
-            stage = solver.run()
+            stage = solver.run(explain=False)
             self.bound = min(self.bound, stage.bound)
             if not stage.values_valid:
                 return
-            self._schedule_from([v for v in self.m.placed.values() if not v.fixed])
+            self._schedule_from()
             if self._closed() or not self._share_binding_rows():
                 return
 
-    def _schedule_from(self, placements: list[VarData], grace_s: float = 0.0) -> bool:
+    def _schedule_from(self, grace_s: float = 0.0) -> None:
         """Step (c): the present placement and directions fixed, all voltage rows, the best continuous rest."""
         charge, discharge = self._unit_powers()
         placed = np.array([round(number(v)) for v in self.m.placed.values()])
         directions = self._directions(charge, discharge) * placed
-        decided, values = list(placements), [float(round(number(v))) for v in placements]
+        decided, values = list(self.placements), [float(round(number(v))) for v in self.placements]
         for u in self.m.unit:
             decided += [self.m.charging[u, t] for t in self.m.step]
             values += directions[:, u].tolist()
         if hasattr(self.m, "fleet_charging"):
             decided += [self.m.fleet_charging[t] for t in self.m.step]
             values += directions.max(axis=1).tolist()
+        self._conflicting = set()
         self.continuous.set_bounds(decided, values, values)
         try:
             outcome = self._settle("schedule", grace_s)
-        except InfeasibleError:
-            return False
+        except InfeasibleError:  # these decisions break limits whatever else is done: the integer solver must know
+            self._conflicting = {row.name for row in self.rows.written()}
+            return
         finally:
             self.continuous.restore_bounds(decided)
         if outcome.values_valid:
             self._keep(outcome)
-        return outcome.values_valid
 
     def _directions(self, charge: Floats, discharge: Floats) -> Floats:
         """(T, U) 1 where a unit (with circulation forbidden: the fleet) rather charges."""
@@ -333,7 +340,7 @@ class _Search:
         solver.phase = f"{self._case}: {phase}"
         until = time.perf_counter() + max(grace_s, solver.seconds_left)
         while True:
-            outcome = solver.run(time_limit_s=until - time.perf_counter(), overtime=True)
+            outcome = solver.run(time_limit_s=until - time.perf_counter(), overtime=True, explain=False)
             if not outcome.values_valid:
                 return outcome
             new = self.rows.broken()
@@ -346,13 +353,10 @@ class _Search:
 
     # -- small things -------------------------------------------------------------------------------------
 
-    def _new_binding_rows(self) -> list[ConstraintData]:
-        """Rows with a price in the continuous program that the integer one does not hold."""
-        binding = self.continuous.binding_rows()
-        return [c for c in self.rows.written() if c.name in binding and not self.integer.has_row(c.name)]
-
     def _share_binding_rows(self) -> bool:
-        new = self._new_binding_rows()
+        """Rows with a price in the continuous program join the integer one. True where there are new ones."""
+        wanted = self._conflicting or self.continuous.binding_rows()
+        new = [c for c in self.rows.written() if c.name in wanted and not self.integer.has_row(c.name)]
         self.integer.add(new)
         return bool(new)
 

@@ -14,6 +14,7 @@ from pyomo.core.base.constraint import ConstraintData
 from pyomo.core.base.var import VarData
 from pyomo.core.expr.numeric_expr import LinearExpression
 
+from optim.errors import InfeasibleError
 from optim.hosting_problem import HostingProblem
 from optim.linear_model import Floats
 
@@ -86,7 +87,7 @@ class LimitRows:
             assert model.dflow_q_dp is not None and model.dflow_q_dq is not None
             self._flow_p = AffineRows(m, problem, model.dflow_p_dp / 1e3, model.dflow_p_dq / 1e3)
             self._flow_q = AffineRows(m, problem, model.dflow_q_dp / 1e3, model.dflow_q_dq / 1e3)
-        self._written: set[tuple[str, int, int]] = set()
+        self._written = {side: np.zeros(model.v_base.shape, dtype=bool) for side in ("max", "min")}
         self._rows: list[ConstraintData] = []
         self.possible = 2 * model.v_base.size + (0 if self._rating is None else self._rating.size)
 
@@ -94,7 +95,8 @@ class LimitRows:
         """Every voltage row at once: the program as the paper writes it (benchmarks, other solvers)."""
         steps, nodes = self._problem.model.v_base.shape
         every = [(side, t, n) for side in ("max", "min") for t in range(steps) for n in range(nodes)]
-        return [self._write_voltage(*row) for row in every if self._can_bind(*row)]
+        rows = [self._write_voltage(*row) for row in every if self._can_bind(*row)]
+        return [row for row in rows if row is not None]
 
     def broken(self) -> list[ConstraintData]:
         """New rows for what the variables' present values break, the worst of each step and kind."""
@@ -110,9 +112,10 @@ class LimitRows:
         v = model.v_base + applied(model.dv_dp, p_kw) + applied(model.dv_dq, q_kvar)
         excesses = {"max": v - self._high - self._given("high", 1.0), "min": self._low - v - self._given("low", 1.0)}
         for side, excess in excesses.items():
-            for t, n in _worst(excess, self._v_tolerance):
-                if (side, t, n) not in self._written:
-                    yield self._write_voltage(side, t, n)
+            for t, n in _worst(np.where(self._written[side], 0.0, excess), self._v_tolerance):
+                row = self._write_voltage(side, t, n)
+                if row is not None:
+                    yield row
 
     def _broken_loadings(self, p_kw: Floats, q_kvar: Floats) -> Iterator[ConstraintData]:
         model = self._problem.model
@@ -140,8 +143,12 @@ class LimitRows:
     def _can_bind(self, side: str, t: int, n: int) -> bool:
         return bool(np.isfinite(self._high[t, n])) if side == "max" else bool(self._low[t, n] > 0)
 
-    def _write_voltage(self, side: str, t: int, n: int) -> ConstraintData:
-        self._written.add((side, t, n))
+    def _write_voltage(self, side: str, t: int, n: int) -> ConstraintData | None:
+        """The row in the model; None where no device can act and the limit holds by itself.
+
+        Raises InfeasibleError where no device can act and it does not.
+        """
+        self._written[side][t, n] = True
         model = self._problem.model
         key = (model.nodes[n], model.times[t])
         moved = self._voltage.expression(t, n)
@@ -154,6 +161,10 @@ class LimitRows:
             linear_coefs=[*moved.linear_coefs, *(sign * c for c in coefficients)],
             linear_vars=[*moved.linear_vars, *variables],
         )
+        if not body.linear_vars:
+            if sign * room <= self._v_tolerance:
+                return None
+            raise InfeasibleError(f"No device moves the voltage at {key[0]} at {key[1]}.")
         rows[key] = body <= float(room) if side == "max" else body >= float(room)
         self._rows.append(rows[key])
         return rows[key]

@@ -134,8 +134,9 @@ def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
               voltage_dependent_loads: bool = False) -> LinearModel:  # fmt: skip
     """Network -> LinearModel over the profile's steps, with devices at `ports` ("bus.phase").
 
-    Loads are at their nominal power, as in the paper, unless `voltage_dependent_loads`: then a ZIP load
-    follows the squared voltage to first order around its rated voltage, and shunts follow it exactly.
+    Loads are at their nominal power and shunts at 1 pu, as in the paper, unless `voltage_dependent_loads`:
+    then a ZIP load follows the squared voltage across it to first order around its rated voltage (angles as
+    at no load), and a shunt the squared voltage of its node, exactly where it is wye-connected.
     Raises ModelError for a port that the network does not have or does not reach.
     """
     m = matrices(network)
@@ -285,11 +286,11 @@ def _leg_voltage(
 
 
 def _shunt_power(network: Network, m: LinDist3Flow, voltage_dependent: bool) -> tuple[Complexes, sp.csr_matrix]:
-    """Capacitors, reactors and line charging -> demand in MVA at 1 pu, or as slope on v."""
+    """Capacitors, reactors and line charging -> demand in MVA at 1 pu, or as slope on the node's own v."""
     size = len(m.nodes)
     row_of = np.full(len(network.nodes), -1)
     row_of[m.node_rows] = np.arange(size)
-    unit = np.exp(1j * np.angle(m.w_pu)) * network.v_base_v
+    unit = np.where(m.w_pu == 0, 0.0, np.exp(1j * np.angle(m.w_pu))) * network.v_base_v
     demand = np.zeros(size, dtype=complex)
     admittances = [(s.nodes, s.y_s) for s in network.shunts]
     for branch in network.branches:

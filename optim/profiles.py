@@ -24,6 +24,9 @@ class Profiles:
     pv_pu: NDArray[np.float64]
 
     def __post_init__(self) -> None:
+        if len(set(self.times)) < len(self.times):
+            twice = next(t for i, t in enumerate(self.times) if t in self.times[:i])
+            raise ModelError(f"Two steps are labelled {twice}.", "Steps are told apart by their label.")
         for name in ("load_pu", "pv_pu"):
             column = getattr(self, name)
             if column.shape != (len(self.times),):

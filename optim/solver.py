@@ -17,6 +17,7 @@ import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from pyomo.common.log import LoggingIntercept
 from pyomo.core.base.constraint import ConstraintData
 from pyomo.core.base.var import VarData
 from pyomo.repn import generate_standard_repn
@@ -204,13 +205,14 @@ class HighsSession:
             raise SolverError(f"HiGHS does not take option {name} = {value!r}.")
 
     def run(self, *, gap: float | None = None, time_limit_s: float | None = None,
-            overtime: bool = False) -> Outcome:  # fmt: skip
+            overtime: bool = False, explain: bool = True) -> Outcome:  # fmt: skip
         """Solves and loads the values into the Pyomo variables.
 
         `time_limit_s` is for this run; the program's own limit holds too, unless `overtime` is given: for the
         short runs that make a decision usable which was found just before the end.
 
-        Raises InfeasibleError with the names of an irreducible set of conflicting rows, SolverError where
+        Raises InfeasibleError with the names of an irreducible set of conflicting rows (without `explain` no
+        names, which are dear where infeasibility is part of the search), SolverError where
         HiGHS fails. A time limit without any feasible point comes back as `values_valid=False`.
         """
         begun = time.perf_counter()
@@ -226,8 +228,8 @@ class HighsSession:
         info = self._h.getInfo()
         kinds = highspy.HighsModelStatus
         if status in (kinds.kInfeasible, kinds.kUnboundedOrInfeasible):
-            rows = tuple(conflicting_rows(self))
-            raise InfeasibleError("The program has no solution.", _conflict(rows), rows)
+            rows = tuple(conflicting_rows(self)) if explain else ()
+            raise InfeasibleError("The program has no solution.", _conflict(rows) if explain else "", rows)
         if status == kinds.kUnbounded:
             raise SolverError("The program is unbounded: nothing limits its objective.",
                               "Add a limit (reverse flow, voltage or rating).")  # fmt: skip
@@ -326,14 +328,30 @@ def conflicting_rows(session: HighsSession) -> list[str]:
     return [session.row_names[i] for i in iis.row_index_]
 
 
+GAP_OPTION = {"appsi_highs": "mip_rel_gap", "cbc": "ratioGap", "cplex": "mip_tolerances_mipgap", "glpk": "mipgap",
+              "gurobi": "MIPGap", "scip": "limits/gap", "scip_direct": "limits/gap"}  # fmt: skip
+"""What other solvers that Pyomo knows call the relative gap."""
+
+
 def solve_with_pyomo(model: pyo.ConcreteModel, options: SolveOptions) -> Outcome:
-    """Another solver through Pyomo's own factory; status and bound as that solver reports them."""
-    solver = pyo.SolverFactory(options.solver)
-    if solver is None or not solver.available(exception_flag=False):
+    """Another solver through Pyomo's own factory; status and bound as that solver reports them.
+
+    Time limit and gap are passed on; whether an unknown name in `options.extra` is refused is up to that solver.
+    One that says "optimal" and reports no bound is taken at its word. Raises SolverError where the solver is
+    not installed or its name for the gap is not known here, InfeasibleError.
+    """
+    with LoggingIntercept(module="pyomo"):  # an unknown name is told below, not as a traceback in a log
+        solver = pyo.SolverFactory(options.solver)
+        available = solver is not None and solver.available(exception_flag=False)
+    if available and options.solver not in GAP_OPTION:
+        raise SolverError(f"How {options.solver!r} calls its gap is not known here.",
+                          f"Known solvers: highs, {', '.join(GAP_OPTION)}.")  # fmt: skip
+    if not available:
         raise SolverError(f"The solver {options.solver!r} is not available.",
                           "Install it, or write solver.name = \"highs\".")  # fmt: skip
     begun = time.perf_counter()
-    results = solver.solve(model, load_solutions=False, options=dict(options.extra))
+    wanted = {GAP_OPTION[options.solver]: options.gap, **options.extra}
+    results = solver.solve(model, load_solutions=False, timelimit=options.time_limit_s, options=wanted)
     seconds = time.perf_counter() - begun
     condition = results.solver.termination_condition
     if condition in (pyo.TerminationCondition.infeasible, pyo.TerminationCondition.infeasibleOrUnbounded):
@@ -344,8 +362,8 @@ def solve_with_pyomo(model: pyo.ConcreteModel, options: SolveOptions) -> Outcome
     objective = pyo.value(next(model.component_data_objects(pyo.Objective, active=True)))
     maximize = results.problem.sense == pyo.maximize
     reported = results.problem.upper_bound if maximize else results.problem.lower_bound
-    bound = float(reported) if reported is not None else np.nan
     word: SolveStatus = "optimal" if condition == pyo.TerminationCondition.optimal else "time_limit"
+    bound = float(objective if word == "optimal" else np.nan) if reported is None else float(reported)
     return Outcome(word, float(objective), bound, seconds, True)
 
 

@@ -47,6 +47,11 @@ class Fleet:
                 raise ModelError(f"Unit {unit.name}: its energy, power or SoC range admits nothing.")
 
     @property
+    def chooses_sites(self) -> bool:
+        """Whether there are more candidates than units: otherwise every u_i is one."""
+        return self.n_placed is not None and self.n_placed < len(self.units)
+
+    @property
     def converters(self) -> list[tuple[int, str]]:
         """(unit, node) pairs: the index set of p^C and p^D."""
         return [(u, n) for u, nodes in enumerate(self.nodes) for n in nodes]
@@ -63,7 +68,7 @@ def storage_variables(m: pyo.ConcreteModel, fleet: Fleet, steps: int) -> None:
     m.p_charge = pyo.Var(m.converter, m.step, domain=pyo.NonNegativeReals)
     m.p_discharge = pyo.Var(m.converter, m.step, domain=pyo.NonNegativeReals)
     m.energy = pyo.Var(m.unit, range(steps + 1), domain=pyo.NonNegativeReals)
-    if fleet.n_placed is None:
+    if not fleet.chooses_sites:
         for u in m.unit:
             m.placed[u].fix(1)
 
@@ -89,7 +94,7 @@ def discharge_limit(m: pyo.ConcreteModel, fleet: Fleet) -> None:
 
 def status_needs_unit(m: pyo.ConcreteModel, fleet: Fleet) -> None:
     """mu <= u, the third row of the linearized product (only where placement is open)."""
-    if fleet.n_placed is not None:
+    if fleet.chooses_sites:
         m.status_needs_unit = pyo.Constraint(
             m.unit, m.step, rule=lambda m, u, t: m.charging[u, t] <= m.placed[u]
         )
@@ -129,7 +134,7 @@ def energy_returns(m: pyo.ConcreteModel, steps: int) -> None:
 
 def number_of_units(m: pyo.ConcreteModel, fleet: Fleet) -> None:
     """(9a)"""
-    if fleet.n_placed is not None:
+    if fleet.chooses_sites:
         m.number_of_units = pyo.Constraint(expr=sum(m.placed[u] for u in m.unit) == fleet.n_placed)
 
 
