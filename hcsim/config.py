@@ -63,6 +63,9 @@ class LimitsSection(Section):
     """Least active power into the feeder per source phase; 0 forbids reverse flow (paper 1, eq. 7e)."""
     loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = "off"
     """Branch current over its normal rating."""
+    existing: Literal["strict", "forgive"] = "strict"
+    """Where the bare feeder breaks a limit: the program mends it (strict), or makes it no worse (forgive).
+    Replay and baseline always tell existing violations from new ones."""
 
     @model_validator(mode="after")
     def _in_order(self) -> LimitsSection:

@@ -58,11 +58,15 @@ class Delivery:
 
 def delivery(element: Element, node_names: Sequence[str]) -> Delivery:
     """Merge the conductors of an enabled element's Yprim onto the nodes that it touches."""
-    conductors = element.node_ref.ravel()
+    nodes, y = merged(element.node_ref.ravel(), element.y_prim_s)
+    return Delivery(element, nodes, y, tuple(node_names[n].rsplit(".", 1)[0] for n in nodes))
+
+
+def merged(conductors: NDArray[np.int64], y_prim_s: Complexes) -> tuple[tuple[int, ...], Complexes]:
+    """Conductors on the same node as one, ground struck out: (k,) nodes in order of appearance, (k, k)."""
     nodes = tuple(dict.fromkeys(int(n) for n in conductors if n >= 0))
     onto = (conductors[:, None] == np.array(nodes, dtype=int)[None, :]).astype(float)
-    y = onto.T @ element.y_prim_s @ onto
-    return Delivery(element, nodes, y, tuple(node_names[n].rsplit(".", 1)[0] for n in nodes))
+    return nodes, onto.T @ y_prim_s @ onto
 
 
 def shunt(part: Delivery, v_base_v: NDArray[np.float64]) -> Shunt:

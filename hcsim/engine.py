@@ -250,6 +250,15 @@ class Circuit:
             properties=properties,
         )  # fmt: skip
 
+    def primitive(self, name: str) -> tuple[Ints, Complexes]:
+        """One element's conductors as positions in `node_names()` (-1 ground), and its present Yprim over them."""
+        self._activate(name)
+        element = self._circuit.ActiveCktElement
+        conductors = np.asarray(element.NodeRef, dtype=np.int64).ravel() - 1
+        y_prim = np.asarray(element.Yprim).ravel()
+        y_prim = y_prim if np.iscomplexobj(y_prim) else y_prim.view(np.complex128)
+        return conductors, y_prim.reshape(len(conductors), len(conductors))
+
     # -- buses ---------------------------------------------------------------------------------------
 
     def bus_base_v(self) -> dict[str, float]:
@@ -290,6 +299,13 @@ class Circuit:
         for name, steps in states.items():
             self._circuit.Capacitors.Name = name
             self._circuit.Capacitors.States = list(steps)
+
+    def fixed_loads(self) -> tuple[str, ...]:
+        """Loads ("Load.s1a") with status=fixed, which OpenDSS never scales by a profile."""
+        if "Load" not in self.classes():
+            return ()
+        names = self.layout("Load").names
+        return tuple(n for n in names if self.command(f'? "{n}.status"').lower() == "fixed")
 
     # -- added elements ------------------------------------------------------------------------------
 

@@ -37,13 +37,14 @@ SOC_TOLERANCE = 1e-6
 def replay(
     circuit: Circuit, profiles: Profiles, limits: Limits, schedule: Schedule | None, *, controls: Controls,
     taps: Mapping[str, int] | None = None, base: ReplayResult | None = None, network: Network,
-    progress: Progress | None = None,
+    progress: Progress | None = None, observer: Callable[[int], None] | None = None,
 ) -> ReplayResult:  # fmt: skip
     """Run the profile's steps in native OpenDSS daily mode with the schedule's devices in the circuit.
 
     `schedule` None is the bare feeder. `controls` "locked" holds regulators and capacitors where they are,
     "free" lets every control act; both start from `taps` (default: where the network was read). `base` is the
     bare feeder's replay under the same controls: violations that it has too, no worse, are `existing`.
+    `observer(t)` is called after step t, with the circuit standing in its solution.
 
     Violations are those of `optim.limits.violations`, and three criteria of our own, never `existing`:
     "convergence" (a step that did not converge, or converged on nonsense; value and limit NaN),
@@ -66,7 +67,7 @@ def replay(
             crew.report_to_duty()
         recording = series.run(
             controls=controls, taps=taps, progress=progress,
-            before_step=crew.command if crew else None, after_step=crew.collect if crew else None,
+            before_step=crew.command if crew else None, after_step=_both(crew, observer),
         )  # fmt: skip
     finally:
         if crew is not None:
@@ -98,6 +99,21 @@ def replay(
         seconds=time.perf_counter() - started,
         notes=_notes(series, recording, profiles),
     )
+
+
+def _both(
+    crew: Crew | None, observer: Callable[[int], None] | None
+) -> Callable[[int, Complexes], None] | None:
+    if crew is None and observer is None:
+        return None
+
+    def after_step(t: int, consumption_kva: Complexes) -> None:
+        if crew is not None:
+            crew.collect(t, consumption_kva)
+        if observer is not None:
+            observer(t)
+
+    return after_step
 
 
 class Crew:

@@ -73,10 +73,7 @@ class DailySeries:
         self.circuit, self.network, self.profiles = circuit, network, profiles
         self._check_nodes()
         self._assign_load_shape()
-        self.fixed_loads = tuple(
-            name for name in circuit.layout("Load").names
-            if circuit.command(f'? "{name}.status"').lower() == "fixed"
-        )  # fmt: skip
+        self.fixed_loads = circuit.fixed_loads()
         self._map_branches()
         self._caps = circuit.capacitor_states()
         self.regulators = tuple(circuit.taps())

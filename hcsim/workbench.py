@@ -19,12 +19,13 @@ from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.feeder import read_network
 from hcsim.ledger import Ledger
+from hcsim.linearize import replay_and_linearize
 from hcsim.replay import replay
 from hcsim.results import HostingCapacityResult, ReplayResult
 from hcsim.series import Controls
+from optim import lindist3flow
 from optim.hosting_problem import HostingProblem
 from optim.limits import Limits
-from optim.lindist3flow import linearize
 from optim.linear_model import LinearModel
 from optim.network import Network
 from optim.profiles import Profiles
@@ -118,15 +119,30 @@ class Workbench:
         return Fleet(possible, tuple(tuple(nodes) for nodes in nodes_of.values()), units, circulation)
 
     @cached_property
-    def linear_model(self) -> LinearModel:
-        """Linearized once, with a port wherever any program may put a device."""
+    def ports(self) -> tuple[str, ...]:
+        """(D,) node-phases at which any program may put a device."""
         ports = dict.fromkeys(self.pv_nodes)
         for program in ("centralized", "distributed") if self.case.config.bess else ():
             fleet = self.fleet(program)
             ports.update(dict.fromkeys(node for _, node in fleet.converters) if fleet else {})
-        return linearize(self.network, self.profiles, tuple(ports))
+        return tuple(ports)
+
+    @cached_property
+    def linear_model(self) -> LinearModel:
+        """Linearized once for all programs, taps as read."""
+        if self.case.config.program.linearization == "lindist3flow":
+            return lindist3flow.linearize(self.network, self.profiles, self.ports)
+        return self._bare[1]
+
+    @cached_property
+    def _bare(self) -> tuple[ReplayResult, LinearModel]:
+        """The bare feeder with controls locked, and its tangent model."""
+        return replay_and_linearize(
+            self.circuit, self.network, self.profiles, self.limits, None, self.ports, controls="locked"
+        )
 
     def problem(self, program: str) -> HostingProblem:
+        forgiving = self.case.config.limits.existing == "forgive"
         return HostingProblem(
             model=self.linear_model,
             profiles=self.profiles,
@@ -134,6 +150,7 @@ class Workbench:
             pv_nodes=self.pv_nodes,
             fleet=self.fleet(program),
             night_var=self.pv.night_var,
+            already=self._bare[0].operation if forgiving else None,
         )
 
     def solve_options(self, gap: float | None = None, time_limit_s: float | None = None) -> SolveOptions:

@@ -1,0 +1,113 @@
+"""Operating points of a running circuit -> the tangent model of each hour (`optim.tangent`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hcsim.delivery import merged
+from hcsim.engine import Circuit
+from hcsim.replay import replay
+from hcsim.results import ReplayResult
+from hcsim.series import Controls
+from optim import tangent
+from optim.limits import Limits
+from optim.linear_model import Floats, LinearModel
+from optim.network import Complexes, Network
+from optim.profiles import Profiles
+from optim.schedule import Schedule
+from optim.tangent import OperatingPoint
+
+
+class PointTaker:
+    """Listens to a replay and keeps what the tangent model needs of every step.
+
+    Taps and banks that stand elsewhere than where the network was read come in as the primitive admittances
+    that OpenDSS has for them, read once per position.
+    """
+
+    def __init__(self, circuit: Circuit, network: Network, profiles: Profiles, ports: tuple[str, ...],
+                 schedule: Schedule | None) -> None:  # fmt: skip
+        self._circuit, self._network, self._profiles = circuit, network, profiles
+        self._p_kw, self._q_kvar = port_powers(schedule, ports, len(profiles))
+        fixed = {name.lower() for name in circuit.fixed_loads()}
+        self._follows = np.array([name.lower() not in fixed for name in network.loads.names])
+        self._follows &= np.array([name.lower().startswith("load.") for name in network.loads.names])
+        self._tapped = {r.name.split(".", 1)[1].lower(): r for r in network.regulators}
+        self._banks = [s for s in network.shunts if s.name.lower().startswith("capacitor.")]
+        self._states_read = circuit.capacitor_states()
+        self._known: dict[tuple[str, object], Complexes] = {}
+        self.points: list[OperatingPoint] = []
+
+    def __call__(self, t: int) -> None:
+        multiplier = np.where(self._follows, self._profiles.load_pu[t], 1.0)
+        self.points.append(
+            OperatingPoint(
+                self._circuit.voltages_v().copy(), multiplier, self._p_kw[t], self._q_kvar[t], self._moved()
+            )
+        )
+
+    def _moved(self) -> dict[str, Complexes]:
+        found: dict[str, Complexes] = {}
+        positions: dict[str, list[int]] = {}
+        taps = self._circuit.taps()
+        moved: set[str] = set()
+        for name, regulator in self._tapped.items():
+            positions.setdefault(regulator.transformer, []).append(taps[name])
+            if taps[name] != regulator.tap:
+                moved.add(regulator.transformer)
+        for transformer in moved:
+            found[transformer] = self._primitive(transformer, tuple(positions[transformer]))
+        states = self._circuit.capacitor_states()
+        for bank in self._banks:
+            own = bank.name.split(".", 1)[1].lower()
+            if states.get(own) != self._states_read.get(own):
+                found[bank.name] = self._primitive(bank.name, states[own])
+        return found
+
+    def _primitive(self, name: str, position: object) -> Complexes:
+        if (name, position) not in self._known:
+            nodes, y = merged(*self._circuit.primitive(name))
+            expected = self._nodes_of(name)
+            order = [nodes.index(n) for n in expected]
+            self._known[name, position] = y[np.ix_(order, order)]
+        return self._known[name, position]
+
+    def _nodes_of(self, name: str) -> tuple[int, ...]:
+        for branch in self._network.branches:
+            if branch.name.lower() == name.lower():
+                return branch.admittance[0]
+        return next(s.nodes for s in self._network.shunts if s.name.lower() == name.lower())
+
+
+def port_powers(schedule: Schedule | None, ports: tuple[str, ...], steps: int) -> tuple[Floats, Floats]:
+    """(T, D) kW and kvar that a schedule injects at the ports."""
+    p_kw, q_kvar = np.zeros((steps, len(ports))), np.zeros((steps, len(ports)))
+    if schedule is not None:
+        at = {name: d for d, name in enumerate(ports)}
+        np.add.at(p_kw.T, [at[n] for n in schedule.pv_nodes], schedule.pv_p_kw.T)
+        np.add.at(q_kvar.T, [at[n] for n in schedule.pv_nodes], schedule.pv_q_kvar.T)
+        if schedule.bess_nodes:
+            np.add.at(p_kw.T, [at[n] for n in schedule.bess_nodes], schedule.bess_p_kw.T)
+    return p_kw, q_kvar
+
+
+def replay_and_linearize(
+    circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, schedule: Schedule | None,
+    ports: tuple[str, ...], *, controls: Controls, taps: dict[str, int] | None = None,
+    base: ReplayResult | None = None, progress: Callable[[int, int], None] | None = None,
+) -> tuple[ReplayResult, LinearModel]:  # fmt: skip
+    """Replays a schedule (None: the bare feeder) and linearizes every hour where it came to stand.
+
+    Raises ConvergenceError where a step of the replay is unsound: there is nothing to linearize at then.
+    """
+    taker = PointTaker(circuit, network, profiles, ports, schedule)
+    found = replay(circuit, profiles, limits, schedule, controls=controls, taps=taps, base=base, network=network,
+                   progress=progress, observer=taker)  # fmt: skip
+    what = "the bare feeder's" if schedule is None else f"the {schedule.case} replay's"
+    model = tangent.linearize(network, taker.points, profiles.times, ports,
+                              f"{what} solution of each hour, controls {controls}")  # fmt: skip
+    return found, model
+
+
