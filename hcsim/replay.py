@@ -103,11 +103,11 @@ def replay(
 
 def _both(
     crew: Crew | None, observer: Callable[[int], None] | None
-) -> Callable[[int, Complexes], None] | None:
+) -> Callable[[int, Complexes | None], None] | None:
     if crew is None and observer is None:
         return None
 
-    def after_step(t: int, consumption_kva: Complexes) -> None:
+    def after_step(t: int, consumption_kva: Complexes | None) -> None:
         if crew is not None:
             crew.collect(t, consumption_kva)
         if observer is not None:
