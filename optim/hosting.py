@@ -27,6 +27,7 @@ def build(problem: HostingProblem) -> pyo.ConcreteModel:
     if fleet:
         storage.storage_variables(m, fleet, steps)
 
+    cost = oversteps(m, problem)
     reactive_capability(m, problem)
     no_reverse_flow(m, problem)
     if fleet:
@@ -37,16 +38,17 @@ def build(problem: HostingProblem) -> pyo.ConcreteModel:
         storage.energy_range(m, fleet, steps)
         storage.energy_returns(m, steps)
         storage.number_of_units(m, fleet)
-        if fleet.circulation == "forbid":
+        if fleet.circulation == "forbid" and problem.charging is None:
             storage.one_status_for_all(m, fleet)
 
+    if problem.charging is not None:
+        keep_statuses(m, problem.charging)
     if problem.trust:
         stay_within(m, problem, problem.trust)
 
     m.voltage_max = pyo.Constraint(pyo.Any)  # (7a), see limit_rows.py
     m.voltage_min = pyo.Constraint(pyo.Any)
     m.loading_max = pyo.Constraint(pyo.Any)
-    cost = oversteps(m, problem)
     m.hosting_capacity = pyo.Objective(expr=sum(m.pv[g] for g in m.site) - cost, sense=pyo.maximize)
     return m
 
@@ -90,7 +92,7 @@ def no_reverse_flow(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
         drawn = rows.expression(t, s)
         room = (model.substation_base_kw[t, s] - floor_kw[t, s]) / 1e3
         if drawn.linear_vars:
-            return drawn >= -room
+            return drawn >= -room if problem.elastic_kw_per_pu is None else drawn + m.overstep_source[t] >= -room
         if room < 0:
             given_up.append(f"{model.substation_phases[s]} at {model.times[t]}")
         return pyo.Constraint.Skip
@@ -98,6 +100,13 @@ def no_reverse_flow(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
     m.no_reverse_flow = pyo.Constraint(phases, m.step, rule=rule)
     if given_up:
         raise InfeasibleError(f"No device moves the flow of {given_up[0]}, and it is below its least value.")
+
+
+def keep_statuses(m: pyo.ConcreteModel, charging: Floats) -> None:
+    """Ours, closed loop: statuses stay as an earlier program decided them."""
+    for u in m.unit:
+        for t in m.step:
+            m.charging[u, t].fix(round(float(charging[t, u])))
 
 
 def stay_within(m: pyo.ConcreteModel, problem: HostingProblem, trust: TrustRegion) -> None:

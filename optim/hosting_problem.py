@@ -12,6 +12,9 @@ from optim.linear_model import Floats, LinearModel
 from optim.profiles import Profiles
 from optim.storage import Fleet
 
+ELASTIC_KW_PER_KW = 10.0
+"""Price of reverse flow where limits are elastic: ten kW of capacity for one."""
+
 
 @dataclass(frozen=True)
 class TrustRegion:
@@ -44,10 +47,14 @@ class HostingProblem:
     no worse than before. None: limits are strict, as in the paper."""
     margin_pu: float = 0.0
     """Voltages are kept this far inside their limits."""
+    margin_kw: float = 0.0
+    """Every phase of the source keeps at least this much more than its limit."""
     elastic_kw_per_pu: float | None = None
-    """Price at which a voltage or loading limit may be overstepped, in kW of hosting capacity per pu of the
-    worst overstep of each step; None: hard limits."""
+    """Price at which limits may be overstepped, in kW of hosting capacity per pu of the worst overstep of each
+    step (voltage, loading; ELASTIC_KW_PER_KW for reverse flow); None: hard limits."""
     trust: TrustRegion | None = None
+    charging: Floats | None = None
+    """(T, U) statuses already decided, one where a unit may charge, zero where it may discharge."""
 
     def __post_init__(self) -> None:
         wanted = [*self.pv_nodes, *(n for _, n in self.fleet.converters)] if self.fleet else [*self.pv_nodes]
@@ -79,7 +86,7 @@ class HostingProblem:
         """(T, S); None where reverse flow is not judged"""
         if self.limits.substation_min_kw is None:
             return None
-        floor = np.full(self.model.substation_base_kw.shape, self.limits.substation_min_kw)
+        floor = np.full(self.model.substation_base_kw.shape, self.limits.substation_min_kw + self.margin_kw)
         if self.already is None:
             return floor
         order = _columns(self.already.substation_phases, self.model.substation_phases)

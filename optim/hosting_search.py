@@ -56,8 +56,11 @@ def solve_hosting(
     case: str,
     options: SolveOptions,
     progress: ProgressCallback | None = None,
+    *,
+    tidy: bool = True,
 ) -> Schedule:
-    """Solves the program and returns the claim with its proof.
+    """Solves the program and returns the claim with its proof; `tidy` picks, among the schedules of the same
+    objective, one with the least reactive power.
 
     Status "optimal" or "gap" when claim and bound meet to `options.gap`; "time_limit" or "interrupted" with
     the best schedule so far and its proven bound otherwise.
@@ -67,7 +70,7 @@ def solve_hosting(
     """
     try:
         search = _Search(problem, case, options, progress)
-        claim, bound = search.run()
+        claim, bound = search.run(tidy)
     except InfeasibleError:
         raise explained(problem, case, options) from None
     build_s, solve_s = search.build_s, time.perf_counter() - search.begun - search.build_s
@@ -90,7 +93,7 @@ class _Search:
         self.begun = time.perf_counter()
         self.problem, self.options, self.fleet = problem, options, problem.fleet
         self.m = build(problem)
-        if self.fleet and len(self.fleet.units) > 1:
+        if self.fleet and len(self.fleet.units) > 1 and problem.charging is None:
             storage.units_charging(self.m, self.fleet)
         self.rows = LimitRows(self.m, problem)
         self.rows_written = 0
@@ -105,7 +108,7 @@ class _Search:
         self.notes: list[str] = []
         self._stopped = False
 
-    def run(self) -> tuple[Outcome, float]:
+    def run(self, tidy: bool) -> tuple[Outcome, float]:
         """(best claim, proven bound) in MW; the model holds the claim's values on return."""
         if self.options.solver != "highs":
             return self._run_elsewhere()
@@ -151,7 +154,7 @@ class _Search:
         assert self.best is not None
         decided = [v for v in self.continuous.variables if not v.is_continuous() and not v.fixed]
         values = np.round(self.continuous.value(decided))
-        least_reactive_power(self.m, self.best.objective - 1e-9 * abs(self.best.objective))
+        least_reactive_power(self.m, self.best.objective - 1e-9 * max(abs(self.best.objective), 1.0))
         # as long as the search may take at most: an LP that it has solved many times by now
         options = replace(self.options, time_limit_s=max(10.0, self.options.time_limit_s / 4))
         self.continuous = HighsSession(self.m, options, self._progress, self._case)

@@ -15,7 +15,7 @@ from pyomo.core.base.var import VarData
 from pyomo.core.expr.numeric_expr import LinearExpression
 
 from optim.errors import InfeasibleError
-from optim.hosting_problem import HostingProblem
+from optim.hosting_problem import ELASTIC_KW_PER_KW, HostingProblem
 from optim.linear_model import Floats
 
 NEGLIGIBLE = 1e-9
@@ -191,12 +191,13 @@ def oversteps(m: pyo.ConcreteModel, problem: HostingProblem) -> LinearExpression
     """Ours, closed loop: one overstep per step and kind; returns what they cost, in MW."""
     if problem.elastic_kw_per_pu is None:
         return 0.0
-    for kind in ("high", "low", "load"):
+    for kind in ("high", "low", "load", "source"):
         m.add_component(f"overstep_{kind}", pyo.Var(m.step, domain=pyo.NonNegativeReals))
     price = problem.elastic_kw_per_pu / 1e3
     per_unit = price / 2 if problem.model.voltage_kind == "squared" else price
     every = [(per_unit, m.overstep_high[t]) for t in m.step] + [(per_unit, m.overstep_low[t]) for t in m.step]
     every += [(price, m.overstep_load[t]) for t in m.step]
+    every += [(ELASTIC_KW_PER_KW, m.overstep_source[t]) for t in m.step]
     return LinearExpression(linear_coefs=[c for c, _ in every], linear_vars=[v for _, v in every])
 
 
