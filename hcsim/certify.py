@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 
 from hcsim.errors import InfeasibleError, SolverError
 from hcsim.linearize import replay_and_linearize
@@ -42,7 +43,7 @@ class LoopOptions:
     elastic_kw_per_pu: float = 2e5
     first_radius: float = 1.0
     """Share of the first claim that a site's capacity or reactive power may move in one round."""
-    smallest_radius: float = 2e-3
+    smallest_radius: float = 1e-3
     probes: int = 3
     """Replays spent on the segment between the certified schedule and a proposal that failed."""
 
@@ -102,6 +103,15 @@ def certify(
     return _Loop(bench, claim, options or LoopOptions(), listen).run()
 
 
+@dataclass(frozen=True)
+class _Center:
+    """Where the loop stands: a schedule, the linear model at its replay, and what the replay is worth."""
+
+    schedule: Schedule
+    model: LinearModel
+    merit: float
+
+
 class _Loop:
     def __init__(self, bench: Workbench, claim: Schedule, options: LoopOptions,
                  listen: Callable[[Round], None] | None) -> None:  # fmt: skip
@@ -116,6 +126,7 @@ class _Loop:
         self.rounds: list[Round] = []
         self.best: tuple[Schedule, ReplayResult] | None = None
         self.last_claim_kw = np.nan
+        self.margin_pu, self.margin_kw = self.options.margin_pu, self.options.margin_kw
 
     def run(self) -> Certificate:
         bare, model = replay_and_linearize(
@@ -124,72 +135,87 @@ class _Loop:
         )  # fmt: skip
         self.bare = bare
         self.power_flows += self.steps
-        center = idle(self.claim)
-        self.best = (center, self._replay(center)[0])
-        center_merit = 0.0
-        status, reason = self._start_from_claim()
-        center, model, center_merit = self._center(center, model, center_merit)
-        radius = self.options.first_radius * max(self.claim.hc_kw, 1.0)
-        smallest = self.options.smallest_radius * max(self.claim.hc_kw, 1.0)
-        settled = 0
+        nothing = idle(self.claim)
+        self.best = (nothing, self._replay(nothing)[0])
+        self.center = _Center(nothing, model, 0.0)
+        self._begin_at_claim()
+        largest = max(self.claim.hc_kw, 1.0)
+        radius, settled = self.options.first_radius * largest, 0
         while True:
-            if time.perf_counter() - self.begun > self.options.time_limit_s:
-                status, reason = "out of time", f"{self.options.time_limit_s:g} s were over."
-                break
-            if len(self.rounds) >= self.options.max_rounds:
-                status, reason = "stalled", f"{self.options.max_rounds} rounds did not settle it."
+            stop = self._out_of_budget()
+            if stop:
                 break
             before = self.certified_kw
             try:
-                proposal = self._propose(model, center, radius)
+                proposal = self._propose(radius)
             except (InfeasibleError, SolverError) as error:
-                status, reason = "stalled", f"The linear program of round {len(self.rounds) + 1} failed: {error}"
+                stop = "stalled", f"The linear program of round {len(self.rounds) + 1} failed: {error}"
                 break
             self.last_claim_kw = proposal.hc_kw
             found, there = self._replay(proposal)
-            merit = self._merit(proposal, found)
             passed = self._keep_if_passed(proposal, found)
-            if not passed:
-                self._search_segment(proposal)
+            moved = self._move(proposal, found, there)
             self._log(proposal, found, passed, radius)
-            if merit > center_merit:
-                center, model, center_merit = proposal, there, merit
-                radius = min(radius * 1.5, max(self.claim.hc_kw, 1.0)) if passed else radius * 0.7
-            else:
-                radius *= 0.35
+            radius = min(radius * 1.5, largest) if passed else radius * (0.7 if moved else 0.4)
+            self._adapt_margins(found)
             near = self.certified_kw >= (1.0 - self.options.tolerance) * self.last_claim_kw
             still = self.certified_kw - before <= self.options.tolerance / 4 * max(self.certified_kw, 1.0)
             settled = settled + 1 if near and still else 0
             if settled >= 2:
-                status, reason = "certified to tolerance", (
-                    f"Claim and certified capacity agree to {100 * self.options.tolerance:g} %, and another "
+                stop = "certified to tolerance", (
+                    f"Certified capacity and claim agree to {100 * self.options.tolerance:g} %, and another "
                     "round moved neither."
                 )  # fmt: skip
                 break
-            if radius < smallest:
-                status, reason = self._stalled()
+            if radius < self.options.smallest_radius * largest:
+                stop = self._stalled()
                 break
-        return self._certificate(status, reason)
+        return self._certificate(*stop)
+
+    def _out_of_budget(self) -> tuple[str, str]:
+        if time.perf_counter() - self.begun > self.options.time_limit_s:
+            return "out of time", f"{self.options.time_limit_s:g} s were over."
+        if len(self.rounds) >= self.options.max_rounds:
+            return "stalled", f"{self.options.max_rounds} rounds did not settle it."
+        return ()  # type: ignore[return-value]
 
     # -- one round ----------------------------------------------------------------------------------------
 
-    def _start_from_claim(self) -> tuple[str, str]:
-        """The open-loop claim and what of it passes, found before the first round."""
-        return "", ""
-
-    def _center(self, center: Schedule, model: LinearModel, merit: float) -> tuple[Schedule, LinearModel, float]:
-        """Where to begin: at the claim if its replay is worth more than the bare feeder, else there."""
+    def _begin_at_claim(self) -> None:
+        """At the claim if its replay is worth more than doing nothing, else at what passes of it."""
         found, there = self._replay(self.claim)
-        claimed = self._merit(self.claim, found)
-        if self._keep_if_passed(self.claim, found) or claimed > merit:
-            center, model, merit = self.claim, there, claimed
-        if self.certified_kw < self.claim.hc_kw:
-            self._search_segment(self.claim)
-        return center, model, merit
+        self._keep_if_passed(self.claim, found)
+        self._move(self.claim, found, there)
 
-    def _propose(self, model: LinearModel, center: Schedule, radius: float) -> Schedule:
+    def _move(self, proposal: Schedule, found: ReplayResult, there: LinearModel) -> bool:
+        """Moves the center to the proposal, or to the furthest on the way there that passes, if that is better."""
+        merit = self._merit(proposal, found)
+        if merit > self.center.merit:
+            self.center = _Center(proposal, there, merit)
+            moved = True
+        else:
+            moved = False
+        if not found.passed:
+            self._search_segment(proposal)
+            if self.certified_kw > self.center.merit:
+                assert self.best is not None
+                again, model = self._replay(self.best[0])
+                self.center = _Center(self.best[0], model, self._merit(self.best[0], again))
+                moved = True
+        return moved
+
+    def _adapt_margins(self, found: ReplayResult) -> None:
+        """A small overstep is what the linear model does not see: stay further inside by most of it."""
+        table = new_violations(found.violations)
+        volts = _worst_excess(table, ("overvoltage", "undervoltage"))
+        power = _worst_excess(table, ("reverse_flow",))
+        options = self.options
+        self.margin_pu = min(max(options.margin_pu, 0.7 * self.margin_pu + 0.7 * min(volts, 1e-3)), 3e-3)
+        self.margin_kw = min(max(options.margin_kw, 0.7 * self.margin_kw + 0.7 * min(power, 10.0)), 30.0)
+
+    def _propose(self, radius: float) -> Schedule:
         options = self.bench.solve_options(None, max(10.0, self.options.time_limit_s / 4))
-        problem = self._problem(model, self._trust(center, radius))
+        problem = self._problem(self.center.model, self._trust(self.center.schedule, radius))
         return solve_hosting(problem, self.claim.case, options)
 
     def _problem(self, model: LinearModel, trust: TrustRegion | None) -> HostingProblem:
@@ -201,8 +227,8 @@ class _Loop:
             fleet=self.fleet,
             night_var=self.bench.pv.night_var,
             already=self.bare.operation,
-            margin_pu=self.options.margin_pu,
-            margin_kw=self.options.margin_kw,
+            margin_pu=self.margin_pu,
+            margin_kw=self.margin_kw,
             elastic_kw_per_pu=self.options.elastic_kw_per_pu,
             trust=trust,
             charging=self.charging,
@@ -349,6 +375,11 @@ def _statuses(schedule: Schedule) -> Floats:
     return (net > 0).astype(float)
 
 
+def _worst_excess(table: pd.DataFrame, criteria: tuple[str, ...]) -> float:
+    chosen = table[table["criterion"].isin(criteria)]
+    return float((chosen["value"] - chosen["limit"]).abs().max()) if len(chosen) else 0.0
+
+
 def worst_in_words(found: ReplayResult) -> str:
     """The first new violation of the table, which stands worst first, with bus, phase and hour."""
     table = new_violations(found.violations)
@@ -356,4 +387,5 @@ def worst_in_words(found: ReplayResult) -> str:
         return ""
     row = table.iloc[0]
     where = f"{row.element}.{row.phase}" if row.phase else str(row.element)
-    return f"{row.criterion.replace('_', ' ')} {row.value:.4g} {row.unit} (limit {row.limit:.4g}) at {where} at {row.time}"
+    what = f"{row.criterion.replace('_', ' ')} {row.value:.5g} {row.unit} (limit {row.limit:.5g})"
+    return f"{what} at {where} at {row.time}"

@@ -88,7 +88,7 @@ class LimitsSection(Section):
 
 class ProgramSection(Section):
     kind: Literal["allocation"] = "allocation"
-    linearization: Literal["lindist3flow"] = "lindist3flow"
+    linearization: Literal["lindist3flow", "tangent"] = "lindist3flow"
 
 
 class PvSection(Section):

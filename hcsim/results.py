@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hcsim.errors import ConfigError
 from hcsim.files import output_folder, write_csv, write_json, write_parquet
 from hcsim.schedule_files import read_schedule, write_schedule
-from optim.limits import Limits, Operation
+from optim.limits import Limits, Operation, new_violations
 from optim.network import Network
 from optim.profiles import Profiles
 from optim.schedule import Schedule
@@ -75,6 +75,11 @@ class ReplayResult:
     seconds: float
     notes: tuple[str, ...] = ()
     """Sentences: steps that failed and why, loads that do not follow the profile."""
+
+    @property
+    def passed(self) -> bool:
+        """Every step sound, and no violation that the bare feeder does not have."""
+        return bool(self.converged.all()) and not len(new_violations(self.violations))
 
 
 @dataclass(frozen=True)
