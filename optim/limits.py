@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +31,26 @@ class Limits:
     v_tolerance_pu: float = 1e-5
     p_tolerance_kw: float = 0.05
     loading_tolerance_pu: float = 1e-4
+    v_deviation_max_pu: float | None = None
+    """Voltage change at a node when the devices under study come on, controls frozen."""
+    unbalance_max_pct: float | None = None
+    """ANSI C84.1, annex: largest deviation of a line-to-line magnitude from the mean of the three, per
+    cent of that mean."""
+    regulator_min_kw: float | None = None
+    """Least active power through each regulator phase, away from the source (0: no reverse flow)."""
+    tap_operations_max: float | None = None
+    """Tap steps that one regulator takes within one step of the series."""
+    unbalance_tolerance_pct: float = 1e-3
+
+    @classmethod
+    def screening(cls) -> Limits:
+        """All criteria of a nodal or stochastic study: ANSI C84.1 range A (114 to 126 V on 120 V), 3 % of
+        deviation and of unbalance (California ICA; C84.1 annex), normal ratings, no reverse flow. Four tap
+        steps are ours: 2.5 % with the usual 32 steps over +-10 %."""
+        return cls(
+            v_min_pu=0.95, v_max_pu=1.05, substation_min_kw=0.0, loading_max_pu=1.0, v_deviation_max_pu=0.03,
+            unbalance_max_pct=3.0, regulator_min_kw=0.0, tap_operations_max=4.0,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,6 +68,71 @@ class Operation:
     """(B,) "Line.l115.1": element and phase."""
     loading_pu: NDArray[np.float64] | None = None
     """(T, B)"""
+    v_deviation_pu: NDArray[np.float64] | None = None
+    """(T, N) |v - v without the devices|, controls where they stood without them."""
+    unbalance_buses: tuple[str, ...] = ()
+    unbalance_pct: NDArray[np.float64] | None = None
+    """(T, K)"""
+    regulator_phases: tuple[str, ...] = ()
+    """(R,) "Transformer.reg1a.1": element and phase."""
+    regulator_kw: NDArray[np.float64] | None = None
+    """(T, R) positive away from the source."""
+    regulator_controls: tuple[str, ...] = ()
+    tap_steps: NDArray[np.float64] | None = None
+    """(T, C) tap steps taken to reach this state."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One kind of limit. What is judged is `sign * value > sign * limit + tolerance`."""
+
+    name: str
+    unit: str
+    sign: float
+    """-1 for a lower limit."""
+    limit: Callable[[Limits], float | None]
+    tolerance: Callable[[Limits], float]
+    elements: Callable[[Operation], Sequence[str]]
+    values: Callable[[Operation], NDArray[np.float64] | None]
+    """(T, K); None where the operation does not say."""
+
+
+CRITERIA = (
+    Criterion("overvoltage", "pu", 1.0, lambda m: m.v_max_pu, lambda m: m.v_tolerance_pu,
+              lambda o: o.nodes, lambda o: o.v_pu),
+    Criterion("undervoltage", "pu", -1.0, lambda m: m.v_min_pu, lambda m: m.v_tolerance_pu,
+              lambda o: o.nodes, lambda o: o.v_pu),
+    Criterion("reverse_flow", "kW", -1.0, lambda m: m.substation_min_kw, lambda m: m.p_tolerance_kw,
+              lambda o: o.substation_phases, lambda o: o.substation_kw),
+    Criterion("loading", "pu", 1.0, lambda m: m.loading_max_pu, lambda m: m.loading_tolerance_pu,
+              lambda o: o.branches, lambda o: o.loading_pu),
+    Criterion("voltage_deviation", "pu", 1.0, lambda m: m.v_deviation_max_pu, lambda m: m.v_tolerance_pu,
+              lambda o: o.nodes, lambda o: o.v_deviation_pu),
+    Criterion("voltage_unbalance", "%", 1.0, lambda m: m.unbalance_max_pct,
+              lambda m: m.unbalance_tolerance_pct, lambda o: o.unbalance_buses, lambda o: o.unbalance_pct),
+    Criterion("regulator_reverse_flow", "kW", -1.0, lambda m: m.regulator_min_kw,
+              lambda m: m.p_tolerance_kw, lambda o: o.regulator_phases, lambda o: o.regulator_kw),
+    Criterion("tap_operations", "steps", 1.0, lambda m: m.tap_operations_max, lambda m: 0.5,
+              lambda o: o.regulator_controls, lambda o: o.tap_steps),
+)  # fmt: skip
+"""Every criterion there is. A half step of tolerance on tap operations: they are whole numbers."""
+
+
+def thresholds(
+    criterion: Criterion, limits: Limits, base: NDArray[np.float64] | None, shape: tuple[int, ...] = ()
+) -> NDArray[np.float64]:
+    """What `sign * value` must exceed to be a new violation: the limit, or, where the base is beyond it
+    already, what the base has ("no worse than before"); the tolerance on top. NaN in the base: the limit.
+
+    Shape of `base`, or `shape` without one. The criterion must not be switched off.
+    """
+    limit = criterion.limit(limits)
+    assert limit is not None
+    plain = criterion.sign * limit + criterion.tolerance(limits)
+    if base is None:
+        return np.full(shape, plain)
+    before = criterion.sign * base
+    return np.where(before > plain, before + criterion.tolerance(limits), plain)
 
 
 def violations(found: Operation, limits: Limits, base: Operation | None = None) -> pd.DataFrame:
@@ -57,21 +142,7 @@ def violations(found: Operation, limits: Limits, base: Operation | None = None) 
     base has too, at the same element and step, and that has not become worse, is `existing`; everything
     else is new, as in the California ICA's "no worse than before".
     """
-    parts = []
-    if limits.v_max_pu is not None:
-        parts.append(_above("overvoltage", found.nodes, found.v_pu, limits.v_max_pu, limits.v_tolerance_pu,
-                            "pu", found.times, base.v_pu if base else None))  # fmt: skip
-    if limits.v_min_pu is not None:
-        parts.append(_above("undervoltage", found.nodes, -found.v_pu, -limits.v_min_pu, limits.v_tolerance_pu,
-                            "pu", found.times, -base.v_pu if base else None))  # fmt: skip
-    if limits.substation_min_kw is not None:
-        parts.append(_above("reverse_flow", found.substation_phases, -found.substation_kw,
-                            -limits.substation_min_kw, limits.p_tolerance_kw, "kW", found.times,
-                            -base.substation_kw if base else None))  # fmt: skip
-    if limits.loading_max_pu is not None and found.loading_pu is not None:
-        parts.append(_above("loading", found.branches, found.loading_pu, limits.loading_max_pu,
-                            limits.loading_tolerance_pu, "pu", found.times,
-                            base.loading_pu if base else None))  # fmt: skip
+    parts = [_beyond(criterion, found, limits, base) for criterion in CRITERIA]
     parts = [p for p in parts if len(p)]
     if not parts:
         return pd.DataFrame(columns=list(VIOLATION_COLUMNS))
@@ -82,31 +153,41 @@ def new_violations(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table["existing"].astype(bool)]
 
 
-def _above(
-    criterion: str, elements: Sequence[str], value: NDArray[np.float64], limit: float, tolerance: float,
-    unit: str, times: Sequence[str], base: NDArray[np.float64] | None,
-) -> pd.DataFrame:  # fmt: skip
-    """Rows where value > limit + tolerance. Lower limits come in with the sign of both turned."""
-    steps, columns = np.nonzero(value > limit + tolerance)  # NaN compares False: not judged
-    if not len(steps):
-        return pd.DataFrame(columns=list(VIOLATION_COLUMNS))
-    sign = -1.0 if criterion in ("undervoltage", "reverse_flow") else 1.0
-    worst = value[steps, columns]
-    before = base[steps, columns] if base is not None else np.full(len(steps), np.nan)
-    existing = (before > limit + tolerance) & (worst <= before + tolerance)
-    names = np.array([(*name.rsplit(".", 1), "")[:2] for name in elements], dtype=object)[columns]
+def _beyond(criterion: Criterion, found: Operation, limits: Limits, base: Operation | None) -> pd.DataFrame:
+    """Rows where the value is beyond its limit; nothing where the criterion is off or was not recorded."""
+    limit, value = criterion.limit(limits), criterion.values(found)
+    nothing = pd.DataFrame(columns=list(VIOLATION_COLUMNS))
+    if limit is None or value is None:
+        return nothing
+    worth = criterion.sign * value
+    steps, columns = np.nonzero(worth > criterion.sign * limit + criterion.tolerance(limits))
+    if not len(steps):  # NaN compares False: not judged
+        return nothing
+    worst = worth[steps, columns]
+    before = criterion.values(base) if base is not None else None
+    allowed = thresholds(criterion, limits, before, value.shape)[steps, columns]
+    elements = criterion.elements(found)
+    names = [_element_and_phase(elements[int(c)], criterion.name) for c in columns]
     table = pd.DataFrame(
         {
-            "criterion": criterion,
-            "element": names[:, 0],
-            "phase": names[:, 1],
+            "criterion": criterion.name,
+            "element": [n[0] for n in names],
+            "phase": [n[1] for n in names],
             "step": steps,
-            "time": np.array(times, dtype=object)[steps],
-            "value": sign * worst,
-            "limit": sign * limit,
-            "unit": unit,
-            "base_value": sign * before,
-            "existing": existing,
+            "time": [found.times[int(s)] for s in steps],
+            "value": value[steps, columns],
+            "limit": limit,
+            "unit": criterion.unit,
+            "base_value": before[steps, columns] if before is not None else np.nan,
+            "existing": worst <= allowed,
         }
     )
     return table.iloc[np.argsort(-worst, kind="stable")]
+
+
+def _element_and_phase(name: str, criterion: str) -> tuple[str, str]:
+    """Buses and controls have no phase to cut off, whatever dots are in their names."""
+    if criterion in ("voltage_unbalance", "tap_operations"):
+        return name, ""
+    element, _, phase = name.rpartition(".")
+    return (element, phase) if element else (phase, "")
