@@ -57,7 +57,7 @@ class _Fleet:
         self.names = tuple(PREFIX + re.sub(r"[^a-z0-9_]", "_", name.lower()) for name in names)
         self.elements = tuple(f"{self.kind}.{name}" for name in self.names)
         for node, name in zip(nodes, self.names, strict=True):
-            circuit.define(self.kind, name, f"{_terminal(network, node)} {self.constants} enabled=no")
+            circuit.define(self.kind, name, f"{terminal(network, node)} {self.constants} enabled=no")
 
     def bind(self) -> None:
         """To be called once all elements stand, and before the first step."""
@@ -202,7 +202,7 @@ def _share(available: Floats, wanted: Floats) -> Floats:
                       out=np.ones_like(wanted))  # fmt: skip
 
 
-def _terminal(network: Network, node: str) -> str:
+def terminal(network: Network, node: str) -> str:
     """Where a single-phase element connects: to ground, or to the other phase where the node floats."""
     index = network.node_index.get(node)
     if index is None:

@@ -346,6 +346,16 @@ class Circuit:
         pv.Irradiance = irradiance
         pv.kvar = kvar
 
+    def load_positions(self) -> dict[str, int]:
+        """Load own name -> position for `set_load_kw`. Valid until loads are added."""
+        return {name.lower(): i + 1 for i, name in enumerate(self._circuit.Loads.AllNames)}
+
+    def set_load_kw(self, position: int, kw: float) -> None:
+        """Nominal kW of one Load at its power factor, without rebuilding the system matrix."""
+        loads = self._circuit.Loads
+        loads.idx = position
+        loads.kW = kw
+
     # -- below the API's surface ---------------------------------------------------------------------
 
     @property

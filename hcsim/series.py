@@ -159,12 +159,53 @@ class DailySeries:
         self._rated_a = np.array(rated)
         self._currents = [(kind, *np.array(pairs).T) for kind, pairs in where.items()]
 
+    def source_rows(self) -> slice:
+        """Where the network's source phases stand in the flat vectors of class Vsource."""
+        start = int(self.circuit.layout("Vsource").offset[0])
+        return slice(start, start + len(self.network.source_nodes))
+
+    def has_rating(self) -> NDArray[np.bool_]:
+        """(B,) branches whose loading can be stated."""
+        return np.isfinite(self._rated_a)
+
+    def regulator_rows(self) -> RegulatorRows:
+        """The source-side conductors of every regulator, in flat vectors of their classes."""
+        names, nodes, at = [], [], []
+        layout = self.circuit.layout("Transformer") if "Transformer" in self.circuit.classes() else None
+        node_ref = {e.name.lower(): e.node_ref.ravel() for e in self.circuit.elements(["Transformer"])}
+        for branch in self.network.branches:
+            if branch.kind != "regulator" or layout is None or branch.name.lower() not in node_ref:
+                continue
+            start, ref = layout.of(branch.name).start, node_ref[branch.name.lower()]
+            for node in branch.from_nodes:
+                names.append(f"{branch.name}.{self.network.nodes[node].rsplit('.', 1)[1]}")
+                nodes.append(node)
+                at.append(start + int(np.flatnonzero(ref == node)[0]))
+        return RegulatorRows(tuple(names), np.array(nodes, dtype=np.int64), np.array(at, dtype=np.int64))
+
     def loading_pu(self) -> Floats:
         """(B,) to-side current over normal rating at the present solution."""
         amperes = np.empty(len(self.branches))
         for kind, row, at in self._currents:
             amperes[row] = np.abs(self.circuit.currents_a(kind)[at])
         return amperes / self._rated_a
+
+
+@dataclass(frozen=True)
+class RegulatorRows:
+    """Where the power through regulators is read. R source-side phases."""
+
+    names: tuple[str, ...]
+    """"Transformer.reg1a.1": element and phase."""
+    nodes: Ints
+    at: Ints
+
+    def kw(self, circuit: Circuit, v_v: Complexes) -> Floats:
+        """(R,) at the present solution, positive away from the source."""
+        if not len(self.at):
+            return np.empty(0)
+        amperes = circuit.currents_a("Transformer")[self.at]
+        return np.asarray((v_v[self.nodes] * np.conj(amperes)).real / 1000.0)
 
 
 class _Record:

@@ -1,0 +1,113 @@
+"""One dataset per study: a Parquet file per finished task, and what the study was asked.
+
+A part is written whole or not at all and carries the study's identity, so that a killed run goes on where it
+was, and parts of another feeder or other settings are never mixed in. The result is put together from the
+parts in the order of the tasks: it does not show how often the run was interrupted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hcsim.errors import ConfigError
+from hcsim.files import output_folder, plain, write_atomically, write_json
+from hcsim.tasks import TaskResult
+
+FORMAT = 1
+"""Of the parts; a change makes old parts unusable, not wrong."""
+_ABOUT = b"hcsim"
+
+
+def fingerprint(identity: Mapping[str, Any]) -> str:
+    """SHA-256 over everything that the results depend on."""
+    text = json.dumps(plain({"format": FORMAT, **identity}), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass
+class Dataset:
+    """Parts of one study in `folder`/parts."""
+
+    folder: Path
+    identity: Mapping[str, Any]
+    """What the results depend on: feeder hash, settings. Plain types."""
+    columns: Mapping[str, pa.DataType]
+    power_flows: dict[str, int] = field(default_factory=dict)
+    """Task -> power flows, of finished tasks, those of earlier runs included."""
+
+    def __post_init__(self) -> None:
+        self.hash = fingerprint(self.identity)
+        self._parts = self.folder / "parts"
+        self._identity_file = self.folder / "identity.json"
+        self._schema = pa.schema(list(self.columns.items()))
+
+    def open(self, *, resume: bool) -> set[str]:
+        """Tasks that are done. Without `resume` whatever lies there is cleared.
+
+        Raises ConfigError where parts of a different study lie there, naming what differs; OutputError.
+        """
+        output_folder(self._parts)
+        if resume:
+            self._compare()
+        else:
+            for part in self._parts.glob("*.parquet"):
+                part.unlink()
+        write_json(self._identity_file, {"hash": self.hash, "identity": self.identity})
+        done = {unquote(part.stem): self._about(part) for part in sorted(self._parts.glob("*.parquet"))}
+        self.power_flows = {task: about["power_flows"] for task, about in done.items() if about}
+        return set(self.power_flows)
+
+    def _compare(self) -> None:
+        if not self._identity_file.is_file():
+            if any(self._parts.glob("*.parquet")):
+                raise ConfigError(f"{self.folder} has parts but no {self._identity_file.name}.", _AFRESH)
+            return
+        try:
+            there = json.loads(self._identity_file.read_text(encoding="utf-8"))
+            known, found = there["identity"], there["hash"]
+        except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{self._identity_file} cannot be read: {error!r}.", _AFRESH) from None
+        if found != self.hash:
+            now = plain(self.identity)
+            differing = sorted(k for k in known.keys() | now.keys() if known.get(k) != now.get(k))
+            raise ConfigError(
+                f"{self.folder} holds a study that differs in: {', '.join(differing) or 'its format'}.", _AFRESH
+            )
+
+    def _about(self, part: Path) -> dict[str, Any] | None:
+        """What a part says of itself; None where it is unreadable or of another study: it is done again."""
+        try:
+            about = json.loads((pq.read_schema(part).metadata or {})[_ABOUT])
+        except (pa.ArrowInvalid, OSError, KeyError, json.JSONDecodeError):
+            about = {}
+        return about if about.get("hash") == self.hash else None
+
+    def put(self, result: TaskResult) -> None:
+        """One finished task. Raises OutputError where it cannot be written."""
+        table = pa.Table.from_pylist([dict(row) for row in result.rows], schema=self._schema)
+        about = {"hash": self.hash, "task": result.id, "power_flows": result.power_flows}
+        table = table.replace_schema_metadata({_ABOUT: json.dumps(about).encode()})
+        write_atomically(self._part(result.id), lambda half: pq.write_table(table, half))
+        self.power_flows[result.id] = result.power_flows
+
+    def table(self, tasks: Sequence[str]) -> pd.DataFrame:
+        """All rows of these tasks that are done, in their order."""
+        parts = [pq.read_table(self._part(t), schema=self._schema) for t in tasks if t in self.power_flows]
+        whole = pa.concat_tables(parts) if parts else self._schema.empty_table()
+        return whole.replace_schema_metadata(None).to_pandas()
+
+    def _part(self, task: str) -> Path:
+        return self._parts / f"{quote(task, safe='')}.parquet"
+
+
+_AFRESH = "Leave --resume out to begin afresh, or name another folder with --out."

@@ -1,0 +1,174 @@
+"""Nodal hosting capacity: for every bus the largest generation (or load) that breaks nothing, by criterion.
+
+California's iterative ICA: at each bus by itself, hour by hour, power is raised until a limit breaks. A site
+is the bus's live phases with equal power each, at unity power factor; generation follows the study's PV
+availability (its size is inverter kW), a new load is flat. See `hcsim.probe` for what is judged when, and
+`hcsim.nodal_search` for how the size is found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from hcsim.engine import Circuit
+from hcsim.errors import FeederError
+from hcsim.feeder import read_network
+from hcsim.nodal_search import Settled, SiteSearch
+from hcsim.probe import Kind, Mode, Prober, Verdict
+from hcsim.series import Controls
+from optim.limits import Limits
+from optim.network import Network
+from optim.profiles import Profiles
+from optim.schedule import Schedule
+
+NODAL_COLUMNS = {
+    "bus": pa.string(), "phases": pa.string(), "criterion": pa.string(), "hc_kw": pa.float64(),
+    "binding_element": pa.string(), "binding_phase": pa.string(), "binding_hour": pa.string(),
+    "status": pa.string(), "smallest": pa.bool_(),
+}  # fmt: skip
+
+OK, AGAIN = "ok", "ok, but a larger size passes again"
+NO_PHASE = "no live phase conductor: nothing can be connected"
+FLOW_FAILS = "no limit broken before the power flow fails"
+NOT_BINDING = "no limit broken up to the largest size asked"
+BROKEN = "broken by the batteries alone"
+NO_POWER = "no power at any hour"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A task: one bus, one scenario."""
+
+    id: str
+    bus: str
+    nodes: tuple[str, ...]
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Feeder:
+    """What a worker compiles. The hash makes sure that it is the same feeder everywhere."""
+
+    master: Path
+    source_sha256: str
+
+    def open(self) -> tuple[Circuit, Network]:
+        """Compiled and read with the taps of its files. Raises FeederError where the files differ."""
+        circuit = Circuit.compile(self.master)
+        if circuit.source_sha256 != self.source_sha256:
+            raise FeederError(
+                f"{self.master} is not the feeder that this study began with.",
+                "Keep its files as they are while a study runs, and the same on every machine.",
+            )
+        circuit.solve(controls=False)
+        return circuit, read_network(circuit)[0]
+
+
+@dataclass(frozen=True)
+class NodalJob:
+    """Everything that nodal rows depend on, but the site."""
+
+    feeder: Feeder
+    profiles: Profiles
+    limits: Limits
+    controls: Controls = "free"
+    bess: Schedule | None = None
+    resolution_kw: float = 1.0
+    """Sizes are whole multiples of it."""
+    largest_kw_per_phase: float = 2000.0
+    """Where the search ends."""
+    skip_steps: tuple[int, ...] = field(default=())
+    """Steps that are not judged: gaps of the profile."""
+
+    @cached_property
+    def key(self) -> str:
+        return hashlib.sha256(pickle.dumps(self)).hexdigest()[:16]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.__dataclass_fields__}
+
+    def prepare(self) -> Prober:
+        circuit, network = self.feeder.open()
+        return Prober(circuit, network, self.profiles, self.limits, controls=self.controls, bess=self.bess)
+
+    def do(self, workshop: Prober, task: Site) -> tuple[list[dict[str, Any]], int]:
+        """One row per criterion, the smallest marked."""
+        if not task.nodes:
+            return self._rows(workshop, task, None), 0
+        before = workshop.power_flows
+        answers = search_site(workshop, self, task)
+        return self._rows(workshop, task, answers), workshop.power_flows - before
+
+    def _rows(self, prober: Prober, site: Site, answers: list[Settled] | None) -> list[dict[str, Any]]:
+        rows = []
+        for c, criterion in enumerate(prober.criteria):
+            row: dict[str, Any] = {
+                "bus": site.bus, "phases": phases_of(site.nodes), "criterion": criterion.name,
+                "hc_kw": np.nan, "binding_element": "", "binding_phase": "", "binding_hour": "",
+                "status": NO_PHASE, "smallest": False,
+            }  # fmt: skip
+            if answers is not None:
+                row |= self._answer(prober, c, answers[c])
+            rows.append(row)
+        if answers is not None and rows:
+            rows[int(np.argmin([row["hc_kw"] for row in rows]))]["smallest"] = True
+        return rows
+
+    def _answer(self, prober: Prober, c: int, found: Settled) -> dict[str, Any]:
+        element, phase = prober.element_of(c, found.at) if found.at >= 0 else ("", "")
+        status = {"": OK, "convergence": FLOW_FAILS, "largest": NOT_BINDING, "base": BROKEN}[found.why]
+        if found.why == "" and found.not_monotone:
+            status = AGAIN
+        return {
+            "hc_kw": found.k * self.resolution_kw,
+            "binding_element": element,
+            "binding_phase": phase,
+            "binding_hour": self.profiles.times[found.step] if found.step >= 0 else "",
+            "status": status,
+        }
+
+
+def search_site(prober: Prober, job: NodalJob, site: Site) -> list[Settled]:
+    """(C,) the answers of one site."""
+    prober.place(site.nodes, site.kind)
+    phases = len(site.nodes)
+    share = prober.availability(site.kind)
+    steps = np.array([t for t in prober.steps if share[t] > 0 and t not in set(job.skip_steps)], dtype=np.int64)
+
+    def ask(k: int, step: int, mode: Mode) -> Verdict:
+        prober.resize(np.full(phases, k * job.resolution_kw / phases))
+        return prober.probe(step, mode)
+
+    search = SiteSearch(
+        ask=ask,
+        steps=steps,
+        scale=share[steps],
+        base_excess=np.array([prober.excess_without(int(t)) for t in steps]).reshape(len(steps), -1),
+        base_gaps=prober.gaps_without,
+        modes=prober.mode_of_criteria,
+        largest=max(1, int(job.largest_kw_per_phase * phases / job.resolution_kw)),
+    )
+    return search.run()
+
+
+def sites(network: Network, kind: Kind, buses: Sequence[str] | None = None) -> list[Site]:
+    """Every bus (or those named), in the feeder's order, with its live phases."""
+    found = []
+    for bus in network.buses if buses is None else buses:
+        live = tuple(network.nodes[n] for n in network.nodes_of(bus) if network.v_judged[n])
+        found.append(Site(f"{kind}-{bus}", bus, live, kind))
+    return found
+
+
+def phases_of(nodes: Sequence[str]) -> str:
+    """ "1.2.3" """
+    return ".".join(node.rsplit(".", 1)[1] for node in nodes)

@@ -1,0 +1,281 @@
+"""One hour, one injection, one power flow: what every nodal and stochastic study is made of.
+
+What is asked is always the same: the feeder stands where it does at hour h without the devices under study
+(taps and capacitors of the bare feeder's own day, controls free); now they come on with their full power of
+that hour. `frozen` is the moment after, before any control has moved: the voltage deviation is judged there.
+`settled` is the state that the controls reach: everything else is judged there, and the tap steps it took.
+Hours do not depend on each other, as in the California ICA, so each may be asked alone and in any order.
+
+A device is a Load of constant power at unity power factor, negative for generation: changing its kW leaves
+the system matrix alone, which makes a power flow cheap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hcsim.devices import PREFIX, V_CONSTANT_POWER_PU, terminal
+from hcsim.engine import Circuit
+from hcsim.errors import ConvergenceError
+from hcsim.meter import Meter, Reading
+from hcsim.schedule_steps import battery_kw
+from hcsim.series import V_SANE_PU, Controls, DailySeries
+from optim.limits import CRITERIA, Criterion, Limits, thresholds
+from optim.network import Network
+from optim.profiles import Profiles
+from optim.schedule import Schedule
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Kind = Literal["generation", "load"]
+Mode = Literal["frozen", "settled"]
+
+PROBE_TOLERANCE = 1e-7
+"""Of the power flow, per unit: a hundredth of the tolerance of a voltage limit."""
+PROBE_ITERATIONS = 60
+SITE, BATTERY = f"{PREFIX}site_", f"{PREFIX}battery_"
+SHAPES = {"generation": f"{PREFIX}sun", "load": f"{PREFIX}flat"}
+SIGN = {"generation": -1.0, "load": 1.0}
+FROZEN_ONLY = ("voltage_deviation",)
+SETTLED_ONLY = ("tap_operations",)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One power flow judged. (C,) by `Prober.criteria`; NaN where a criterion was not judged in this mode."""
+
+    sound: bool
+    """Converged, on voltages that make sense."""
+    excess: Floats
+    """Largest value beyond its threshold; above zero a new violation."""
+    at: Ints
+    """Which element; -1 where nothing is violated."""
+    gaps: tuple[Floats | None, ...]
+    """Per criterion, value beyond threshold of every element; in both modes where it means anything."""
+
+
+class Prober:
+    """A feeder on its profiles, ready to be asked. Everything in it follows from the constructor's arguments,
+    so that two workers give the same answers.
+
+    `controls` "locked" judges all steady-state criteria in the frozen state (and no tap operations). `bess`
+    runs the batteries of a schedule unchanged; the threshold "no worse than before" stays the bare feeder's.
+
+    Raises ConvergenceError where no hour of the bare feeder can be solved.
+    """
+
+    def __init__(
+        self, circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, *,
+        controls: Controls = "free", bess: Schedule | None = None,
+    ) -> None:  # fmt: skip
+        self.circuit, self.network, self.profiles, self.limits = circuit, network, profiles, limits
+        self.series = DailySeries(circuit, network, profiles)
+        self.meter = Meter(self.series, limits)
+        self.criteria = tuple(c for c in CRITERIA if c.limit(limits) is not None)
+        if controls == "locked":
+            self.criteria = tuple(c for c in self.criteria if c.name not in SETTLED_ONLY)
+        self._in_mode = _modes(self.criteria, controls)
+        self.power_flows = 0
+        self._sites: list[str] = []
+        self._positions: dict[str, int] = {}
+        self._define_shapes()
+        self._run_bare_day(controls)
+        if bess is not None:
+            self._bring_batteries(bess, controls)
+        self._excess_without = self._judge_base()
+
+    # -- the feeder without devices ---------------------------------------------------------------------
+
+    def _run_bare_day(self, controls: Controls) -> None:
+        """Taps, capacitors and readings of every hour; hours that fail are named in `failures`."""
+        steps = len(self.profiles)
+        self.taps: list[dict[str, int]] = [{} for _ in range(steps)]
+        self.caps: list[dict[str, tuple[int, ...]]] = [{} for _ in range(steps)]
+        self.base: list[Reading | None] = [None] * steps
+
+        def keep(t: int, _: object) -> None:
+            self.taps[t], self.caps[t] = self.circuit.taps(), self.circuit.capacitor_states()
+            self.base[t] = self.meter.read(None)
+
+        recording = self.series.run(controls=controls, after_step=keep, loading=False)
+        self.power_flows += steps
+        self.failures = dict(recording.failures)
+        if len(self.failures) == steps:
+            recording.require_sound(f"{self.network.name}, bare feeder, controls {controls}")
+        for t in self.failures:
+            self.base[t] = None
+        self.thresholds = [self._thresholds_of(c) for c in self.criteria]
+
+    def _thresholds_of(self, criterion: Criterion) -> Floats:
+        """(T, K), or (1, 1) where the bare feeder breaks nothing: the limit alone."""
+        limit = thresholds(criterion, self.limits, None, (1, 1))
+        if criterion.name in ("voltage_deviation", "tap_operations"):
+            return limit
+        some = next(r for r in self.base if r is not None)
+        values = np.array([self.meter.value(criterion, r if r is not None else some) for r in self.base])
+        whole = thresholds(criterion, self.limits, values)
+        return whole if np.any(whole != limit) else limit
+
+    def _bring_batteries(self, bess: Schedule, controls: Controls) -> None:
+        """The batteries' hourly power as loads of their own; then the day again, for taps and voltages."""
+        power_kw = battery_kw(bess, self.profiles)
+        for i, node in enumerate(bess.bess_nodes):
+            values = " ".join(repr(float(-x)) for x in power_kw[:, i])
+            shape = f"npts={len(self.profiles)} sinterval={self.profiles.step_h * 3600.0!r} mult=[{values}]"
+            self.circuit.define("LoadShape", f"{BATTERY}{i}", shape)
+            self._define_load(f"{BATTERY}{i}", node, f"kw=1 daily={BATTERY}{i}")
+        self._go_to_start()
+        for t in range(len(self.profiles)):
+            sound = self.circuit.step(t, controls=controls == "free")
+            self.power_flows += 1
+            self.taps[t], self.caps[t] = self.circuit.taps(), self.circuit.capacitor_states()
+            self.base[t] = self.meter.read(None) if sound else None
+            if not sound or not self._sane(self.base[t]):
+                self.base[t] = None
+                self.failures[t] = "OpenDSS did not converge with the batteries"
+        if len(self.failures) == len(self.profiles):
+            raise ConvergenceError(f"{self.network.name} cannot be solved with batteries at any hour.")
+
+    def _go_to_start(self) -> None:
+        self.circuit.set_taps(self.series.network_taps())
+        self.circuit.start_series(
+            self.profiles.step_h, tolerance=PROBE_TOLERANCE, max_iterations=PROBE_ITERATIONS
+        )
+
+    def _judge_base(self) -> Floats:
+        """(T, C) excess without any device: above zero only where batteries break a limit by themselves."""
+        rows = []
+        for t, reading in enumerate(self.base):
+            if reading is None:
+                rows.append(np.full(len(self.criteria), np.nan))
+                continue
+            gaps = [self._gap(c, t, reading) for c in range(len(self.criteria))]
+            rows.append(np.array([g.max(initial=-np.inf) for g in gaps]))
+        return np.array(rows)
+
+    def excess_without(self, t: int) -> Floats:
+        """(C,) of the feeder without devices at step t."""
+        return np.asarray(self._excess_without[t])
+
+    def gaps_without(self, t: int) -> tuple[Floats, ...]:
+        reading = self.base[t]
+        assert reading is not None
+        return tuple(self._gap(c, t, reading) for c in range(len(self.criteria)))
+
+    @property
+    def steps(self) -> Ints:
+        """Steps at which the feeder without devices can be solved."""
+        return np.array([t for t, r in enumerate(self.base) if r is not None], dtype=np.int64)
+
+    @property
+    def mode_of_criteria(self) -> tuple[Mode, ...]:
+        """(C,) the state in which each criterion is judged."""
+        return tuple("frozen" if frozen else "settled" for frozen in self._in_mode["frozen"])
+
+    # -- devices ------------------------------------------------------------------------------------------
+
+    def place(self, nodes: Sequence[str], kind: Kind) -> None:
+        """One device per node-phase, at zero; those placed before are gone. Whatever was solved before is
+        forgotten: OpenDSS rebuilds its matrix and starts from the unloaded feeder."""
+        self._kind = kind
+        shape = f"daily={SHAPES[kind]}"
+        for i, node in enumerate(nodes):
+            self._define_load(f"{SITE}{i}", node, f"kw=0 {shape} enabled=yes")
+        for name in self._sites[len(nodes) :]:
+            self.circuit.command(f'edit "Load.{name}" enabled=no')
+        names = [f"{SITE}{i}" for i in range(len(nodes))]
+        if len(names) > len(self._sites):
+            self._sites = names
+            self._positions = self.circuit.load_positions()
+        self._at = [self._positions[name] for name in names]
+        self._size_kw = np.zeros(len(nodes))
+        self._now: tuple[dict[str, int], dict[str, tuple[int, ...]]] | None = None
+        self.circuit.start_series(
+            self.profiles.step_h, tolerance=PROBE_TOLERANCE, max_iterations=PROBE_ITERATIONS
+        )
+
+    def resize(self, size_kw: Floats) -> None:
+        """(G,) kW of each device, positive, whatever its kind; the profile scales it hour by hour."""
+        for g in np.flatnonzero(size_kw != self._size_kw):
+            self.circuit.set_load_kw(self._at[g], SIGN[self._kind] * float(size_kw[g]))
+        self._size_kw = np.array(size_kw, dtype=float)
+
+    def availability(self, kind: Kind) -> Floats:
+        """(T,) share of its size that a device has."""
+        return self.profiles.pv_pu if kind == "generation" else np.ones(len(self.profiles))
+
+    def probe(self, t: int, mode: Mode) -> Verdict:
+        """Power flow of step t with the devices as sized, from where the feeder stands at t without them."""
+        self._go_to(t)
+        sound = self.circuit.step(t, controls=mode == "settled")
+        self.power_flows += 1
+        count = len(self.criteria)
+        if mode == "settled":
+            self._now = None if not sound else (self.circuit.taps(), self.circuit.capacitor_states())
+        reading = self.meter.read(self.base[t], self.taps[t], self._now[0] if self._now else None)
+        if not sound or not self._sane(reading):
+            self._now = None
+            return Verdict(False, np.full(count, np.nan), np.full(count, -1), (None,) * count)
+        return self._judge(t, mode, reading)
+
+    def _judge(self, t: int, mode: Mode, reading: Reading) -> Verdict:
+        excess, at = np.full(len(self.criteria), np.nan), np.full(len(self.criteria), -1)
+        gaps: list[Floats | None] = [None] * len(self.criteria)
+        for c, criterion in enumerate(self.criteria):
+            if criterion.name in FROZEN_ONLY + SETTLED_ONLY and not self._in_mode[mode][c]:
+                continue
+            gap = gaps[c] = self._gap(c, t, reading)
+            if not self._in_mode[mode][c]:
+                continue
+            excess[c] = worst = gap.max(initial=-np.inf)
+            if worst > 0:  # of equals the first, whatever the last digits say
+                at[c] = int(np.argmax(gap >= worst - 0.1 * self.criteria[c].tolerance(self.limits)))
+        return Verdict(True, excess, at, tuple(gaps))
+
+    def element_of(self, criterion: int, at: int) -> tuple[str, str]:
+        """Element and phase that `Verdict.at` means."""
+        return self.meter.names(self.criteria[criterion])[at]
+
+    def _gap(self, c: int, t: int, reading: Reading) -> Floats:
+        limit = self.thresholds[c]
+        gap = self.criteria[c].sign * self.meter.value(self.criteria[c], reading)
+        return gap - (limit[t] if len(limit) > 1 else limit[0])
+
+    def _go_to(self, t: int) -> None:
+        wanted = (self.taps[t], self.caps[t])
+        if self._now != wanted:
+            if self._now is None or self._now[0] != wanted[0]:
+                self.circuit.set_taps(wanted[0])
+            if self._now is None or self._now[1] != wanted[1]:
+                self.circuit.set_capacitor_states(wanted[1])
+            self._now = wanted
+
+    def _sane(self, reading: Reading | None) -> bool:
+        if reading is None:
+            return False
+        v = reading.v_pu
+        return bool(np.isfinite(v).all() and v.min() >= V_SANE_PU[0] and v.max() <= V_SANE_PU[1])
+
+    def _define_shapes(self) -> None:
+        interval = f"npts={len(self.profiles)} sinterval={self.profiles.step_h * 3600.0!r}"
+        for kind, name in SHAPES.items():
+            values = " ".join(repr(float(x)) for x in self.availability(kind))  # type: ignore[arg-type]
+            self.circuit.define("LoadShape", name, f"{interval} useactual=no mult=[{values}]")
+
+    def _define_load(self, name: str, node: str, properties: str) -> None:
+        low, high = V_CONSTANT_POWER_PU
+        self.circuit.define(
+            "Load", name,
+            f"{terminal(self.network, node)} model=1 pf=1 status=variable vminpu={low} vmaxpu={high} {properties}",
+        )  # fmt: skip
+
+
+def _modes(criteria: Sequence[Criterion], controls: Controls) -> dict[Mode, NDArray[np.bool_]]:
+    """Which criteria are judged in which state."""
+    frozen = np.array([controls == "locked" or c.name in FROZEN_ONLY for c in criteria], dtype=bool)
+    return {"frozen": frozen, "settled": ~frozen}

@@ -1,0 +1,179 @@
+"""Tasks are pure: (feeder, site, scenario) -> rows. Where they run changes nothing but the time.
+
+A `Job` is what every worker needs to know once; it is prepared (feeder compiled, bare day run) once per
+worker process and job. `run_tasks` does the tasks in this process, in a pool of spawned processes, or on a
+Dask cluster, and hands over every result exactly once, as it comes.
+
+A worker that dies takes nothing with it: its tasks run again, one at a time, so that the one that kills a
+worker is known by name; it is given up, the rest goes on.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hcsim.errors import ConfigError, HcsimError
+
+AHEAD = 4
+"""Tasks handed to the pool beyond the number of its processes."""
+DIED = "the worker process died while it was at this task, twice"
+
+
+class Task(Protocol):
+    @property
+    def id(self) -> str:
+        """Unique in its study, the name of its file."""
+
+
+class Job(Protocol):
+    """Picklable. `key` is equal for equal jobs."""
+
+    @property
+    def key(self) -> str: ...
+
+    def prepare(self) -> Any:
+        """The workshop in which tasks of this job are done. Expensive; once per worker."""
+
+    def do(self, workshop: Any, task: Any) -> tuple[list[dict[str, Any]], int]:
+        """Rows and number of power flows."""
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    id: str
+    rows: tuple[dict[str, Any], ...]
+    power_flows: int
+    seconds: float
+    error: str = ""
+    """Why there are no rows."""
+
+
+_workshops: dict[str, Any] = {}
+
+
+def do_task(job: Job, task: Task) -> TaskResult:
+    """In the worker. What the feeder or the study does wrong becomes the result's `error`."""
+    started = time.perf_counter()
+    try:
+        if job.key not in _workshops:
+            _workshops.clear()  # one feeder at a time: the large ones need the memory
+            _workshops[job.key] = job.prepare()
+        rows, flows = job.do(_workshops[job.key], task)
+    except HcsimError as error:
+        words = f"{error.message} {error.remedy}".strip()
+        return TaskResult(task.id, (), 0, time.perf_counter() - started, words)
+    return TaskResult(task.id, tuple(rows), flows, time.perf_counter() - started)
+
+
+def run_tasks(
+    job: Job, tasks: Sequence[Task], *, processes: int = 1, scheduler: str | None = None
+) -> Iterator[TaskResult]:
+    """Every task's result once, in the order in which they finish.
+
+    `processes` 1 works in this process. `scheduler` is the address of a Dask scheduler ("tcp://host:8786");
+    its workers must see the feeder's files under the same path. Raises ConfigError where Dask is not
+    installed or the scheduler does not answer.
+    """
+    if scheduler:
+        yield from _on_dask(job, tasks, scheduler)
+    elif processes <= 1 or len(tasks) <= 1:
+        for task in tasks:
+            yield do_task(job, task)
+    else:
+        yield from _in_pool(job, tasks, min(processes, len(tasks)))
+
+
+def _in_pool(job: Job, tasks: Sequence[Task], processes: int) -> Iterator[TaskResult]:
+    queue = list(reversed(tasks))
+    while queue:
+        suspects: list[Task] = []
+        yield from _pool_until_it_breaks(job, queue, processes, suspects)
+        for task in suspects:
+            yield _alone(job, task)
+
+
+def _pool_until_it_breaks(
+    job: Job, queue: list[Task], processes: int, suspects: list[Task]
+) -> Iterator[TaskResult]:
+    """Takes from the end of `queue`; leaves in `suspects` what was in the pool when a worker died."""
+    pool = _new_pool(processes)
+    at_work: dict[Future[TaskResult], Task] = {}
+    try:
+        while queue or at_work:
+            while queue and len(at_work) < processes + AHEAD:
+                task = queue[-1]
+                at_work[pool.submit(do_task, job, task)] = task
+                queue.pop()
+            done, _ = wait(at_work, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=lambda f: at_work[f].id):
+                result = future.result()
+                del at_work[future]
+                yield result
+    except BrokenProcessPool:
+        for future, task in at_work.items():
+            if future.done() and not future.cancelled() and future.exception() is None:
+                yield future.result()
+            else:
+                suspects.append(task)
+    finally:
+        _stop(pool)
+
+
+def _alone(job: Job, task: Task) -> TaskResult:
+    """Again, with a worker to itself."""
+    pool = _new_pool(1)
+    try:
+        return pool.submit(do_task, job, task).result()
+    except BrokenProcessPool:
+        return TaskResult(task.id, (), 0, 0.0, DIED)
+    finally:
+        _stop(pool)
+
+
+def _new_pool(processes: int) -> ProcessPoolExecutor:
+    """Spawned, never forked: OpenDSS holds threads and memory that a fork would break."""
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _stop(pool: ProcessPoolExecutor) -> None:
+    pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _on_dask(job: Job, tasks: Sequence[Task], address: str) -> Iterator[TaskResult]:
+    try:
+        from dask.distributed import Client, as_completed
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise ConfigError(
+            "--scheduler needs Dask, which is not installed.", "Install hcsim with its extra: hcsim[cluster]."
+        ) from None
+    try:
+        client = Client(address, timeout="10s", set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"No Dask scheduler answers at {address}: {error}.",
+            "Start one with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`.",
+        ) from None
+    with client:
+        at = {
+            client.submit(do_task, job, task, key=f"hcsim-{job.key}-{task.id}", pure=False): task
+            for task in tasks
+        }
+        for future in as_completed(at):
+            task = at.pop(future)
+            try:
+                yield future.result()
+            except KilledWorker:
+                yield TaskResult(task.id, (), 0, 0.0, DIED)
+            finally:
+                future.release()
+
+
+Progress = Callable[[int, int, TaskResult], None]
+"""Called with (tasks done, tasks in all, the last)."""
