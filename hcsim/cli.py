@@ -17,6 +17,7 @@ from typer.core import TyperGroup
 
 from hcsim import __version__
 from hcsim.cli_feeder import register as register_feeder_commands
+from hcsim.cli_simulation import register as register_simulation
 from hcsim.errors import ConfigError, HcsimError, OutputError
 
 if TYPE_CHECKING:
@@ -337,6 +338,9 @@ def _show_violations(found: ReplayResult, most: int = 10) -> None:
 
 def _say(words: str) -> None:
     out_console.print(words, soft_wrap=True, highlight=False)
+
+
+register_simulation(app)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 _NOTHING = np.empty(0)
+DEFAULT_RATING_A = 400.0
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Meter:
         self._source = series.source_rows()
         self._regulators = series.regulator_rows()
         rated = series.has_rating()
+        if not lines_are_rated(network):
+            rated &= np.array([not name.lower().startswith("line.") for name in series.branches], dtype=bool)
         self._rated = np.flatnonzero(rated)
         self._names: dict[str, list[tuple[str, str]]] = {
             "nodes": [_split(network.nodes[n]) for n in self.judged],
@@ -104,6 +107,12 @@ class Meter:
             "voltage_unbalance": reading.unbalance_pct, "regulator_reverse_flow": reading.regulator_kw,
             "tap_operations": reading.tap_steps,
         }[criterion.name])  # fmt: skip
+
+
+def lines_are_rated(network: Network) -> bool:
+    """False where every line has OpenDSS's default rating: then none of them has been stated."""
+    rated = {b.i_rated_a for b in network.branches if b.name.lower().startswith("line.")}
+    return not rated <= {DEFAULT_RATING_A}
 
 
 def three_phase_buses(network: Network) -> tuple[str, ...]:

@@ -83,6 +83,7 @@ class Prober:
         self.power_flows = 0
         self._sites: list[str] = []
         self._positions: dict[str, int] = {}
+        self.leave()
         self._define_shapes()
         self._run_bare_day(controls)
         if bess is not None:
@@ -90,6 +91,12 @@ class Prober:
         self._excess_without = self._judge_base()
 
     # -- the feeder without devices ---------------------------------------------------------------------
+
+    def leave(self) -> None:
+        """The devices of this and any earlier prober out of the circuit: disabled, as OpenDSS deletes nothing."""
+        for name in self.circuit.load_positions():
+            if name.startswith((SITE, BATTERY)):
+                self.circuit.command(f'edit "Load.{name}" kw=0 enabled=no')
 
     def _run_bare_day(self, controls: Controls) -> None:
         """Taps, capacitors and readings of every hour; hours that fail are named in `failures`."""
@@ -128,7 +135,7 @@ class Prober:
             values = " ".join(repr(float(-x)) for x in power_kw[:, i])
             shape = f"npts={len(self.profiles)} sinterval={self.profiles.step_h * 3600.0!r} mult=[{values}]"
             self.circuit.define("LoadShape", f"{BATTERY}{i}", shape)
-            self._define_load(f"{BATTERY}{i}", node, f"kw=1 daily={BATTERY}{i}")
+            self._define_load(f"{BATTERY}{i}", node, f"kw=1 daily={BATTERY}{i} enabled=yes")
         self._go_to_start()
         for t in range(len(self.profiles)):
             sound = self.circuit.step(t, controls=controls == "free")

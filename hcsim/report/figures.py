@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from hcsim.files import output_folder, write_atomically, write_text
 from hcsim.report import series, style
 from hcsim.report.tables import NAMES
 from hcsim.results import CaseResult, StudyResult
+from optim.network import Network
 from optim.schedule import Schedule
 
 PNG_DPI = 160
@@ -52,7 +53,7 @@ def feeder_map(study: StudyResult) -> Figure | None:
     figure, axes = style.panels(max(1, len(cases)), height=0.5 + float(np.clip(tall, 1.8, 5.5)), columns=2)
     largest = max((kw for c in cases.values() for kw in _pv_by_bus(c.schedule).values()), default=1.0)
     for panel, name in zip(axes, cases or ["feeder"], strict=True):
-        _draw_feeder(panel, study)
+        draw_feeder(panel, study.network)
         if name in cases:
             _draw_devices(panel, study, cases[name].schedule, largest)
             panel.set_title(_map_title(study, name))
@@ -187,9 +188,14 @@ def write_figures(study: StudyResult, folder: Path) -> dict[str, str]:
 
     Raises OutputError where the folder cannot be written.
     """
+    return save_figures(draw_all(study), folder)
+
+
+def save_figures(figures: Mapping[str, Figure], folder: Path) -> dict[str, str]:
+    """KEY.png and KEY.svg of each; the SVG documents by key. Raises OutputError."""
     output_folder(folder)
     documents = {}
-    for key, figure in draw_all(study).items():
+    for key, figure in figures.items():
         documents[key] = svg_of(figure)
         write_text(folder / f"{key}.svg", documents[key])
         write_atomically(folder / f"{key}.png", partial(_save_png, figure))
@@ -209,8 +215,9 @@ def _pv_by_bus(schedule: Schedule) -> dict[str, float]:
     return by_bus
 
 
-def _draw_feeder(axes: Axes, study: StudyResult) -> None:
-    network, places = study.network, study.network.coordinates
+def draw_feeder(axes: Axes, network: Network) -> None:
+    """Lines, buses, source and regulators where the feeder has coordinates."""
+    places = network.coordinates
 
     def bus(node: int) -> str:
         return network.nodes[node].rsplit(".", 1)[0]

@@ -1,0 +1,193 @@
+"""Commands of the simulation side: nodal, stochastic. `register` puts them into the application."""
+
+from __future__ import annotations
+
+import os
+from enum import IntEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from hcsim.campaign import OpenFeeder
+    from hcsim.year import TimeAxis
+
+FAILED = 1
+out_console = Console()
+err_console = Console(stderr=True)
+
+CaseArgument = Annotated[
+    str, typer.Argument(metavar="CASE", help="Bundled case or folder with a study.toml.")
+]
+OutOption = Annotated[Path | None, typer.Option(help="Folder for the results.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with what a killed run left in the folder.")
+]
+ProcessesOption = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes on this machine. Default: its cores.")
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(metavar="tcp://HOST:PORT", help="Dask scheduler; needs hcsim[cluster] and files at the same path."),
+]
+LimitOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--limit",
+        help="CRITERION=VALUE or CRITERION=off, repeatable: overvoltage, undervoltage, reverse_flow, loading, "
+        "voltage_deviation, voltage_unbalance, regulator_reverse_flow, tap_operations.",
+    ),
+]
+LockedOption = Annotated[
+    bool, typer.Option("--locked", help="Regulators and capacitors stay where the bare feeder has them.")
+]
+
+
+class Hours(IntEnum):
+    day = 24
+    representative = 576
+    year = 8760
+
+
+HoursOption = Annotated[
+    int,
+    typer.Option(help="24: the case's day; 576: month x weekday/weekend x hour; 8760: a year."),
+]
+YearFileOption = Annotated[
+    Path | None, typer.Option("--profiles", help="CSV of a year: hour, load_pu, pv_pu. Default: made of the day.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """The one line that `cli.py` needs."""
+    app.command()(nodal)
+
+
+def nodal(
+    case: CaseArgument,
+    load: Annotated[bool, typer.Option("--load", help="Also the largest new load of every bus.")] = False,
+    bess: Annotated[
+        Path | None, typer.Option(metavar="SCHEDULE", help="Also with the batteries of this schedule; the gain.")
+    ] = None,
+    hours: HoursOption = 24,
+    profiles: YearFileOption = None,
+    bus: Annotated[list[str] | None, typer.Option(help="Only this bus; repeat for several.")] = None,
+    limit: LimitOption = None,
+    locked: LockedOption = False,
+    resolution: Annotated[float, typer.Option(min=0.001, help="Capacities are multiples of this, kW.")] = 1.0,
+    largest: Annotated[
+        float | None, typer.Option(min=1.0, help="kW at a three-phase bus where the search ends.")
+    ] = None,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    processes: ProcessesOption = None,
+    scheduler: SchedulerOption = None,
+) -> None:
+    """Hosting capacity of every bus, by criterion: the iterative method of California's ICA.
+
+    Writes nodal.csv, nodal.parquet, nodal.geojson, summary.json, figures and nodal.html. Every finished bus
+    is kept at once; a killed run goes on with --resume.
+    """
+    from hcsim.campaign import Means
+    from hcsim.nodal_study import NodalSettings, buses_of, run_nodal, smallest
+    from hcsim.report.simulation import nodal_page
+    from hcsim.results import read_schedule
+    from hcsim.simulation_limits import simulation_limits
+
+    opened, axis, folder = _open(case, hours, profiles, out, "nodal")
+    settings = NodalSettings(
+        limits=simulation_limits(opened.case.config.limits, limit or ()),
+        controls="locked" if locked else "free",
+        resolution_kw=resolution,
+        largest_kw=largest,
+        buses=buses_of(bus, opened.network) if bus else None,
+        skip_steps=axis.skip_steps,
+    )
+    beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
+    means = Means(processes or os.cpu_count() or 1, scheduler, resume)
+    with _Bar("buses") as bar:
+        result = run_nodal(
+            opened, axis.profiles, settings, folder, means, load=load, bess=beside, progress=bar.show
+        )
+    nodal_page(result, folder)
+    for name, outcome in result.outcomes.items():
+        _say(f"[bold]{name.replace('_', ' ')}[/]: {outcome.tasks} buses, {outcome.power_flows} power flows, "
+             f"{outcome.seconds:.1f} s" + (f", {outcome.resumed} resumed" if outcome.resumed else ""))  # fmt: skip
+        _show_smallest(smallest(outcome.table))
+        _show_missing(outcome.missing)
+    _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'nodal.html'))}.")
+    if any(outcome.missing for outcome in result.outcomes.values()):
+        raise typer.Exit(FAILED)
+
+
+def _open(
+    case: str, hours: int, profiles: Path | None, out: Path | None, name: str
+) -> tuple[OpenFeeder, TimeAxis, Path]:
+    from dataclasses import replace
+
+    from hcsim.campaign import open_feeder
+    from hcsim.cases import load_case
+    from hcsim.files import output_folder
+    from hcsim.year import time_axis
+
+    loaded = load_case(case)
+    axis = time_axis(loaded.profiles, hours, profiles)
+    folder = output_folder(out or Path("hcsim-results") / loaded.name / name)
+    opened = open_feeder(loaded)
+    opened = replace(opened, notes=(*opened.notes, *axis.notes))
+    for note in opened.notes:
+        err_console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)
+    return opened, axis, folder
+
+
+def _show_smallest(table: pd.DataFrame, most: int = 10) -> None:
+    """The buses that take least."""
+    shown = Table(box=None, pad_edge=False)
+    for heading in ("bus", "phases", "hc_kw", "criterion", "element", "hour", "status"):
+        shown.add_column(heading, justify="right" if heading == "hc_kw" else "left")
+    for row in table.nsmallest(most, "hc_kw").itertuples():
+        element = ".".join(x for x in (str(row.binding_element), str(row.binding_phase)) if x)
+        kw = f"{row.hc_kw:,.0f}"
+        shown.add_row(row.bus, row.phases, kw, row.criterion, element, row.binding_hour, row.status)
+    out_console.print(shown)
+    if len(table) > most:
+        _say(f"and {len(table) - most} buses more.")
+
+
+def _show_missing(missing: Mapping[str, str]) -> None:
+    for task, reason in missing.items():
+        err_console.print(f"[yellow]Missing: {escape(task)}[/]: {escape(reason)}", soft_wrap=True)
+
+
+class _Bar:
+    """A progress bar on standard error."""
+
+    def __init__(self, what: str) -> None:
+        self.bar = Progress(
+            TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err_console,
+            transient=True,
+        )  # fmt: skip
+        self.task = self.bar.add_task(what)
+
+    def __enter__(self) -> _Bar:
+        self.bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.stop()
+
+    def show(self, done: int, total: int) -> None:
+        self.bar.update(self.task, completed=done, total=total)
+
+
+def _say(words: str) -> None:
+    out_console.print(words, soft_wrap=True, highlight=False)

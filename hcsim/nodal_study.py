@@ -1,0 +1,177 @@
+"""`hcsim nodal`: every bus of a case, results in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hcsim.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
+from hcsim.files import write_csv, write_json, write_parquet
+from hcsim.nodal import NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
+from hcsim.probe import Kind
+from hcsim.series import Controls
+from optim.limits import CRITERIA, Limits
+from optim.network import Network
+from optim.profiles import Profiles
+from optim.schedule import Schedule
+
+LARGEST_LOADS = 2.0
+"""The search ends at this many times the feeder's nominal load, a third of it per phase."""
+
+
+@dataclass(frozen=True)
+class NodalSettings:
+    """What is asked, beside the case."""
+
+    limits: Limits
+    controls: Controls = "free"
+    resolution_kw: float = 1.0
+    largest_kw: float | None = None
+    """At a three-phase bus; None: LARGEST_LOADS times the feeder's nominal load."""
+    buses: tuple[str, ...] | None = None
+    skip_steps: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodalResult:
+    """Scenario -> outcome: "generation", and as asked for "load", "generation_with_bess"."""
+
+    network: Network
+    profiles: Profiles
+    outcomes: dict[str, Outcome]
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    def gain(self) -> pd.DataFrame | None:
+        """bus, hc_kw without, with the batteries, gain_kw: of the smallest criterion per bus."""
+        if "generation_with_bess" not in self.outcomes:
+            return None
+        without = smallest(self.outcomes["generation"].table)[["bus", "hc_kw", "criterion"]]
+        beside = smallest(self.outcomes["generation_with_bess"].table)[["bus", "hc_kw", "criterion"]]
+        both = without.merge(beside, on="bus", suffixes=("_without", "_with"))
+        return both.assign(gain_kw=both["hc_kw_with"] - both["hc_kw_without"])
+
+
+def smallest(table: pd.DataFrame) -> pd.DataFrame:
+    """The row that binds, one per bus that could be judged."""
+    return table[table["smallest"]].reset_index(drop=True)
+
+
+def run_nodal(
+    opened: OpenFeeder, profiles: Profiles, settings: NodalSettings, folder: Path, means: Means, *,
+    load: bool = False, bess: Schedule | None = None, progress: Progress | None = None,
+) -> NodalResult:  # fmt: skip
+    """Runs the scenarios one after the other and writes per scenario NAME.parquet and NAME.csv (nodal,
+    nodal_load, nodal_with_bess), the map data nodal.geojson, nodal_gain.csv and summary.json.
+
+    Raises ConfigError, FeederError, ConvergenceError, OutputError.
+    """
+    scenarios: list[tuple[str, Kind, Schedule | None]] = [("generation", "generation", None)]
+    if load:
+        scenarios.append(("load", "load", None))
+    if bess is not None:
+        scenarios.append(("generation_with_bess", "generation", bess))
+    outcomes: dict[str, Outcome] = {}
+    for name, kind, schedule in scenarios:
+        job = _job(opened, profiles, settings, schedule)
+        tasks = sites(opened.network, kind, settings.buses)
+        identity = identity_of(
+            f"nodal {name}", opened.feeder, profiles, settings.limits, schedule, controls=settings.controls,
+            resolution_kw=job.resolution_kw, largest_kw_per_phase=job.largest_kw_per_phase,
+            buses=[s.bus for s in tasks], skip_steps=settings.skip_steps,
+        )  # fmt: skip
+        outcome = run_campaign(job, tasks, folder / "datasets" / name, identity, NODAL_COLUMNS, means, progress)
+        outcomes[name] = outcome
+        write_parquet(folder / f"{FILES[name]}.parquet", outcome.table)
+        write_csv(folder / f"{FILES[name]}.csv", outcome.table)
+        write_json(folder / f"{FILES[name]}.geojson", geojson(outcome.table, opened.network))
+    result = NodalResult(opened.network, profiles, outcomes)
+    gain = result.gain()
+    if gain is not None:
+        write_csv(folder / "nodal_gain.csv", gain)
+    result.summary.update(_summary(opened, profiles, settings, result))
+    write_json(folder / "summary.json", result.summary)
+    return result
+
+
+FILES = {"generation": "nodal", "load": "nodal_load", "generation_with_bess": "nodal_with_bess"}
+
+
+def _job(
+    opened: OpenFeeder, profiles: Profiles, settings: NodalSettings, bess: Schedule | None
+) -> NodalJob:
+    nominal = float(opened.network.loads.p_kw.sum())
+    largest = settings.largest_kw if settings.largest_kw is not None else LARGEST_LOADS * nominal
+    return NodalJob(
+        opened.feeder, profiles, settings.limits, settings.controls, bess, settings.resolution_kw,
+        largest / 3.0, settings.skip_steps,
+    )  # fmt: skip
+
+
+def geojson(table: pd.DataFrame, network: Network) -> dict[str, Any]:
+    """A point per bus that has drawing coordinates, its smallest capacity and what binds it."""
+    features = []
+    for row in smallest(table).itertuples():
+        if row.bus not in network.coordinates:
+            continue
+        properties = {c: getattr(row, c) for c in table.columns if c != "smallest"}
+        x, y = network.coordinates[row.bus]
+        point = {"type": "Point", "coordinates": [x, y]}
+        features.append({"type": "Feature", "geometry": point, "properties": properties})
+    return {"type": "FeatureCollection", "features": features}
+
+
+def _summary(
+    opened: OpenFeeder, profiles: Profiles, settings: NodalSettings, result: NodalResult
+) -> dict[str, Any]:
+    scenarios = {}
+    for name, outcome in result.outcomes.items():
+        least = smallest(outcome.table)
+        binding = least.loc[least["status"] != NOT_BINDING, "criterion"].value_counts()
+        scenarios[name] = {
+            "buses": outcome.tasks,
+            "rows": len(outcome.table),
+            "resumed": outcome.resumed,
+            "judged": len(least),
+            "hc_kw": _spread(least["hc_kw"]),
+            "binding": {c.name: int(binding.get(c.name, 0)) for c in CRITERIA},
+            "status": outcome.table["status"].value_counts().to_dict(),
+            "missing": dict(outcome.missing),
+            "power_flows": outcome.power_flows,
+            "seconds": outcome.seconds,
+        }
+    gain = result.gain()
+    return {
+        "study": "nodal",
+        "case": opened.case.name,
+        "feeder": {"buses": len(opened.network.buses), "nodes": len(opened.network.nodes),
+                   "source_sha256": opened.feeder.source_sha256},
+        "steps": len(profiles),
+        "step_h": profiles.step_h,
+        "limits": settings.limits,
+        "controls": settings.controls,
+        "resolution_kw": settings.resolution_kw,
+        "notes": list(opened.notes),
+        "scenarios": scenarios,
+        "gain_kw": None if gain is None else _spread(gain["gain_kw"]),
+    }  # fmt: skip
+
+
+def _spread(values: pd.Series) -> dict[str, float]:
+    return {name: float(values.quantile(q)) for name, q in
+            (("min", 0), ("p5", 0.05), ("median", 0.5), ("p95", 0.95), ("max", 1))}  # fmt: skip
+
+
+def buses_of(names: Sequence[str], network: Network) -> tuple[str, ...]:
+    """Buses asked for by name. Raises ConfigError with the nearest names."""
+    from hcsim.errors import ConfigError
+    from hcsim.nearest import did_you_mean
+
+    wanted = tuple(name.lower() for name in names)
+    for bus in wanted:
+        if bus not in network.buses:
+            raise ConfigError(f"Bus {bus!r} is not in the feeder.", did_you_mean(bus, network.buses))
+    return wanted

@@ -1,0 +1,230 @@
+"""Pictures and pages of the simulation studies: nodal, stochastic, a year. Tables in, no physics."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from hcsim.files import write_text
+from hcsim.report import style
+from hcsim.report.figures import draw_feeder, save_figures
+from optim.limits import CRITERIA
+from optim.network import Network
+
+COLOURS = dict(
+    zip(
+        (c.name for c in CRITERIA),
+        (style.VERMILION, style.BLUE, style.BLACK, style.ORANGE, style.PURPLE, style.GREEN, style.GREY, style.SKY),
+        strict=True,
+    )
+)
+"""The same colour for the same criterion in every figure."""
+MARKERS = dict(zip(COLOURS, ("o", "s", "*", "D", "h", "v", "P", "X"), strict=True))
+MAX_ROWS = 400
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A figure with the words under it."""
+
+    key: str
+    title: str
+    caption: str
+    figure: Figure | None
+
+
+def nodal_map(table: pd.DataFrame, network: Network) -> Figure | None:
+    """Every bus at its place: colour the capacity, shape what binds. `table` has a row per bus."""
+    places = network.coordinates
+    shown = table[table["bus"].isin(places.keys())]
+    if len(shown) < 2:
+        return None
+    with style.house_style():
+        x, y = np.array(list(places.values())).T
+        tall = np.ptp(y) / max(np.ptp(x), 1e-9) * style.PAGE_INCHES
+        figure = Figure(figsize=(style.PAGE_INCHES, 1.0 + float(np.clip(tall, 3.0, 8.0))), layout="constrained")
+        axes = figure.subplots()
+        draw_feeder(axes, network)
+        top = float(shown["hc_kw"].quantile(0.98))
+        size = 42 if len(shown) < 400 else 10
+        for criterion, rows in shown.groupby("criterion", sort=False):
+            xy = np.array([places[bus] for bus in rows["bus"]])
+            dots = axes.scatter(
+                xy[:, 0], xy[:, 1], c=rows["hc_kw"], cmap="viridis", vmin=0.0, vmax=max(top, 1.0), s=size,
+                marker=MARKERS[str(criterion)], edgecolors="white", linewidths=0.4, zorder=4,
+            )  # fmt: skip
+        figure.colorbar(dots, ax=axes, label="hosting capacity, kW", shrink=0.8)
+        present = [c for c in COLOURS if (shown["criterion"] == c).any()]
+        handles = [
+            Line2D([], [], linestyle="", marker=MARKERS[c], color=style.GREY, label=c.replace("_", " "))
+            for c in present
+        ]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+    return figure
+
+
+def nodal_distribution(tables: Mapping[str, pd.DataFrame]) -> Figure | None:
+    """Per scenario: buses sorted by capacity, coloured by what binds."""
+    tables = {name: t for name, t in tables.items() if len(t)}
+    if not tables:
+        return None
+    with style.house_style():
+        figure, panels = style.panels(len(tables), height=3.2, columns=3)
+        for axes, (name, table) in zip(panels, tables.items(), strict=True):
+            rows = table.sort_values("hc_kw", kind="stable").reset_index(drop=True)
+            for criterion, some in rows.groupby("criterion", sort=False):
+                axes.bar(some.index, some["hc_kw"], width=1.0, color=COLOURS[str(criterion)],
+                         label=str(criterion).replace("_", " "))  # fmt: skip
+            axes.set_title(name.replace("_", " "))
+            axes.set_xlabel("buses, least first")
+            axes.set_ylabel("kW")
+            axes.margins(x=0.01)
+        style.legend_below(figure, panels, columns=4)
+    return figure
+
+
+def violation_share(shares: pd.DataFrame) -> Figure | None:
+    """Share of deployments with a violation against penetration, one line per criterion and all together.
+
+    `shares`: penetration_pct, criterion ("any" for all together), share.
+    """
+    if shares.empty:
+        return None
+    with style.house_style():
+        figure = Figure(figsize=(style.PAGE_INCHES, 3.8), layout="constrained")
+        axes = figure.subplots()
+        for criterion, rows in shares.groupby("criterion", sort=False):
+            name = str(criterion)
+            if name != "any" and not (rows["share"] > 0).any():
+                continue
+            axes.plot(
+                rows["penetration_pct"], 100 * rows["share"], marker=MARKERS.get(name, "o"), markersize=4,
+                color=COLOURS.get(name, style.PALE), linewidth=3.5 if name == "any" else 1.5,
+                zorder=1 if name == "any" else 2, label=name.replace("_", " "),
+            )  # fmt: skip
+        axes.set(xlabel="PV capacity, % of the feeder's nominal load", ylabel="deployments with a violation, %",
+                 ylim=(-2, 102))  # fmt: skip
+        style.legend_below(figure, [axes], columns=5)
+    return figure
+
+
+def capacity_distribution(capacities: pd.DataFrame) -> Figure | None:
+    """Cumulative distribution of the capacity over deployments. `capacities`: pattern, hc_pct, hc_kw."""
+    if capacities.empty:
+        return None
+    with style.house_style():
+        figure = Figure(figsize=(style.PAGE_INCHES, 3.4), layout="constrained")
+        axes = figure.subplots()
+        for (pattern, rows), colour in zip(capacities.groupby("pattern", sort=False), style.UNITS, strict=False):
+            values = np.sort(rows["hc_kw"].to_numpy())
+            axes.step(values, 100 * np.arange(1, len(values) + 1) / len(values), where="post", color=colour,
+                      label=f"{pattern} ({len(values)})")  # fmt: skip
+        axes.set(xlabel="hosting capacity, kW of PV", ylabel="share of deployments at or below, %", ylim=(0, 102))
+        style.legend_below(figure, [axes])
+    return figure
+
+
+def duration_curve(
+    curves: Mapping[str, NDArray[np.float64]], limits_pu: Sequence[float | None], hours: float
+) -> Figure | None:
+    """Voltages sorted by size: how many hours they are exceeded. Name -> (T,) pu."""
+    if not curves:
+        return None
+    with style.house_style():
+        figure = Figure(figsize=(style.PAGE_INCHES, 3.4), layout="constrained")
+        axes = figure.subplots()
+        for (name, values), colour in zip(curves.items(), style.UNITS, strict=False):
+            ordered = np.sort(values[np.isfinite(values)])[::-1]
+            axes.plot(np.linspace(0, hours, len(ordered)), ordered, color=colour, label=name)
+        for limit in limits_pu:
+            if limit is not None:
+                axes.axhline(limit, color=style.LIMIT, linestyle="--", linewidth=1.0)
+        axes.set(xlabel="hours at or above", ylabel="pu", xlim=(0, hours))
+        style.legend_below(figure, [axes])
+    return figure
+
+
+def nodal_page(result: Any, folder: Path) -> Path:
+    """Figures and nodal.html of a `NodalResult`. Raises OutputError."""
+    least = {name: o.table[o.table["smallest"]] for name, o in result.outcomes.items()}
+    pictures = [
+        Shown(f"{i:02d}_map_{name}", f"Hosting capacity by bus: {name.replace('_', ' ')}",
+              "Colour: the largest size that breaks no limit. Shape: the limit that stops it. Star: source; "
+              "triangles: regulators.", nodal_map(table, result.network))
+        for i, (name, table) in enumerate(least.items(), 1)
+    ]  # fmt: skip
+    pictures.append(
+        Shown("09_distribution", "Distribution", "Every bus by its smallest capacity; colour: what binds.",
+              nodal_distribution(least))
+    )  # fmt: skip
+    tables = {
+        name.replace("_", " "): table[
+            ["bus", "phases", "hc_kw", "criterion", "binding_element", "binding_phase", "binding_hour", "status"]
+        ].sort_values("hc_kw")
+        for name, table in least.items()
+    }
+    return write_page("Nodal hosting capacity", result.summary, pictures, tables, folder, "nodal.html")
+
+
+def write_page(
+    title: str, summary: Mapping[str, Any], pictures: Sequence[Shown], tables: Mapping[str, pd.DataFrame],
+    folder: Path, name: str,
+) -> Path:  # fmt: skip
+    """One self-contained page. Tables longer than MAX_ROWS are cut, and say so."""
+    figures = {p.key: p.figure for p in pictures if p.figure is not None}
+    documents = save_figures(figures, folder / "figures")
+    environment = Environment(
+        loader=PackageLoader("hcsim.report", "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    shown = [
+        {"title": p.title, "caption": p.caption,
+         "address": "data:image/svg+xml;base64," + base64.b64encode(documents[p.key].encode()).decode()}
+        for p in pictures if p.key in documents
+    ]  # fmt: skip
+    page = environment.get_template("simulation.html.j2").render(
+        title=title,
+        case=summary["case"],
+        facts=_facts(summary),
+        notes=summary.get("notes", []),
+        missing=_missing(summary),
+        pictures=shown,
+        tables=[
+            {"title": t, "columns": list(table.columns), "rows": _cells(table.head(MAX_ROWS)),
+             "more": max(0, len(table) - MAX_ROWS)}
+            for t, table in tables.items()
+        ],
+    )  # fmt: skip
+    return write_text(folder / name, page)
+
+
+def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Plain numbers of the summary, and those of its scenarios."""
+    plain = [(k, v) for k, v in summary.items() if isinstance(v, int | float | str) and k != "case"]
+    for scenario, facts in summary.get("scenarios", {}).items():
+        plain += [(f"{scenario}: {k}", v) for k, v in facts.items() if isinstance(v, int | float | str)]
+    return [(k.replace("_", " "), f"{v:,.4g}" if isinstance(v, float) else str(v)) for k, v in plain]
+
+
+def _missing(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    found = list(summary.get("missing", {}).items())
+    for facts in summary.get("scenarios", {}).values():
+        found += list(facts.get("missing", {}).items())
+    return found
+
+
+def _cells(table: pd.DataFrame) -> list[list[str]]:
+    return [
+        [f"{v:,.1f}" if isinstance(v, float) else str(v) for v in row]
+        for row in table.itertuples(index=False, name=None)
+    ]

@@ -1,0 +1,61 @@
+"""Which limits a nodal or stochastic study judges: the screening set, study.toml, the command line on top."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from hcsim.config import LimitsSection
+from hcsim.errors import ConfigError
+from hcsim.nearest import did_you_mean
+from optim.limits import Limits
+
+FIELDS = {
+    "overvoltage": "v_max_pu",
+    "undervoltage": "v_min_pu",
+    "reverse_flow": "substation_min_kw",
+    "loading": "loading_max_pu",
+    "voltage_deviation": "v_deviation_max_pu",
+    "voltage_unbalance": "unbalance_max_pct",
+    "regulator_reverse_flow": "regulator_min_kw",
+    "tap_operations": "tap_operations_max",
+}
+"""Criterion -> the field of Limits that switches it."""
+
+
+def simulation_limits(section: LimitsSection, options: Sequence[str] = ()) -> Limits:
+    """`Limits.screening`; what study.toml states in [limits]; then `options`, "loading=1.2" or "loading=off".
+
+    Raises ConfigError for an unknown criterion (naming the nearest) or a value that is no number.
+    """
+    limits = Limits.screening()
+    stated = section.to_limits()
+    said: dict[str, Any] = {name: getattr(stated, name) for name in section.model_fields_set}
+    limits = dataclasses.replace(limits, **said)
+    for option in options:
+        name, _, value = option.partition("=")
+        if name not in FIELDS:
+            raise ConfigError(
+                f"--limit {option}: there is no criterion {name!r}.",
+                f"{did_you_mean(name, FIELDS)} Criteria: {', '.join(FIELDS)}.".strip(),
+            )
+        change: dict[str, Any] = {FIELDS[name]: _value(option, value)}
+        limits = dataclasses.replace(limits, **change)
+    low, high = limits.v_min_pu, limits.v_max_pu
+    if low is not None and high is not None and low >= high:
+        raise ConfigError(f"undervoltage={low:g} must be below overvoltage={high:g}.")
+    return limits
+
+
+def _value(option: str, text: str) -> float | None:
+    if text == "off":
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise ConfigError(f"--limit {option}: {text!r} is neither a number nor off.", "Say loading=1.2, for one.")
+    return number

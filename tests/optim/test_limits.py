@@ -1,0 +1,61 @@
+"""Every criterion by the one definition."""
+
+import numpy as np
+import pytest
+
+from optim.limits import CRITERIA, Limits, Operation, new_violations, thresholds, violations
+
+
+def operation(v=1.0, sub=10.0, load=0.5, dev=0.0, unb=1.0, reg=5.0, taps=0.0):
+    one = np.ones((1, 1))
+    return Operation(
+        ("00:00",), ("b.1",), v * one, ("s.1",), sub * one, ("Line.a.b.1",), load * one, v_deviation_pu=dev * one,
+        unbalance_buses=("b.x",), unbalance_pct=unb * one, regulator_phases=("Transformer.r.2",),
+        regulator_kw=reg * one, regulator_controls=("c.1",), tap_steps=taps * one,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "element", "phase"),
+    [
+        ({"v": 1.06}, "overvoltage", "b", "1"),
+        ({"v": 0.94}, "undervoltage", "b", "1"),
+        ({"sub": -1.0}, "reverse_flow", "s", "1"),
+        ({"load": 1.1}, "loading", "Line.a.b", "1"),
+        ({"dev": 0.04}, "voltage_deviation", "b", "1"),
+        ({"unb": 3.5}, "voltage_unbalance", "b.x", ""),
+        ({"reg": -2.0}, "regulator_reverse_flow", "Transformer.r", "2"),
+        ({"taps": 5.0}, "tap_operations", "c.1", ""),
+    ],
+)
+def test_each_limit_speaks_for_itself(changed, name, element, phase):
+    limits = Limits.screening()
+    table = violations(operation(**changed), limits)
+    assert table["criterion"].tolist() == [name]
+    row = table.iloc[0]
+    assert (row.element, row.phase) == (element, phase)
+    assert row.value == pytest.approx(next(iter(changed.values())))
+    off = {"overvoltage": "v_max_pu", "undervoltage": "v_min_pu", "reverse_flow": "substation_min_kw",
+           "loading": "loading_max_pu", "voltage_deviation": "v_deviation_max_pu",
+           "voltage_unbalance": "unbalance_max_pct", "regulator_reverse_flow": "regulator_min_kw",
+           "tap_operations": "tap_operations_max"}[name]  # fmt: skip
+    assert violations(operation(**changed), Limits(**{**vars(limits), off: None})).empty
+
+
+def test_within_all_limits_there_is_nothing():
+    assert violations(operation(), Limits.screening()).empty
+
+
+def test_no_worse_than_before_is_existing_and_the_threshold_says_the_same():
+    limits = Limits.screening()
+    for value, new in ((-5.0, False), (-5.04, False), (-5.06, True)):
+        table = violations(operation(sub=value), limits, operation(sub=-5.0))
+        assert bool(len(new_violations(table))) == new
+        flow = next(c for c in CRITERIA if c.name == "reverse_flow")
+        assert (flow.sign * value > thresholds(flow, limits, np.array([[-5.0]]))[0, 0]) == new
+
+
+def test_limits_alone_are_the_two_of_the_paper():
+    """A study that does not ask for more gets no more."""
+    plain = Limits()
+    assert [c.name for c in CRITERIA if c.limit(plain) is not None] == ["overvoltage", "undervoltage", "reverse_flow"]
