@@ -91,8 +91,10 @@ def no_reverse_flow(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
     def rule(m: pyo.ConcreteModel, s: int, t: int) -> object:
         drawn = rows.expression(t, s)
         room = (model.substation_base_kw[t, s] - floor_kw[t, s]) / 1e3
+        if problem.elastic_kw_per_pu is not None:
+            return drawn + m.overstep_source[t] >= -room
         if drawn.linear_vars:
-            return drawn >= -room if problem.elastic_kw_per_pu is None else drawn + m.overstep_source[t] >= -room
+            return drawn >= -room
         if room < 0:
             given_up.append(f"{model.substation_phases[s]} at {model.times[t]}")
         return pyo.Constraint.Skip

@@ -17,8 +17,7 @@ import pyomo.environ as pyo
 from optim.errors import InfeasibleError, SolverError
 from optim.hosting import build
 from optim.hosting_problem import HostingProblem
-from optim.limit_rows import AffineRows, LimitRows, injections, number
-from optim.linear_model import Floats
+from optim.limit_rows import LimitRows, injections, number
 from optim.solver import HighsSession, SolveOptions
 
 MOST = 6
@@ -78,14 +77,10 @@ def _remedies(rows: tuple[str, ...], problem: HostingProblem) -> str:
 
 
 def _oversteps(problem: HostingProblem, options: SolveOptions) -> Iterator[Overstep]:
-    soft = replace(problem, elastic_kw_per_pu=1.0, limits=replace(problem.limits, substation_min_kw=None))
+    soft = replace(problem, elastic_kw_per_pu=1.0)
     m = build(soft)
     m.hosting_capacity.deactivate()
-    m.overstep_flow = pyo.Var(m.step, domain=pyo.NonNegativeReals)
-    floor_kw = problem.substation_floor_kw()
-    if floor_kw is not None:
-        _soft_reverse_flow(m, problem, floor_kw)
-    kinds = (m.overstep_high, m.overstep_low, m.overstep_load, m.overstep_flow)
+    kinds = (m.overstep_high, m.overstep_low, m.overstep_load, m.overstep_source)
     m.oversteps = pyo.Objective(expr=pyo.quicksum(v for kind in kinds for v in kind.values()))
     rows = LimitRows(m, soft)
     solver = HighsSession(m, SolveOptions(threads=options.threads, time_limit_s=TIME_LIMIT_S))
@@ -96,16 +91,6 @@ def _oversteps(problem: HostingProblem, options: SolveOptions) -> Iterator[Overs
             return _felt(m, problem)
         solver.add(new)
     raise SolverError("No time left.")
-
-
-def _soft_reverse_flow(m: pyo.ConcreteModel, problem: HostingProblem, floor_kw: Floats) -> None:
-    model = problem.model
-    rows = AffineRows(m, problem, model.dsub_p_dp / 1e3, model.dsub_p_dq / 1e3)
-    room = (model.substation_base_kw - floor_kw) / 1e3
-    m.soft_reverse_flow = pyo.Constraint(
-        range(room.shape[1]), m.step,
-        rule=lambda m, s, t: rows.expression(t, s) + m.overstep_flow[t] >= -float(room[t, s]),
-    )  # fmt: skip
 
 
 def _felt(m: pyo.ConcreteModel, problem: HostingProblem) -> Iterator[Overstep]:
@@ -131,9 +116,9 @@ def _felt(m: pyo.ConcreteModel, problem: HostingProblem) -> Iterator[Overstep]:
                            f"the current of {worst[-1][0]} at {time} within its rating "
                            f"({number(m.overstep_load[t]):.1%} above it at best)",
                            number(m.overstep_load[t]))  # fmt: skip
-        if floor is not None and number(m.overstep_flow[t]) > 1e-6:
+        if floor is not None and number(m.overstep_source[t]) > 1e-6:
             s = int(np.argmax(floor[t] - drawn[t]))
             yield Overstep(f"no_reverse_flow[{s},{t}]",
                            f"at least {floor[t, s]:g} kW into the feeder at {model.substation_phases[s]} at {time} "
                            f"({drawn[t, s]:.1f} at best)",
-                           number(m.overstep_flow[t]) * 1e3 / max(abs(float(floor[t, s])), 1.0))  # fmt: skip
+                           number(m.overstep_source[t]) * 1e3 / max(abs(float(floor[t, s])), 1.0))  # fmt: skip
