@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hcsim.config import StudyConfig, read_config
+import numpy as np
+
+from hcsim.config import FeederSection, StudyConfig, parse_config, read_config
+from hcsim.defaults import PROFILES_FILE, SitesWanted, default_profiles_file, study_text
 from hcsim.errors import ConfigError, FeederError
+from hcsim.ledger import Ledger
 from hcsim.nearest import did_you_mean
 from hcsim.profile_csv import read_profiles
+from optim.network import Network
 from optim.profiles import Profiles
 
 STUDY_FILE = "study.toml"
@@ -16,12 +21,32 @@ STUDY_FILE = "study.toml"
 
 @dataclass(frozen=True)
 class Case:
-    """A study folder that has been read and found whole."""
+    """A study folder that has been read and found whole, or a bare feeder file with defaults for the rest."""
 
     name: str
     folder: Path
     config: StudyConfig
     profiles: Profiles
+    wanted: SitesWanted | None = None
+    """A bare feeder's sites, still to be found; None once they are known, as in every study folder."""
+    text: str = ""
+    """A bare feeder's study.toml, which stands in no file."""
+
+    def completed(self, network: Network, ledger: Ledger) -> Case:
+        """A bare feeder's case with sites, batteries and limits by default; a study folder's as it is."""
+        if self.wanted is None:
+            return self
+        peak = float(np.max(self.profiles.load_pu))
+        text = study_text(network, ledger, str(self.master), peak, self.wanted)
+        return replace(self, config=parse_config(text, self.study_file), wanted=None, text=text)
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """File name -> content of what the study runs with, but for the feeder."""
+        if self.text:
+            return {STUDY_FILE: self.text, PROFILES_FILE: default_profiles_file().read_text(encoding="utf-8")}
+        files = (self.study_file, self.folder / self.config.profiles.file)
+        return {file.name: file.read_text(encoding="utf-8") for file in files}
 
     @property
     def study_file(self) -> Path:
@@ -54,14 +79,14 @@ def find_folder(case: str | Path) -> Path:
         return path.parent
     if path.is_file():
         raise ConfigError(
-            f"{path} is a file, and a study needs a folder with a {STUDY_FILE}.",
-            f'Put a {STUDY_FILE} beside it, [feeder] master = "{path.name}"; `hcsim cases` shows examples.',
+            f"{path} is neither a .dss file nor a {STUDY_FILE}.",
+            "Name the feeder's master .dss file, a study folder, or a bundled case (`hcsim cases`).",
         )
     if path.is_dir():
         if not (path / STUDY_FILE).is_file():
             raise ConfigError(
                 f"{path} holds no {STUDY_FILE}.",
-                "Copy the one of a bundled case (`hcsim cases`) and edit it.",
+                "`hcsim init feeder.dss --out DIR` writes one.",
             )
         return path
     names = bundled_names()
@@ -71,11 +96,16 @@ def find_folder(case: str | Path) -> Path:
     )
 
 
-def load_case(case: str | Path) -> Case:
-    """Reads and checks a study folder: settings, profiles, and that the feeder's file is there.
+def load_case(case: str | Path, wanted: SitesWanted | None = None) -> Case:
+    """Reads and checks a study folder: settings, profiles, and that the feeder's file is there. A .dss file is
+    a case too, with defaults for all else; `wanted` says which sites it shall have.
 
     Raises ConfigError (study.toml, profiles, unknown case) or FeederError (the .dss file is missing).
     """
+    if Path(str(case)).suffix.lower() == ".dss":
+        return _bare_feeder(Path(case).expanduser(), wanted or SitesWanted())
+    if wanted is not None:
+        raise ConfigError("--sites is for a .dss file.", "A study folder names its sites in study.toml: [pv] buses.")
     folder = find_folder(case).resolve()
     config = read_config(folder / STUDY_FILE)
     master = folder / config.feeder.master
@@ -86,3 +116,14 @@ def load_case(case: str | Path) -> Case:
             did_you_mean(config.feeder.master, there) if there else "The folder holds no .dss file.",
         )
     return Case(folder.name, folder, config, read_profiles(folder / config.profiles.file))
+
+
+def _bare_feeder(master: Path, wanted: SitesWanted) -> Case:
+    """The case of a .dss file. Its name is the file's, or the folder's where the file is called master."""
+    if not master.is_file():
+        raise ConfigError(f"There is no feeder file {master}.", "Name the master .dss file.")
+    master = master.resolve()
+    generic = master.stem.lower() in ("master", "main", "run", "circuit")
+    config = StudyConfig(feeder=FeederSection(master=master.name))
+    profiles = read_profiles(default_profiles_file())
+    return Case(master.parent.name if generic else master.stem, master.parent, config, profiles, wanted)

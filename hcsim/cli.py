@@ -16,6 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from hcsim import __version__
+from hcsim.cli_feeder import AcceptOption, SitesOption, sites_wanted
 from hcsim.cli_feeder import register as register_feeder_commands
 from hcsim.cli_simulation import register as register_simulation
 from hcsim.errors import ConfigError, HcsimError, OutputError
@@ -67,11 +68,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="Checks what an optimizer claims about PV hosting capacity and batteries against OpenDSS.\n\n"
-    "Start with `hcsim study ieee123`. A CASE is a bundled name (see `hcsim cases`) or a folder with a "
-    "study.toml.\n\nExit codes: 0 done, 1 the study or a part of it failed, 2 wrong use, 130 interrupted.",
+    "Start with `hcsim study ieee123`. A CASE is a bundled name (see `hcsim cases`), a folder with a "
+    "study.toml, or the master .dss file of a feeder of your own (try `hcsim check` on it first).\n\n"
+    "Exit codes: 0 done, 1 the study or a part of it failed, 2 wrong use, 130 interrupted.",
 )
 
-CaseArgument = Annotated[str, typer.Argument(metavar="CASE", help="Bundled case or folder with a study.toml.")]
+CaseArgument = Annotated[
+    str, typer.Argument(metavar="CASE", help="Bundled case, folder with a study.toml, or a feeder's master .dss file.")
+]
 GapOption = Annotated[
     float | None,
     typer.Option(min=0.0, max=1.0, help="Stop a program when it is proven to this share: 0.002 is 0.2 %."),
@@ -125,6 +129,8 @@ def study(
         list[Program] | None,
         typer.Option("--case", help="Only this program; repeat for several. Default: all four."),
     ] = None,
+    sites: SitesOption = None,
+    accept_gate: AcceptOption = False,
 ) -> None:
     """The main job: optimize, replay in OpenDSS, compare with simulation, report.
 
@@ -140,11 +146,13 @@ def study(
     from hcsim.study import INTERRUPTED as BY_USER
     from hcsim.study import Study, default_out
 
-    loaded = Study.load(case)
+    loaded = Study.load(case, sites_wanted(sites))
     folder = out or default_out(loaded.case)
     names = [p.value for p in only] if only else list(CASES)
     with Show(err_console) as listener:
-        result = loaded.run(folder, programs=names, gap=gap, time_limit_s=time_limit, listener=listener)
+        result = loaded.run(
+            folder, programs=names, gap=gap, time_limit_s=time_limit, accept_gate=accept_gate, listener=listener
+        )
     out_console.print(main_table(summarize(result)))
     _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'report.html'))}.")
     for part, reason in result.missing.items():
@@ -174,6 +182,7 @@ def cases() -> None:
 def export(
     case: CaseArgument,
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    accept_gate: AcceptOption = False,
 ) -> None:
     """Write the linear model of a feeder (LinDist3Flow matrices A, D_r, D_x) for use elsewhere.
 
@@ -186,6 +195,7 @@ def export(
 
     folder = output_folder(out)
     bench = Workbench.open(case)
+    bench.require_gate(accept=accept_gate)
     export_linear_model(bench.network, bench.ledger, folder)
     _say(f"Linear model of {bench.network.name} ({len(bench.network.nodes)} nodes) in {escape(str(folder))}")
 
@@ -200,6 +210,7 @@ def optimize(
     ] = None,
     gap: GapOption = None,
     time_limit: TimeOption = None,
+    accept_gate: AcceptOption = False,
 ) -> None:
     """Solve one program and write its schedule, claim, bound and gap.
 
@@ -215,6 +226,7 @@ def optimize(
     loaded = load_case(case)
     folder = output_folder(out or default_out(loaded) / "schedules" / program.value)
     bench = Workbench.open(loaded)
+    bench.require_gate(accept=accept_gate)
     solver = bench.solve_options(gap, time_limit)
     with err_console.status(f"{program.value}: solving, at most {solver.time_limit_s:g} s"):
         schedule = solve_hosting(bench.problem(program.value), program.value, solver)

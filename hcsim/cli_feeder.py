@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,10 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hcsim.errors import ConvergenceError, FeederError
+from hcsim.errors import ConfigError, ConvergenceError, FeederError, OutputError
 
 if TYPE_CHECKING:
     from hcsim.check import FeederCheck
+    from hcsim.defaults import SitesWanted
 
 GATE_HOLDS, GATE_FAILS = 0, 1
 MasterArgument = Annotated[Path, typer.Argument(metavar="MASTER", help="The feeder's master .dss file.")]
@@ -23,11 +25,73 @@ AcceptOption = Annotated[
     bool,
     typer.Option("--accept-gate", help="Go on although our network is not OpenDSS's, or elements had to be left out."),
 ]
+SitesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--sites",
+        metavar="N or FILE",
+        help="With a .dss file: so many sites, spread over the feeder by electrical distance, or a CSV file of buses.",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module to the program."""
     app.command()(check)
+    app.command()(init)
+
+
+def sites_wanted(option: str | None) -> SitesWanted | None:
+    """--sites as the rooms want it. Raises ConfigError for a number that is none."""
+    from hcsim.defaults import SitesWanted
+
+    if option is None:
+        return None
+    if option.lstrip("+-").isdigit():
+        if int(option) < 1:
+            raise ConfigError(f"--sites {option} is no number of sites.", "Give at least 1, or a CSV file of buses.")
+        return SitesWanted(count=int(option))
+    return SitesWanted(file=Path(option))
+
+
+def init(
+    master: MasterArgument,
+    out: Annotated[Path, typer.Option(help="Folder for study.toml and profiles.csv; must not hold a study.toml yet.")],
+    sites: SitesOption = None,
+    accept_gate: AcceptOption = False,
+) -> None:
+    """Write a study of a feeder to edit: study.toml with every default spelled out, and a day of profiles.
+
+    The .dss files stay where they are. `hcsim study MASTER` runs the same study unedited.
+    """
+    from hcsim.cases import STUDY_FILE, load_case
+    from hcsim.defaults import SitesWanted
+    from hcsim.files import output_folder, write_text
+    from hcsim.workbench import Workbench
+
+    if (out / STUDY_FILE).exists():
+        raise OutputError(f"{out / STUDY_FILE} is there already.", "Name another folder, or remove it.")
+    case = load_case(master, sites_wanted(sites) or SitesWanted())
+    bench = Workbench.open(case)
+    bench.require_gate(accept=accept_gate)
+    folder = output_folder(out)
+    for name, text in bench.case.inputs.items():
+        if name == STUDY_FILE:
+            absolute, beside = str(case.master), _beside(case.master, folder)
+            text = text.replace(json.dumps(absolute, ensure_ascii=False), json.dumps(beside, ensure_ascii=False))
+        write_text(folder / name, text)
+    pv, bess = bench.pv, bench.bess
+    Console().print(
+        f"{len(pv.buses)} sites, {bess.energy_kwh:,.0f} kWh and {bess.power_kw:,.0f} kW of batteries. Edit "
+        f"{escape(str(folder / STUDY_FILE))}, then: hcsim study {escape(str(folder))}",
+        soft_wrap=True, highlight=False,
+    )  # fmt: skip
+
+
+def _beside(master: Path, folder: Path) -> str:
+    """How study.toml in `folder` names the feeder: relative where both lie close, else absolute."""
+    relative = os.path.relpath(master, folder.resolve())
+    return str(master) if relative.count("..") > 3 else Path(relative).as_posix()
 
 
 def check(

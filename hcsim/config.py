@@ -178,6 +178,11 @@ def read_config(file: Path) -> StudyConfig:
         raise ConfigError(f"{file} does not exist.", "A study folder holds a study.toml.") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} cannot be read: {error}.") from None
+    return parse_config(text, file)
+
+
+def parse_config(text: str, file: Path) -> StudyConfig:
+    """`read_config` of a text that stands, or could stand, in `file`."""
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -22,9 +22,10 @@ from dss import DSSException
 from numpy.typing import NDArray
 from scipy import sparse
 
+from hcsim.bases import mend_voltage_bases
 from hcsim.elements import CONTROL_AND_METER_CLASSES, Element, Layout, parse_properties
 from hcsim.errors import ConvergenceError, FeederError
-from hcsim.sources import feeder_sha256
+from hcsim.scripts import Scripts, files_sha256, read_scripts
 
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
@@ -49,6 +50,7 @@ class Circuit:
         self._dss.DataPath = self._scratch.name
         self._circuit = self._dss.ActiveCircuit
         self._kept: dict[str, tuple[Any, int]] = {}
+        self._scripts = Scripts(self.master)
 
     @classmethod
     def compile(cls, master: Path | str, *, controls: bool = True) -> Circuit:
@@ -60,10 +62,14 @@ class Circuit:
         circuit = cls(Path(master))
         if not circuit.master.is_file():
             raise FeederError(f"No such feeder file: {master}.", "Name the master .dss file.")
-        circuit.command(f'redirect "{circuit.master}"')
+        circuit._scripts = read_scripts(circuit.master, circuit._commands(), Path(circuit._scratch.name))
+        circuit.command(f'redirect "{circuit._scripts.start}"')
         if circuit._dss.NumCircuits == 0:
             raise FeederError(f"{master} defines no circuit.", "Name the file with `New Circuit.`.")
         circuit.solve(controls=controls)
+        if mended := mend_voltage_bases(circuit):
+            circuit._scripts.notes.append(mended)
+            circuit.solve(controls=controls)
         return circuit
 
     # -- words ---------------------------------------------------------------------------------------
@@ -72,10 +78,20 @@ class Circuit:
     def name(self) -> str:
         return str(self._circuit.Name)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of the feeder, the master first, in reading order."""
+        return tuple(self._scripts.files)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What had to be done to read the feeder, one sentence each."""
+        return tuple(self._scripts.notes)
+
     @cached_property
     def source_sha256(self) -> str:
         """Hash over all files of the feeder."""
-        return feeder_sha256(self.master)
+        return files_sha256(self.files)
 
     def command(self, text: str) -> str:
         """One OpenDSS text command; its result. Raises FeederError with OpenDSS's message, file and line."""
@@ -84,7 +100,10 @@ class Circuit:
         try:
             self._dss.Text.Command = text
         except DSSException as fault:
-            raise FeederError(f"OpenDSS, reading {self.master.name}: {_words(fault)}") from fault
+            words = _words(fault)
+            for copy, original in self._scripts.origin.items():
+                words = words.replace(copy, original)
+            raise FeederError(f"OpenDSS, reading {self.master.name}: {words}") from fault
         return str(self._dss.Text.Result)
 
     # -- solving -------------------------------------------------------------------------------------
@@ -101,7 +120,7 @@ class Circuit:
         if nominal > 0 and served < 0.5 * nominal:
             raise ConvergenceError(
                 f"{self.name}: OpenDSS converged, but serves {served:.1f} of {nominal:.1f} kW of load.",
-                "Look for disabled or open elements that cut the feeder off, or wrong voltage bases.",
+                "Look for open elements that cut the feeder off, loads far too large for it, or wrong voltages.",
             )
 
     def start_series(
@@ -355,6 +374,11 @@ class Circuit:
         loads = self._circuit.Loads
         loads.idx = position
         loads.kW = kw
+
+    def _commands(self) -> list[str]:
+        """OpenDSS's commands in its own order."""
+        executive = self._dss.Executive
+        return [str(executive.Command(i)) for i in range(1, executive.NumCommands + 1)]
 
     # -- below the API's surface ---------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from hcsim import __version__
 from hcsim.cases import Case, load_case
 from hcsim.compare import counted, verdict
+from hcsim.defaults import SitesWanted
 from hcsim.errors import ConfigError, HcsimError
 from hcsim.files import output_folder, write_csv, write_text
 from hcsim.progress import Event, Listener, silent
@@ -55,12 +56,13 @@ class Study:
     case: Case
 
     @classmethod
-    def load(cls, case: str | Path) -> Study:
-        """`case` is a bundled name ("ieee123") or a folder with a study.toml.
+    def load(cls, case: str | Path, sites: SitesWanted | None = None) -> Study:
+        """`case` is a bundled name ("ieee123"), a folder with a study.toml, or a feeder's master .dss file; then
+        `sites` says how many sites its defaults shall have, or which.
 
         Raises ConfigError (unknown case, study.toml, profiles), FeederError (no .dss file).
         """
-        return cls(load_case(case))
+        return cls(load_case(case, sites))
 
     def run(
         self,
@@ -69,6 +71,7 @@ class Study:
         programs: Sequence[str] = CASES,
         gap: float | None = None,
         time_limit_s: float | None = None,
+        accept_gate: bool = False,
         listener: Listener = silent,
     ) -> StudyResult:
         """Runs the whole study and writes its results to `out` (default: ./hcsim-results/<case>).
@@ -81,7 +84,7 @@ class Study:
             if name not in CASES:
                 raise ConfigError(f"There is no program {name!r}.", f"Programs: {', '.join(CASES)}.")
         work = StudyRun(self.case, folder, listener)
-        work.open_feeder()
+        work.open_feeder(accept_gate=accept_gate)
         with work.until_interrupted():
             work.replay_bare_feeder()
             for name in programs:
@@ -111,16 +114,18 @@ class StudyRun:
 
     # -- the parts --------------------------------------------------------------------------------------
 
-    def open_feeder(self) -> None:
-        """Compile, read, find the sites, linearize. What fails here fails the study."""
+    def open_feeder(self, *, accept_gate: bool = False) -> None:
+        """Compile, read, gate, find the sites, linearize. What fails here fails the study."""
         with self._timed("feeder"):
             self.bench = Workbench.open(self.case)
+            self.case = self.bench.case
+            self.bench.require_gate(accept=accept_gate)
             self.bench.check_sites()
             _ = self.bench.linear_model
             self._clear()
             write_csv(self.folder / "ledger.csv", self.bench.ledger.to_frame())
-            for file in (self.case.study_file, self.case.folder / self.case.config.profiles.file):
-                write_text(self.folder / "inputs" / file.name, file.read_text(encoding="utf-8"))
+            for name, text in self.case.inputs.items():
+                write_text(self.folder / "inputs" / name, text)
             network = self.bench.network
             self._say("feeder", f"{len(network.buses)} buses, {len(network.nodes)} nodes")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from hcsim import gate
 from hcsim.baseline import hosting_capacity
 from hcsim.baseline_terms import Weights, terms_of
 from hcsim.cases import Case, load_case
@@ -18,6 +19,7 @@ from hcsim.config import BessSection, PvSection, site_nodes
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.feeder import read_network
+from hcsim.gate import Gate, check_gate
 from hcsim.ledger import Ledger
 from hcsim.linearize import replay_and_linearize
 from hcsim.replay import replay
@@ -51,7 +53,16 @@ class Workbench:
         circuit = Circuit.compile(case.master)
         circuit.solve(controls=False)
         network, ledger = read_network(circuit)
-        return cls(case, circuit, network, ledger)
+        return cls(case.completed(network, ledger), circuit, network, ledger)
+
+    @cached_property
+    def gate(self) -> Gate:
+        """Our power flow of the network against OpenDSS, at the state in which it was read."""
+        return check_gate(self.circuit, self.network, self.ledger)
+
+    def require_gate(self, *, accept: bool = False) -> None:
+        """Raises FeederError where the network is not the feeder, unless the user accepts that."""
+        gate.require(self.gate, self.ledger, accept=accept)
 
     @property
     def profiles(self) -> Profiles:

@@ -34,9 +34,9 @@ def test_an_unknown_case_names_the_nearest_and_all():
 def test_a_folder_without_a_study_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"holds no study\.toml"):
         load_case(tmp_path)
-    (tmp_path / "Master.dss").write_text("clear\n")
-    with pytest.raises(ConfigError, match=r"Master\.dss is a file"):
-        load_case(tmp_path / "Master.dss")
+    (tmp_path / "loads.txt").write_text("clear\n")
+    with pytest.raises(ConfigError, match=r"loads\.txt is neither"):
+        load_case(tmp_path / "loads.txt")
 
 
 def test_a_missing_feeder_file_names_the_ones_that_are_there(tmp_path):

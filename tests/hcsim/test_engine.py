@@ -9,7 +9,6 @@ import pytest
 
 from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError, FeederError
-from hcsim.sources import feeder_files
 
 CASES = Path(__file__).parent.parent / "cases"
 
@@ -127,7 +126,7 @@ def test_hash_covers_redirected_files(tmp_path):
     (tmp_path / "sub" / "shape.csv").write_text("1\n1\n")
     text = "new loadshape.s npts=2 mult=(file=sub/shape.csv)\nRedirect sub\\loads.dss ! loads"
     master = feeder(tmp_path, text)
-    names = [p.name for p in feeder_files(master)]
+    names = [p.name for p in Circuit.compile(master).files]
     assert names == ["Master.dss", "shape.csv", "loads.dss"]
     first = Circuit.compile(master).source_sha256
     (tmp_path / "sub" / "loads.dss").write_text("new load.a bus1=b1 kv=12.47 kw=101 daily=s\n")

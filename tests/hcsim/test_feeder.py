@@ -10,7 +10,6 @@ from scipy import sparse
 from sweep import backward_forward_sweep
 
 from hcsim.engine import Circuit
-from hcsim.errors import FeederError
 from hcsim.feeder import read_network
 from optim import power_flow
 from optim.errors import ModelError
@@ -233,11 +232,17 @@ def test_isolated_load_and_open_switch_are_passive(tmp_path):
     assert not network.v_judged[network.node_index["b2.1"]]
 
 
-def test_missing_voltage_bases_are_named(tmp_path):
+def test_missing_voltage_bases_come_from_the_windings(tmp_path):
     master = tmp_path / "m.dss"
-    master.write_text(f"clear\nnew circuit.t basekv=12.47 bus1=src\n{LINE}new load.a bus1=b1 kv=12.47 kw=9\n")
-    with pytest.raises(FeederError, match=r"no voltage base at 2 buses .*b1"):
-        read_network(Circuit.compile(master))
+    master.write_text(
+        f"clear\nnew circuit.t basekv=12.47 bus1=src\n{LINE}new load.a bus1=b1 kv=12.47 kw=9\n"
+        "new transformer.t phases=1 windings=3 buses=[b1.2 c.1.0 c.0.2] kvs=[7.2 .12 .12] kvas=[50 50 50]\n"
+    )
+    circuit = Circuit.compile(master)
+    assert circuit.bus_base_v() == pytest.approx(
+        {"src": 12470 / math.sqrt(3), "b1": 12470 / math.sqrt(3), "c": 120.0}, rel=1e-5
+    )
+    assert circuit.notes == ("3 buses had no voltage base: set from source and windings (12.47, 0.2078 kV).",)
 
 
 @real

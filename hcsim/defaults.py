@@ -1,0 +1,133 @@
+"""A study of a feeder of which only the .dss file is known: every default as a key of a study.toml.
+
+`hcsim init` writes it to be edited; `hcsim study feeder.dss` runs it as it is. Both are the same text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hcsim.check import Ratings
+from hcsim.config import site_nodes
+from hcsim.ledger import Ledger
+from hcsim.sites import DEFAULT_SITES, head_bus, read_sites, spread_sites
+from optim.network import Network
+
+PROFILES_FILE = "profiles.csv"
+ENERGY_H, POWER_SHARE = 1.7, 0.65
+"""The battery of paper 1 (6000 kWh and 2250 kW on a feeder of 3490 kW), as shares of the peak load."""
+UNITS = 6
+
+
+@dataclass(frozen=True)
+class SitesWanted:
+    """What the user asked for: so many sites by rule, or those of a file."""
+
+    count: int = DEFAULT_SITES
+    file: Path | None = None
+
+
+def default_profiles_file() -> Path:
+    """The bundled day, as `hcsim init` copies it."""
+    return Path(__file__).resolve().parent / "default_profiles.csv"
+
+
+def study_text(network: Network, ledger: Ledger, master: str, load_peak_pu: float, wanted: SitesWanted) -> str:
+    """study.toml for the feeder `master` (as the file shall name it), every default spelled out.
+
+    Raises ConfigError for sites in a file that the feeder does not have.
+    """
+    if wanted.file is not None:
+        sites = read_sites(wanted.file)
+        site_nodes(network, sites, str(wanted.file))
+        rule = f"stated: the list of {wanted.file.name}."
+    else:
+        sites = spread_sites(network, wanted.count)
+        rule = (
+            f"ours: {len(sites)} three-phase medium-voltage buses, each the one electrically farthest from the "
+            "source and from those chosen before."
+        )
+    peak_kw = load_peak_pu * float(np.maximum(network.loads.p_kw, 0.0)[_real_loads(network)].sum())
+    energy_kwh, power_kw = _rounded(ENERGY_H * max(peak_kw, 1.0)), _rounded(POWER_SHARE * max(peak_kw, 1.0))
+    loading, loading_why = _loading_limit(ledger)
+    quoted = json.dumps  # a TOML basic string escapes as JSON does
+    listed = "\n".join(f"    {quoted(bus, ensure_ascii=False)}," for bus in sites)
+    return f"""\
+# Written by `hcsim init`: a study of {network.name} with every default spelled out. Edit what you know better.
+# Unknown keys and wrong units are refused by name. Run it with `hcsim study <this folder>`.
+title = {quoted(f"PV hosting capacity and batteries on {network.name}", ensure_ascii=False)}
+
+[feeder]
+master = {quoted(master, ensure_ascii=False)} # relative to this folder, or absolute
+
+[profiles]
+file = "{PROFILES_FILE}" # columns hour, load_pu, pv_pu; whole days in equal steps
+
+[limits] # each may be "off"
+v_min_pu = 0.95
+v_max_pu = 1.05
+substation_min_kw = 0.0 # least power from the source into each phase: no reverse flow
+loading_max_pu = {loading} # current over normal rating; {loading_why}
+existing = "forgive" # what the bare feeder breaks already may stay as it is; "strict": must be mended
+
+[program]
+kind = "allocation"
+linearization = "tangent" # exact at each hour's operating point, any topology; or "lindist3flow" (radial feeders)
+
+[pv]
+# Candidates; all phases of a bus, or some: "83.1.3". {rule[0].upper() + rule[1:]}
+buses = [
+{listed}
+]
+night_var = false # true: inverters give and take reactive power without sun too
+
+[bess]
+# Sized as in the paper, per kW of the feeder's peak load ({peak_kw:,.0f} kW): {ENERGY_H:g} kWh and {POWER_SHARE:g} kW.
+energy_kwh = {energy_kwh:.1f} # all units together
+power_kw = {power_kw:.1f} # all units together, grid side, all phases
+eta_charge = 0.95
+eta_discharge = 0.95
+soc_min = 0.05 # shares of energy_kwh
+soc_max = 0.95
+centralized_bus = {quoted(head_bus(network), ensure_ascii=False)} # nearest to the source
+units = {min(UNITS, len(sites))} # distributed cases: equal units, at most one per bus
+candidate_buses = [] # empty: the PV buses
+
+[solver]
+name = "highs"
+gap = 1e-3 # a program stops when it is proven to this
+time_limit_s = 60.0 # per program
+threads = 2
+
+[assumptions] # shown in the report
+profiles = "ours: the default day of hcsim, not measured on this feeder."
+pv_buses = {quoted(rule, ensure_ascii=False)}
+bess = "ours: {ENERGY_H:g} kWh and {POWER_SHARE:g} kW per kW of peak load, the ratio of paper [1]."
+loading = {quoted(f"ours: {loading_why}.", ensure_ascii=False)}
+existing = "ours: violations of the bare feeder are forgiven where they become no worse."
+"""
+
+
+def _loading_limit(ledger: Ledger) -> tuple[str, str]:
+    """The loading limit and why: a rating that OpenDSS made up limits nothing."""
+    ratings = Ratings.of(ledger)
+    doubtful = len(ratings.missing) + len(ratings.default) + len(ratings.absurd)
+    if ratings.lines and doubtful > 0.5 * ratings.lines:
+        return '"off"', f"off because {doubtful} of {ratings.lines} lines have no rating of their own"
+    return "1.0", f"{ratings.lines - doubtful} of {ratings.lines} lines have a rating of their own"
+
+
+def _real_loads(network: Network) -> np.ndarray:
+    """(L,) True for loads; generators held at their base case are legs too."""
+    return np.array([name.lower().startswith("load.") for name in network.loads.names], dtype=bool)
+
+
+def _rounded(value: float) -> float:
+    """Two significant digits."""
+    step = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return round(value / step) * step

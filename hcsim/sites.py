@@ -1,0 +1,120 @@
+"""Where devices may stand when nobody says so, and lists of sites from a file.
+
+Rule. Candidates are the three-phase buses of the medium voltage (line-to-line base of 1 to 50 kV), all phases
+live and judged, the source bus left out. The first site is the candidate electrically farthest from the
+source, every further one the candidate farthest from those chosen (and from the source). The distance
+between two buses is the least sum of series impedances between them, in per unit of one common power, so
+that a service transformer is far and a switch is no distance. Feeders without such buses fall back to
+three-phase buses of any voltage, and then to any live bus.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.csgraph import dijkstra
+
+from hcsim.errors import ConfigError, FeederError
+from optim.network import Network
+
+MEDIUM_VOLTAGE_V = (1_000.0, 50_000.0)
+DEFAULT_SITES = 20
+_SAME_PLACE = 1e-9
+
+
+def spread_sites(network: Network, count: int) -> tuple[str, ...]:
+    """Up to `count` buses by the rule above, in the order of choice. Raises FeederError where no bus will do."""
+    candidates = candidate_buses(network)
+    graph = _distance_graph(network)
+    position = {bus: i for i, bus in enumerate(network.buses)}
+    at = np.array([position[bus] for bus in candidates])
+    source = sorted({position[_bus(network, n)] for n in network.source_nodes})
+    nearest = _distances(graph, source[0])[at]
+    nearest[~np.isfinite(nearest)] = 0.0
+    chosen: list[str] = []
+    while len(chosen) < count:
+        farthest = int(np.argmax(nearest))
+        if nearest[farthest] <= _SAME_PLACE:
+            break  # whatever is left stands where a site stands already
+        chosen.append(candidates[farthest])
+        nearest = np.minimum(nearest, _distances(graph, int(at[farthest]))[at])
+    return tuple(chosen or candidates[:1])
+
+
+def head_bus(network: Network) -> str:
+    """The candidate electrically nearest to the source: where one central unit stands."""
+    candidates = candidate_buses(network)
+    position = {bus: i for i, bus in enumerate(network.buses)}
+    distance = _distances(_distance_graph(network), position[_bus(network, network.source_nodes[0])])
+    return min(candidates, key=lambda bus: distance[position[bus]])
+
+
+def candidate_buses(network: Network) -> tuple[str, ...]:
+    """Buses that the rule may choose from, in the network's order."""
+    live = network.v_judged & (np.abs(network.v_solved_v) > 1e-3 * network.v_base_v)
+    source = {_bus(network, n) for n in network.source_nodes}
+    phases: dict[str, list[int]] = {}
+    for n, name in enumerate(network.nodes):
+        bus, phase = name.rsplit(".", 1)
+        if live[n] and int(phase) <= 3 and bus not in source:
+            phases.setdefault(bus, []).append(n)
+    three = [bus for bus, nodes in phases.items() if len(nodes) == 3]
+    low, high = MEDIUM_VOLTAGE_V
+    medium = [bus for bus in three if low < np.sqrt(3.0) * network.v_base_v[phases[bus][0]] <= high]
+    found = medium or three or list(phases)
+    if not found:
+        raise FeederError(f"{network.name} has no live bus behind its source: no device can stand anywhere.")
+    return tuple(found)
+
+
+def read_sites(file: Path) -> tuple[str, ...]:
+    """Buses of a CSV file: its column `bus`, or its first column where no header says so; # starts a comment.
+
+    Raises ConfigError for a file that cannot be read or names no bus.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"There is no file of sites {file}.", "--sites takes a number or a CSV file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as a list of sites: {error}.") from None
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    rows = [[cell.strip().strip("\"'") for cell in line.replace(";", ",").split(",")] for line in lines if line]
+    header = [cell.lower() for cell in rows[0]] if rows else []
+    column = header.index("bus") if "bus" in header else 0
+    buses = [row[column].lower() for row in rows[1 if "bus" in header else 0 :] if len(row) > column and row[column]]
+    if not buses:
+        raise ConfigError(f"{file} names no bus.", "One bus per line, or a column `bus`.")
+    return tuple(dict.fromkeys(buses))
+
+
+def _distance_graph(network: Network) -> sparse.csr_matrix:
+    """(buses, buses) series impedance in pu of 1 MVA, the least of parallel branches."""
+    position = {bus: i for i, bus in enumerate(network.buses)}
+    edges: dict[tuple[int, int], float] = {}
+    for branch in network.branches:
+        if branch.kind == "source":
+            continue
+        near = {position[_bus(network, n)] for n in branch.from_nodes}
+        for k, n in enumerate(branch.to_nodes):
+            base = max(float(network.v_base_v[n]), 1.0)
+            size = max(abs(complex(branch.z_ohm[k, k])) * 1e6 / base**2, 1e-12)  # zero would be no edge
+            far = position[_bus(network, n)]
+            for b in near - {far}:
+                key = (min(b, far), max(b, far))
+                edges[key] = min(size, edges.get(key, np.inf))
+    rows = [a for a, _ in edges]
+    columns = [b for _, b in edges]
+    size = len(position)
+    return sparse.csr_matrix((list(edges.values()), (rows, columns)), shape=(size, size))
+
+
+def _distances(graph: sparse.csr_matrix, start: int) -> NDArray[np.float64]:
+    return np.asarray(dijkstra(graph, directed=False, indices=start))
+
+
+def _bus(network: Network, node: int) -> str:
+    return network.nodes[node].rsplit(".", 1)[0]
