@@ -91,7 +91,7 @@ class Study:
                 work.solve_program(name, gap, time_limit_s)
                 work.replay_schedule(name)
             work.baseline_without_bess()
-            work.baseline_with_schedule()
+            work.baseline_with_schedules()
         work.report()
         return work.result()
 
@@ -166,11 +166,12 @@ class StudyRun:
         """The same capacity at every site node, unity power factor, no BESS: the plain utility method."""
         self._baseline("none", None)
 
-    def baseline_with_schedule(self) -> None:
-        """The shares, reactive power and BESS of the schedule, capacity scaled."""
-        name = self.with_schedule_case
-        if name in self.cases:
-            self._baseline("with_schedule", self.cases[name].schedule)
+    def baseline_with_schedules(self) -> None:
+        """The shares, reactive power and BESS of each schedule, capacity scaled. The distributed one's is kept as
+        "with_schedule", the one without BESS as "with_shares", the others by the name of their case."""
+        for name, case in self.cases.items():
+            key = {self.with_schedule_case: "with_schedule", "none": "with_shares"}.get(name, name)
+            self._baseline(key, case.schedule)
 
     def report(self) -> None:
         """summary.json, tables, figures and the page, from whatever exists."""

@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from hcsim.compare import match_voltages, paper_kw, verdict, voltage_error
 from hcsim.files import output_folder, write_atomically, write_text
 from hcsim.report import series, style
-from hcsim.report.tables import NAMES
+from hcsim.report.tables import NAMES, simulation_beside
 from hcsim.results import CaseResult, StudyResult
 from optim.network import Network
 from optim.schedule import Schedule
@@ -355,8 +355,8 @@ def _bars(axes: Axes, study: StudyResult, name: str, at: float) -> None:
             markeredgewidth=1.8,
             label="proven bound",
         )
-    baseline = study.baselines.get("none" if name == "none" else "with_schedule")
-    if baseline and name in ("none", study.with_schedule_case):
+    baseline = study.baselines.get(simulation_beside(name, study.with_schedule_case))
+    if baseline:
         axes.plot(baseline.hc_kw, at + 0.32, "D", color=style.BLUE, markersize=6, label="simulation")
         _beside(axes, baseline.hc_kw, at + 0.32)
     paper = paper_kw(study, name)

@@ -97,9 +97,8 @@ def _case(study: StudyResult, name: str) -> dict[str, Any]:
 
 def _baseline(study: StudyResult, name: str) -> dict[str, Any]:
     found = study.baselines[name]
-    of = study.with_schedule_case
     return {
-        "name": "Without battery" if name == "none" else f"With the schedule of: {NAMES.get(of, of)}",
+        "name": words.simulation_title(name, study.with_schedule_case),
         "hc_kw": found.hc_kw,
         "method": words.sentence(found.method),
         "bracket": found.bracket_kw,

@@ -46,12 +46,17 @@ class MainRow:
     deviation: str
 
 
+def simulation_beside(case: str, with_schedule_case: str | None) -> str:
+    """Key of the simulation result that stands beside a case in table and picture."""
+    return "with_schedule" if case == with_schedule_case else case
+
+
 def main_rows(summary: Mapping[str, Any]) -> list[MainRow]:
     """The rows of the main table from the content of summary.json; a case that is missing has no figures."""
     cases, baselines = summary["cases"], summary["baseline"]
-    beside = {"none": "none", baselines.get("with_schedule", {}).get("case", ""): "with_schedule"}
+    of = baselines.get("with_schedule", {}).get("case")
     wanted = [*NAMES, *(c for c in cases if c not in NAMES)]
-    return [_row(name, cases.get(name), baselines.get(beside.get(name, ""))) for name in wanted]
+    return [_row(name, cases.get(name), baselines.get(simulation_beside(name, of))) for name in wanted]
 
 
 def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table:

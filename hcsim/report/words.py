@@ -324,6 +324,16 @@ def _storage_sentences(study: StudyResult) -> list[str]:
     return sentences
 
 
+def simulation_title(key: str, with_schedule_case: str) -> str:
+    """What a simulation was given, in words."""
+    if key == "none":
+        return "Without battery, the same capacity at every site"
+    if key == "with_shares":
+        return "Without battery, with the shares and reactive power that the program chose"
+    case = with_schedule_case if key == "with_schedule" else key
+    return f"With the schedule of: {NAMES.get(case, case)}"
+
+
 def _simulation_sentences(study: StudyResult) -> list[str]:
     sentences = []
     alone, beside = study.baselines.get("none"), study.baselines.get("with_schedule")
@@ -331,6 +341,12 @@ def _simulation_sentences(study: StudyResult) -> list[str]:
         sentences.append(
             f"Simulation alone, raising PV at the same sites without a battery, finds {_kw(alone.hc_kw)}, "
             f"{limit_words(alone)}."
+        )
+    chosen = study.baselines.get("with_shares")
+    if chosen:
+        sentences.append(
+            f"With the shares and reactive power that the program chose, simulation finds {_kw(chosen.hc_kw)} "
+            f"without a battery, {limit_words(chosen)}."
         )
     case = study.cases.get(study.with_schedule_case)
     if beside and case:
