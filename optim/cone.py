@@ -87,13 +87,7 @@ class OuterApproximation:
 
     def cut_off(self, point: Floats) -> int:
         """Adds the tangent cut of every cone violated at the point (in column order); returns how many."""
-        x = [matrix @ point + constant for matrix, constant in self._squares]
-        left = self._left[0] @ point + self._left[1]
-        right = self._right[0] @ point + self._right[1]
-        squared = sum((v**2 for v in x), np.zeros_like(left))
-        scale = np.maximum(right, np.sqrt(squared) / _T_MAX)
-        needed = np.divide(squared, scale, out=np.zeros_like(squared), where=squared > 0)
-        excess = (needed - left) / np.maximum(1.0, needed)
+        x, scale, excess = self._members(point)
         self.violation = float(excess.max(initial=0.0))
         chosen = np.flatnonzero(excess > self.tolerance)
         if not len(chosen):
@@ -111,29 +105,58 @@ class OuterApproximation:
         self.cuts += len(chosen)
         return len(chosen)
 
-    def solve_continuous(self, *, feasible_only: bool = False) -> Outcome:
+    def measure(self, point: Floats) -> None:
+        """Takes the violation that `report` speaks of at this point (in column order)."""
+        self.violation = float(self._members(point)[2].max(initial=0.0))
+
+    def _members(self, point: Floats) -> tuple[list[Floats], Floats, Floats]:
+        """Squared members, right side (kept off zero), relative excess over the cone; one entry per cone."""
+        x = [matrix @ point + constant for matrix, constant in self._squares]
+        left = self._left[0] @ point + self._left[1]
+        right = self._right[0] @ point + self._right[1]
+        squared = sum((v**2 for v in x), np.zeros_like(left))
+        scale = np.maximum(right, np.sqrt(squared) / _T_MAX)
+        needed = np.divide(squared, scale, out=np.zeros_like(squared), where=squared > 0)
+        return x, scale, (needed - left) / np.maximum(1.0, needed)
+
+    def solve_continuous(self, *, overtime: bool = False, explain: bool = True) -> Outcome:
         """LP and cuts in turn until no cone is violated beyond the tolerance.
 
-        Integrality must be off (`session.set_integer`). Stopped by time, the outcome is `time_limit` with the
-        last LP's objective as bound and no valid values, unless the last point held all cones.
+        Integrality must be off (`session.set_integer`). Stopped by time or Ctrl-C, the outcome has the last
+        LP's objective as bound and no valid values. Cones still violated after `max_rounds` give the status
+        `gap`; `report.violation` says by how much.
         """
-        bound = -np.inf
+        bound, seconds = -np.inf, 0.0
         for _ in range(self.max_rounds):
-            found = self.session.run()
+            found = self.session.run(overtime=overtime, explain=explain)
             self.lp_rounds += 1
+            seconds += found.seconds
             if found.status != "optimal":
-                return Outcome(found.status, np.nan, bound, found.seconds, False)
+                return Outcome(found.status, np.nan, bound, seconds, False)
             bound = found.objective
             if not self.cut_off(self.session.point):
-                return found
-        return Outcome("gap", found.objective, bound, found.seconds, True)
+                return Outcome("optimal", bound, bound, seconds, True)
+        return Outcome("gap", bound, bound, seconds, True)
 
-    def fix_and_polish(self, integers: Sequence[VarData], values: Floats) -> Outcome | None:
+    def milp_round(self, *, gap: float) -> Outcome:
+        """One mixed-integer run under the cuts so far, and the cuts that its point violates.
+
+        The outcome's bound holds for the conic program; its objective only if `report.violation` is within
+        the tolerance. Integrality is as the session has it.
+        """
+        found = self.session.run(gap=gap)
+        self.milp_rounds += 1
+        if found.values_valid:
+            self.cut_off(self.session.point)
+        return found
+
+    def fix_and_polish(self, integers: Sequence[VarData], values: Floats, *,
+                       overtime: bool = False) -> Outcome | None:  # fmt: skip
         """The continuous program with integers fixed; None where they admit no point inside the cones."""
         self.session.set_integer(integers, False)
         self.session.set_bounds(integers, values, values)
         try:
-            return self.solve_continuous()
+            return self.solve_continuous(overtime=overtime, explain=False)
         except InfeasibleError:
             return None
         finally:

@@ -101,7 +101,7 @@ class PlanningCase:
             p[:, self.feeder.index_of(bus)] -= np.asarray(curve) / 1e3
         return p
 
-    def limits(self, scenario: ScenarioName) -> ScenarioLimits:
+    def limits(self, scenario: str) -> ScenarioLimits:
         return self.typical if scenario == "typical" else self.pvhc
 
 

@@ -37,6 +37,8 @@ class PlanningProgram:
     scenarios: tuple[ScenarioName, ...]
     model: Model
     cones: list[RotatedCone] = field(default_factory=list)
+    capped: bool = False
+    """Whether `exactness.add_caps` has been applied."""
 
     @cached_property
     def base_injection_mw(self) -> Floats:
@@ -98,13 +100,18 @@ def variables(program: PlanningProgram, storage: bool) -> None:
 
 
 def eq_1_objective(program: PlanningProgram) -> None:
-    """(1) f = f_IDESS + f_ODESS + f_loss + f_PVHC, each where its scenario is in the program."""
+    """(1) f = f_IDESS + f_ODESS + f_loss + f_PVHC.
+
+    With the PVHC scenario alone nothing costs anything: the hosting capacity itself is maximized then, in MW.
+    """
     m = program.model
     m.f_idess = pyo.Expression(expr=eq_2_installation(program))
     m.f_odess = pyo.Expression(expr=eq_3_operation(program))
     m.f_loss = pyo.Expression(expr=eq_29_losses(program))
     m.f_pvhc = pyo.Expression(expr=eq_5_revenue(program))
-    m.objective = pyo.Objective(expr=m.f_idess + m.f_odess + m.f_loss + m.f_pvhc, sense=pyo.minimize)
+    total = m.f_idess + m.f_odess + m.f_loss + m.f_pvhc
+    capacity_only = program.scenarios == ("pvhc",)
+    m.objective = pyo.Objective(expr=-sum(m.pvhc[v] for v in m.V) if capacity_only else total)
 
 
 def eq_2_installation(program: PlanningProgram) -> Any:

@@ -103,6 +103,10 @@ class RadialFeeder:
             product[j] = self.ratio[j] ** 2 * (product[i] if i >= 0 else 1.0)
         return product
 
+    def sending_loss(self, lost_pu: Floats) -> Floats:
+        """(..., J) loss of squared bus voltage -> the same at the sending end behind the ratio."""
+        return self.ratio**2 * np.where(self.parent >= 0, lost_pu[..., self.parent], 0.0)
+
     def sending_u(self, u_pu: Floats) -> Floats:
         """(..., J) squared bus voltages -> squared voltage at the sending end behind the ratio."""
         at_parent = np.where(self.parent >= 0, u_pu[..., self.parent], self.source_u_pu)

@@ -13,7 +13,7 @@ from optim.cone import RotatedCone
 
 
 def clarabel_optimum(model: pyo.ConcreteModel, cones: Sequence[RotatedCone]) -> float:
-    """Objective of the continuous relaxation (integrality dropped, bounds kept)."""
+    """Objective of the continuous relaxation (integrality dropped, bounds kept); inf if infeasible."""
     import clarabel
 
     variables = list(model.component_data_objects(pyo.Var))
@@ -68,5 +68,7 @@ def clarabel_optimum(model: pyo.ConcreteModel, cones: Sequence[RotatedCone]) -> 
     settings.tol_feas = 1e-9
     none = sp.csc_matrix((len(variables), len(variables)))
     found = clarabel.DefaultSolver(none, cost.toarray()[0], matrix, rhs, kinds, settings).solve()
+    if str(found.status) == "PrimalInfeasible":
+        return float("inf")
     assert str(found.status) in ("Solved", "AlmostSolved"), found.status
     return float(found.obj_val) + offset
