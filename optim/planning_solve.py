@@ -48,6 +48,8 @@ _AGREED = 1e-9
 """Caps agree when their correction changes by less, in squared pu."""
 _MOST_PASSES = 30
 _MOST_REPEATS = 4
+_MOST_IDLE = 4
+"""Rounds that change nothing at a gap halved each time; what is left then is a solver's tolerance."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class SolvedProgram:
         return relative_gap(self.objective, self.bound)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Plan:
     decisions: Floats
     """Values of the sites and sizes in steps."""
@@ -186,21 +188,21 @@ class _Search:
         relaxed = self.engine.relax()
         self.bound = relaxed.bound
         self.activate()
-        gap = self.options.gap
-        while not self.met(best):
+        gap, idle = self.options.gap, 0
+        while not self.met(best) and idle < _MOST_IDLE:
+            before = (self.engine.cuts_made, len(self.active), self.bound, best)
             integers = self.decisions + [self.statuses[i] for i in sorted(self.active)]
-            cuts = self.engine.cuts_made
             found = self.engine.improve(integers, self.start(best), gap=0.5 * gap)
             self.bound = max(self.bound, found.bound) if np.isfinite(found.bound) else self.bound
             if found.values_valid:
-                fresh = self.activate()
+                self.activate()
                 plan = _Plan(np.round([v.value for v in self.decisions]), self.present_statuses())
                 polished = self.fixed(plan)
                 if polished is not None and polished.values_valid:
                     plan = replace(plan, objective=polished.objective)
                     best = plan if best is None or plan.objective < best.objective else best
-                if not fresh and self.engine.cuts_made == cuts:
-                    gap *= 0.5  # nothing left to add: only the solver's own gap stands between
+            if before == (self.engine.cuts_made, len(self.active), self.bound, best):
+                gap, idle = 0.5 * gap, idle + 1  # only the solver's own gap or tolerance stands between
             self.note("round", best.objective if best else np.nan)
             if found.status in ("time_limit", "interrupted") or self.engine.seconds_left <= 0:
                 self.stopped = None if self.met(best) else "time_limit"
@@ -302,8 +304,6 @@ class _Search:
         charge, discharge = self.totals()
         return (charge >= discharge).astype(float)
 
-    def activate(self) -> bool:
-        """Statuses of units that charge and discharge at once become integers; True if there are new ones."""
-        before = len(self.active)
+    def activate(self) -> None:
+        """Statuses of units that charge and discharge at once become integers in the rounds."""
         self.active |= set(np.flatnonzero(np.minimum(*self.totals()) > _BOTH_MW).tolist())
-        return len(self.active) > before
