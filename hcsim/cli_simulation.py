@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from enum import IntEnum
+from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+
+from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,10 +55,10 @@ LockedOption = Annotated[
 ]
 
 
-class Hours(IntEnum):
-    day = 24
-    representative = 576
-    year = 8760
+class Pattern(StrEnum):
+    random = "random"
+    near = "near"
+    far = "far"
 
 
 HoursOption = Annotated[
@@ -70,6 +73,7 @@ YearFileOption = Annotated[
 def register(app: typer.Typer) -> None:
     """The one line that `cli.py` needs."""
     app.command()(nodal)
+    app.command()(stochastic)
 
 
 def nodal(
@@ -127,6 +131,91 @@ def nodal(
     _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'nodal.html'))}.")
     if any(outcome.missing for outcome in result.outcomes.values()):
         raise typer.Exit(FAILED)
+
+
+def stochastic(
+    case: CaseArgument,
+    deployments: Annotated[int, typer.Option(min=1, help="How many random deployments.")] = 1000,
+    steps: Annotated[
+        str, typer.Option(help="Penetration in % of the feeder's nominal load: FROM:TO:STEP.")
+    ] = "10:100:10",
+    pattern: Annotated[
+        list[Pattern] | None,
+        typer.Option(help="Who gets PV first: random, near the source, far from it. Repeat; default: in turns."),
+    ] = None,
+    size_per_load: Annotated[
+        float, typer.Option(min=0.01, help="Rooftop kW per kW of the customer's nominal load.")
+    ] = 1.5,
+    size_kw: Annotated[
+        float | None, typer.Option(min=0.01, help="The same rooftop kW for everyone, instead.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same deployments.")] = 1,
+    bess: Annotated[
+        Path | None, typer.Option(metavar="SCHEDULE", help="With the batteries of this schedule.")
+    ] = None,
+    hours: HoursOption = 24,
+    profiles: YearFileOption = None,
+    limit: LimitOption = None,
+    locked: LockedOption = False,
+    out: OutOption = None,
+    resume: ResumeOption = False,
+    processes: ProcessesOption = None,
+    scheduler: SchedulerOption = None,
+) -> None:
+    """Hosting capacity over random deployments of rooftop PV: what share breaks a limit at which penetration.
+
+    Writes stochastic.parquet, shares.csv, capacities.csv, summary.json, figures and stochastic.html.
+    """
+    from hcsim.campaign import Means
+    from hcsim.report.simulation import stochastic_page
+    from hcsim.results import read_schedule
+    from hcsim.simulation_limits import simulation_limits
+    from hcsim.stochastic_study import StochasticSettings, run_stochastic
+
+    penetrations = _steps(steps)
+    opened, axis, folder = _open(case, hours, profiles, out, "stochastic")
+    settings = StochasticSettings(
+        limits=simulation_limits(opened.case.config.limits, limit or ()),
+        deployments=deployments,
+        penetrations_pct=penetrations,
+        patterns=tuple(p.value for p in pattern or Pattern),
+        seed=seed,
+        per_load=None if size_kw else size_per_load,
+        fixed_kw=size_kw,
+        controls="locked" if locked else "free",
+        skip_steps=axis.skip_steps,
+    )
+    beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
+    means = Means(processes or os.cpu_count() or 1, scheduler, resume)
+    with _Bar("deployments") as bar:
+        result = run_stochastic(opened, axis.profiles, settings, folder, means, bess=beside, progress=bar.show)
+    stochastic_page(result, folder)
+    summary = result.summary
+    _say(f"{summary['deployments']} deployments, {summary['power_flows']} power flows, {summary['seconds']:.1f} s")
+    if summary["hc_kw"]:
+        words = ", ".join(f"{q[1:]} %: {kw:,.0f} kW" for q, kw in summary["hc_kw"].items())
+        _say(f"[bold]Hosting capacity[/] of the deployments, {words}")
+        _say("Breaks first: " + ", ".join(f"{c.replace('_', ' ')} ({n})" for c, n in summary["binds_first"].items()))
+    _show_missing(summary["missing"])
+    _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'stochastic.html'))}.")
+    if result.outcome.missing:
+        raise typer.Exit(FAILED)
+
+
+def _steps(text: str) -> tuple[float, ...]:
+    """ "10:100:10" or "25,50,75" in per cent."""
+    try:
+        if ":" in text:
+            first, last, step = (float(x) for x in text.split(":"))
+            count = int((last - first) / step + 1e-9) + 1
+            values = [first + i * step for i in range(count)]
+        else:
+            values = [float(x) for x in text.split(",")]
+    except (ValueError, ZeroDivisionError):
+        values = []
+    if not values or min(values) <= 0 or any(a >= b for a, b in pairwise(values)):
+        raise ConfigError(f"--steps {text}: not increasing per cents above 0.", "Say 10:100:10, or 25,50,75.")
+    return tuple(values)
 
 
 def _open(

@@ -57,6 +57,8 @@ class Dataset:
         Raises ConfigError where parts of a different study lie there, naming what differs; OutputError.
         """
         output_folder(self._parts)
+        for half in self._parts.glob(".*.part"):  # of a run that was killed
+            half.unlink()
         if resume:
             self._compare()
         else:

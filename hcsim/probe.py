@@ -180,6 +180,11 @@ class Prober:
         return np.array([t for t, r in enumerate(self.base) if r is not None], dtype=np.int64)
 
     @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The states that have something to judge, in the order in which they follow each other."""
+        return tuple(mode for mode, judged in self._in_mode.items() if judged.any())
+
+    @property
     def mode_of_criteria(self) -> tuple[Mode, ...]:
         """(C,) the state in which each criterion is judged."""
         return tuple("frozen" if frozen else "settled" for frozen in self._in_mode["frozen"])

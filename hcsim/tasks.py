@@ -154,7 +154,7 @@ def _on_dask(job: Job, tasks: Sequence[Task], address: str) -> Iterator[TaskResu
             "--scheduler needs Dask, which is not installed.", "Install hcsim with its extra: hcsim[cluster]."
         ) from None
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        client = Client(address, timeout="5s", set_as_default=False)
     except (OSError, ValueError) as error:
         raise ConfigError(
             f"No Dask scheduler answers at {address}: {error}.",
@@ -165,7 +165,7 @@ def _on_dask(job: Job, tasks: Sequence[Task], address: str) -> Iterator[TaskResu
             client.submit(do_task, job, task, key=f"hcsim-{job.key}-{task.id}", pure=False): task
             for task in tasks
         }
-        for future in as_completed(at):
+        for future in as_completed(at, loop=client.loop):
             task = at.pop(future)
             try:
                 yield future.result()

@@ -176,6 +176,22 @@ def nodal_page(result: Any, folder: Path) -> Path:
     return write_page("Nodal hosting capacity", result.summary, pictures, tables, folder, "nodal.html")
 
 
+def stochastic_page(result: Any, folder: Path) -> Path:
+    """Figures and stochastic.html of a `StochasticResult`. Raises OutputError."""
+    pictures = [
+        Shown("01_violation_share", "Violations against penetration",
+              "Share of the deployments in which a limit is broken; the broad line: any limit.",
+              violation_share(result.shares)),
+        Shown("02_capacity_distribution", "Distribution of hosting capacity",
+              "Per deployment the last penetration step before the first violation.",
+              capacity_distribution(result.capacities)),
+    ]  # fmt: skip
+    wide = result.shares.pivot(index="penetration_pct", columns="criterion", values="share").reset_index()
+    wide = (100 * wide.set_index("penetration_pct")).round(1).reset_index()
+    tables = {"Share of deployments with a violation, %": wide}
+    return write_page("Stochastic hosting capacity", result.summary, pictures, tables, folder, "stochastic.html")
+
+
 def write_page(
     title: str, summary: Mapping[str, Any], pictures: Sequence[Shown], tables: Mapping[str, pd.DataFrame],
     folder: Path, name: str,

@@ -1,0 +1,124 @@
+"""Every finished task is on disk; a killed run goes on and ends with the same bytes."""
+
+import errno
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from crash_job import CrashJob, Number
+
+from hcsim.campaign import Means, run_campaign
+from hcsim.errors import ConfigError
+
+ROOT = Path(__file__).parent.parent.parent
+COLUMNS = {"number": pa.int64(), "square": pa.int64()}
+NUMBERS = [Number(i) for i in range(8)]
+ONE = Means(processes=1)
+AGAIN = Means(processes=1, resume=True)
+RESULTS = ("nodal.parquet", "nodal.csv", "nodal.geojson")
+
+
+def run(folder, means=ONE, numbers=NUMBERS, identity=None, **faults):
+    job = CrashJob(folder, **faults)
+    return run_campaign(job, numbers, folder / "data", identity or {"feeder": "a"}, COLUMNS, means)
+
+
+def test_rows_come_in_the_order_of_the_tasks(tmp_path):
+    outcome = run(tmp_path, numbers=NUMBERS[::-1])
+    assert outcome.table["number"].tolist() == [n.value for n in NUMBERS[::-1]]
+    assert outcome.power_flows == 8 and outcome.resumed == 0 and not outcome.missing
+
+
+def test_resume_does_only_what_is_missing(tmp_path):
+    first = run(tmp_path, numbers=NUMBERS[:5], fails=(2,))
+    assert first.missing == {"n002": "2 does not converge."}
+    second = run(tmp_path, AGAIN)
+    assert second.resumed == 4
+    assert second.table["square"].tolist() == [n.value**2 for n in NUMBERS]
+    for n in NUMBERS:
+        assert len((tmp_path / f"{n.id}.log").read_text()) == (2 if n.value == 2 else 1)
+
+
+def test_without_resume_everything_is_done_again(tmp_path):
+    run(tmp_path)
+    assert run(tmp_path).resumed == 0
+    assert (tmp_path / "n000.log").read_text() == "xx"
+
+
+def test_other_settings_are_not_mixed_in(tmp_path):
+    run(tmp_path, numbers=NUMBERS[:3], identity={"feeder": "a", "seed": 1})
+    with pytest.raises(ConfigError, match="differs in: seed"):
+        run(tmp_path, AGAIN, identity={"feeder": "a", "seed": 2})
+    stray = next((tmp_path / "data" / "parts").glob("*.parquet"))
+    pq.write_table(pq.read_table(stray).replace_schema_metadata(None), stray)  # of unknown origin
+    assert run(tmp_path, AGAIN, identity={"feeder": "a", "seed": 1}).resumed == 2
+
+
+def test_a_torn_part_is_done_again(tmp_path):
+    whole = run(tmp_path).table
+    part = tmp_path / "data" / "parts" / "n003.parquet"
+    part.write_bytes(part.read_bytes()[:100])
+    again = run(tmp_path, AGAIN)
+    assert again.resumed == 7 and again.table.equals(whole)
+
+
+def test_a_full_disk_costs_the_part_not_the_study(tmp_path, monkeypatch):
+    write = pq.write_table
+    left = iter(range(3))
+
+    def full(table, where, **options):
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(table, where, **options)
+
+    monkeypatch.setattr(pq, "write_table", full)
+    outcome = run(tmp_path)
+    assert outcome.table["square"].tolist() == [n.value**2 for n in NUMBERS]
+    assert set(outcome.missing) == {n.id for n in NUMBERS[3:]}
+    assert "No space left on device" in outcome.missing["n003"]
+    monkeypatch.undo()
+    assert run(tmp_path, AGAIN).resumed == 3
+    assert not list((tmp_path / "data" / "parts").glob("*.part"))
+
+
+def hcsim(*words):
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "hcsim", *words], env=environment, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+
+
+@pytest.mark.timeout(180)
+def test_a_run_killed_at_a_random_moment_ends_with_the_same_bytes(tmp_path):
+    buses = [word for bus in (1, 7, 13, 18, 29, 35, 47, 51, 57, 65, 76, 83, 114, 300, 450, 610) for word in
+             ("--bus", str(bus))]  # fmt: skip
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    process = hcsim("nodal", "ieee123", "--processes", "1", "--out", str(whole), *buses)
+    words, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, words
+    process = hcsim("nodal", "ieee123", "--processes", "2", "--out", str(killed), *buses)
+    parts = killed / "datasets" / "generation" / "parts"
+    deadline = time.monotonic() + 60
+    while not list(parts.glob("*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0.0, 0.5))
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    done = len(list(parts.glob("*.parquet")))
+    process = hcsim("nodal", "ieee123", "--processes", "2", "--resume", "--out", str(killed), *buses)
+    words, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, words
+    assert f"{done} resumed" in words
+    for name in RESULTS:
+        assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+    process = hcsim("nodal", "ieee123", "--resume", "--limit", "loading=off", "--out", str(killed), *buses)
+    words, _ = process.communicate(timeout=120)
+    assert process.returncode == 2 and "differs in: limits" in words
