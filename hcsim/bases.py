@@ -18,30 +18,64 @@ _SAME_LEVEL = 0.07
 """Levels closer than this are one: 12.47 and 12 kV; 0.24 and 0.208 are two."""
 
 
-def mend_voltage_bases(circuit: Circuit) -> str:
-    """Set the bases of a solved circuit where buses have none or stand far from theirs because a level is missing.
+def mend_voltage_bases(circuit: Circuit) -> tuple[str, ...]:
+    """Set the bases of a solved circuit where buses have none, or stand far from theirs: because a level is
+    missing, or because OpenDSS took the base from an open phase.
 
-    A sentence on what was done; "" where nothing was. The circuit must be solved again afterwards.
+    Sentences on what was done, none where nothing was. The circuit must be solved again afterwards.
     """
+    largest = _largest_v(circuit)
     base = circuit.bus_base_v()
-    names, v = circuit.node_names(), np.abs(circuit.voltages_v())
-    live = [(name, size, base[name.rsplit(".", 1)[0]]) for name, size in zip(names, v, strict=True) if size > 1.0]
-    phases = [(size, b) for name, size, b in live if name.endswith((".1", ".2", ".3"))]
-    bare = {name.rsplit(".", 1)[0] for name, _, b in live if b <= 0.0}
-    far = any(b > 0 and not FAR_PU[0] <= size / b <= FAR_PU[1] for size, b in phases)
+    bare, far = _without_base(largest, base), _far_off(largest, base)
     if not bare and not far:
-        return ""
-    stated = [] if len(bare) == len(set(base)) else _stated_kv(circuit)
+        return ()
+    stated = [] if len(bare) == len(largest) else _stated_kv(circuit)
     missing = [kv for kv in _levels(circuit) if not any(_same(kv, other) for other in stated)]
-    if not missing and not bare:
-        return ""
     levels = sorted({*stated, *missing}, reverse=True)
-    circuit.command(f"set voltagebases=[{' '.join(f'{kv:.6g}' for kv in levels)}]")
-    circuit.command("calcvoltagebases")
-    found = ", ".join(f"{kv:.4g}" for kv in missing)
-    if bare:
-        return f"{len(bare)} buses had no voltage base: set from source and windings ({found or 'as stated'} kV)."
-    return f"`set voltagebases` lacked a level of the windings: {found} kV added."
+    said = []
+    if missing or bare:
+        circuit.command(f"set voltagebases=[{' '.join(f'{kv:.6g}' for kv in levels)}]")
+        circuit.command("calcvoltagebases")
+        found = ", ".join(f"{kv:.4g}" for kv in missing) or "as stated"
+        said.append(
+            f"{len(bare)} buses had no voltage base: set from source and windings ({found} kV)."
+            if bare
+            else f"`set voltagebases` lacked a level of the windings: {found} kV added."
+        )
+    moved = []
+    for bus in _far_off(largest, circuit.bus_base_v()):
+        kv = min(levels, key=lambda level: abs(math.log(largest[bus] / (1e3 * level / math.sqrt(3.0)))))
+        if _near(largest[bus], 1e3 * kv / math.sqrt(3.0)):
+            circuit.command(f'setkvbase bus="{bus}" kvll={kv:.6g}')
+            moved.append(bus)
+    if moved:
+        said.append(
+            f"{len(moved)} buses had the voltage base of another level, as an open phase makes it: set by their "
+            f"voltage (e.g. {moved[0]})."
+        )
+    return tuple(said)
+
+
+def _largest_v(circuit: Circuit) -> dict[str, float]:
+    """Bus -> largest voltage of its phase nodes, live buses only."""
+    found: dict[str, float] = {}
+    for name, size in zip(circuit.node_names(), np.abs(circuit.voltages_v()), strict=True):
+        bus, phase = name.rsplit(".", 1)
+        if int(phase) <= 3 and size > 1.0:
+            found[bus] = max(found.get(bus, 0.0), float(size))
+    return found
+
+
+def _without_base(largest: dict[str, float], base: dict[str, float]) -> list[str]:
+    return [bus for bus in largest if base[bus] <= 0.0]
+
+
+def _far_off(largest: dict[str, float], base: dict[str, float]) -> list[str]:
+    return [bus for bus, size in largest.items() if base[bus] > 0.0 and not _near(size, base[bus])]
+
+
+def _near(size_v: float, base_v: float) -> bool:
+    return FAR_PU[0] <= size_v / base_v <= FAR_PU[1]
 
 
 def _stated_kv(circuit: Circuit) -> list[float]:

@@ -228,7 +228,7 @@ def _linearization_in_words(found: FeederCheck) -> Iterable[str]:
         yield f"LinDist3Flow does not apply: {lin.lindist3flow_why}"
     else:
         yield (
-            f"LinDist3Flow is off by at most {lin.lindist3flow_dv_max_pu:.4f} pu at the base case "
+            f"LinDist3Flow is off by at most {lin.lindist3flow_dv_max_pu:.2g} pu at the base case "
             f"({lin.lindist3flow_node})"
         )
     if lin.tangent_dv_max_pu is None:

@@ -62,13 +62,12 @@ class Circuit:
         circuit = cls(Path(master))
         if not circuit.master.is_file():
             raise FeederError(f"No such feeder file: {master}.", "Name the master .dss file.")
-        circuit._scripts = read_scripts(circuit.master, circuit._commands(), Path(circuit._scratch.name))
-        circuit.command(f'redirect "{circuit._scripts.start}"')
+        circuit._read_scripts()
         if circuit._dss.NumCircuits == 0:
             raise FeederError(f"{master} defines no circuit.", "Name the file with `New Circuit.`.")
         circuit.solve(controls=controls)
         if mended := mend_voltage_bases(circuit):
-            circuit._scripts.notes.append(mended)
+            circuit._scripts.notes += mended
             circuit.solve(controls=controls)
         return circuit
 
@@ -120,7 +119,7 @@ class Circuit:
         if nominal > 0 and served < 0.5 * nominal:
             raise ConvergenceError(
                 f"{self.name}: OpenDSS converged, but serves {served:.1f} of {nominal:.1f} kW of load.",
-                "Look for open elements that cut the feeder off, loads far too large for it, or wrong voltages.",
+                "Look for open elements or tripping reclosers that cut it off, loads too large for it, wrong voltages.",
             )
 
     def start_series(
@@ -375,10 +374,23 @@ class Circuit:
         loads.idx = position
         loads.kW = kw
 
-    def _commands(self) -> list[str]:
-        """OpenDSS's commands in its own order."""
-        executive = self._dss.Executive
-        return [str(executive.Command(i)) for i in range(1, executive.NumCommands + 1)]
+    def _read_scripts(self) -> None:
+        """Let OpenDSS read the feeder's files; where their own solve fails, without it."""
+        executive, scratch = self._dss.Executive, Path(self._scratch.name)
+        commands = [str(executive.Command(i)) for i in range(1, executive.NumCommands + 1)]
+        self._scripts = read_scripts(self.master, commands, scratch)
+        try:
+            self.command(f'redirect "{self._scripts.start}"')
+        except FeederError as fault:
+            if not self._scripts.solves:
+                raise
+            self._scripts = read_scripts(self.master, commands, scratch, without_solves=True)
+            self.command("clear")
+            try:
+                self.command(f'redirect "{self._scripts.start}"')
+            except FeederError:
+                raise fault from None
+            self._scripts.notes.append(f"The files' own solve fails, ours is tried without it ({fault.message})")
 
     # -- below the API's surface ---------------------------------------------------------------------
 
@@ -427,5 +439,6 @@ class Circuit:
 
 
 def _words(fault: DSSException) -> str:
-    """OpenDSS's message on one line, with file and line number."""
-    return "; ".join(part.strip() for part in str(fault.args[1]).splitlines() if part.strip())
+    """OpenDSS's message on one line, with file and line number, without its own headings."""
+    parts = [part.strip() for part in str(fault.args[1]).splitlines()]
+    return "; ".join(part for part in parts if part and not part.endswith((":", "follows.")))

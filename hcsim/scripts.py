@@ -46,20 +46,22 @@ class Scripts:
     notes: list[str] = field(default_factory=list)
     origin: dict[str, str] = field(default_factory=dict)
     """Copy -> the file it stands for, to put messages right."""
+    solves: bool = False
+    """Whether a snapshot is solved in the files."""
 
 
-def read_scripts(master: Path, commands: Sequence[str], scratch: Path | None) -> Scripts:
-    """Follow `master` through its redirects. Copies are written to `scratch` only where something has to change;
-    without `scratch` nothing is written.
+def read_scripts(master: Path, commands: Sequence[str], scratch: Path, *, without_solves: bool = False) -> Scripts:
+    """Follow `master` through its redirects. Copies are written to `scratch` only where something has to change.
+    `without_solves` leaves out every solve, not only those of a time series.
 
     `commands` are OpenDSS's own, in its order, which decides what an abbreviation means. Raises FeederError for
     files that are not there, and for files that redirect to themselves.
     """
-    reader = _Reader(master, [c.lower() for c in commands])
+    reader = _Reader(master, [c.lower() for c in commands], without_solves)
     reader.follow(master, ())
-    scripts = Scripts(master, reader.files, reader.sentences())
-    if reader.changed and scratch is not None:
-        folder = scratch / "scripts"
+    scripts = Scripts(master, reader.files, reader.sentences(), solves=reader.solves)
+    if reader.changed:
+        folder = scratch / ("without_solves" if without_solves else "scripts")
         for number, file in enumerate(reader.lines):
             copy = reader.copy_of(file, folder, number)
             scripts.origin[str(copy)] = str(file)
@@ -91,8 +93,9 @@ class _Line:
 
 
 class _Reader:
-    def __init__(self, master: Path, commands: list[str]) -> None:
-        self._home, self._commands = master.parent, commands
+    def __init__(self, master: Path, commands: list[str], without_solves: bool) -> None:
+        self._home, self._commands, self._without_solves = master.parent, commands, without_solves
+        self.solves = False
         self.files: dict[Path, None] = {}
         self.lines: dict[Path, list[_Line]] = {}
         self.copies: dict[Path, Path] = {}
@@ -186,10 +189,11 @@ class _Reader:
         if verb in ("set", "solve") and (mode := _MODE.search(line)):
             word = mode[1].lower()
             self._series = "" if "snapshot".startswith(word) or "direct".startswith(word) else word
-        if verb == "solve" and self._series:
-            name = f"solve mode={self._series}"
+        if verb == "solve" and (self._series or self._without_solves):
+            name = f"solve mode={self._series}" if self._series else "solve"
             self._left_out[name] = self._left_out.get(name, 0) + 1
             return True
+        self.solves = self.solves or verb == "solve"
         return False
 
     def _redirect(self, verb: str, raw: str, base: Path, above: tuple[Path, ...], number: int) -> tuple[_Line, Path]:
