@@ -23,6 +23,7 @@ Ints = NDArray[np.int64]
 Controls = Literal["locked", "free"]
 
 LOAD_SHAPE = "hcsim_load"
+FIXED = "hcsim_fixed_"
 V_SANE_PU = (0.5, 1.5)
 """A solution with a judged voltage outside is nonsense, whatever OpenDSS says."""
 SERVED_TOLERANCE = 0.01
@@ -65,8 +66,9 @@ class DailySeries:
     """A feeder on a load profile. Prepare once, `run` as often as needed; every run starts at the same state.
 
     All loads follow the study's profile by a native LoadShape, except those with status=fixed, which OpenDSS
-    never scales: `fixed_loads` names them. Raises FeederError where network and circuit do not belong
-    together.
+    never scales: `fixed_loads` names them. Curves of `profiles.fixed` are native Generators (negative where
+    they draw), which stand in the circuit while a run lasts and are no loads in its sums. Raises FeederError
+    where network and circuit do not belong together.
     """
 
     def __init__(self, circuit: Circuit, network: Network, profiles: Profiles) -> None:
@@ -74,6 +76,7 @@ class DailySeries:
         self._check_nodes()
         self._assign_load_shape()
         self.fixed_loads = circuit.fixed_loads()
+        self._define_fixed()
         self._map_branches()
         self._caps = circuit.capacitor_states()
         self.regulators = tuple(circuit.taps())
@@ -99,8 +102,10 @@ class DailySeries:
         circuit.set_taps(self.network_taps() if taps is None else taps)
         record = _Record(self, steps, loading)
         circuit.start_series(self.profiles.step_h)
+        self._switch_fixed(on=True)
         try:
             for t in range(steps):
+                self._set_fixed(t)
                 if before_step:
                     before_step(t)
                 converged = circuit.step(t, controls=free)
@@ -112,6 +117,7 @@ class DailySeries:
                 if progress:
                     progress(t + 1, steps)
         finally:
+            self._switch_fixed(on=False)
             circuit.set_taps(taps_before)
             circuit.set_capacitor_states(self._caps)
         return record.finish()
@@ -131,6 +137,25 @@ class DailySeries:
             f"npts={len(shape)} sinterval={shape.step_h * 3600.0!r} useactual=no mult=[{values}]",
         )  # fmt: skip
         self.circuit.command(f"batchedit load..* daily={LOAD_SHAPE}")
+
+    def _define_fixed(self) -> None:
+        for k, curve in enumerate(self.profiles.fixed):
+            if curve.node not in self.network.node_index:
+                raise FeederError(f"{self.circuit.name} has no node {curve.node} for the curve given there.")
+            kv = float(self.network.v_base_v[self.network.node_index[curve.node]]) / 1e3
+            self.circuit.define(
+                "Generator", f"{FIXED}{k}",
+                f"bus1={curve.node} phases=1 conn=wye kv={kv!r} pf=1 kw=0 model=1 "
+                f"vminpu={V_SANE_PU[0]} vmaxpu={V_SANE_PU[1]} enabled=no",
+            )  # fmt: skip
+
+    def _switch_fixed(self, *, on: bool) -> None:
+        for k in range(len(self.profiles.fixed)):
+            self.circuit.command(f'edit "Generator.{FIXED}{k}" enabled={"yes" if on else "no"}')
+
+    def _set_fixed(self, t: int) -> None:
+        for k, curve in enumerate(self.profiles.fixed):
+            self.circuit.command(f'edit "Generator.{FIXED}{k}" kw={float(curve.p_kw[t])!r}')
 
     def _map_branches(self) -> None:
         """Where in the classes' flat current vectors each to-side branch-phase stands, and its rating."""

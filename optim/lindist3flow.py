@@ -152,6 +152,7 @@ def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
     injection[port_rows, np.arange(len(ports))] = -1e-3
     injection[size + port_rows, len(ports) + np.arange(len(ports))] = -1e-3
 
+    own = _fixed_injections(profiles, row_of)
     base = np.zeros((len(profiles), 4 * size))
     response = []
     factor: spla.SuperLU | None = None
@@ -159,7 +160,7 @@ def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
         if factor is None or voltage_dependent_loads:
             factor = spla.splu(_system(m, multiplier * slope + shunt_slope))
             response.append(factor.solve(injection))
-        demand = multiplier * fixed + shunt_fixed
+        demand = multiplier * fixed + shunt_fixed - own[t]
         base[t] = factor.solve(np.concatenate([demand.real, demand.imag, m.a_0, np.zeros(size)]))
     x = np.stack(response)  # (T or 1, 4 size, 2 D): rows P, Q, v, theta; columns dp, dq per kW and kvar
     d = len(ports)
@@ -199,6 +200,16 @@ def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
 
 
 # -- pieces of the derivation ---------------------------------------------------------------------------
+
+
+def _fixed_injections(profiles: Profiles, row_of: dict[str, int]) -> Floats:
+    """(T, rows) in MW."""
+    own = np.zeros((len(profiles), len(row_of)))
+    for curve in profiles.fixed:
+        if curve.node not in row_of:
+            raise ModelError(f"No energized node {curve.node}: nothing can feed in or draw there.")
+        own[:, row_of[curve.node]] += curve.p_kw / 1e3
+    return own
 
 
 def _rotated(z: Complexes, w_row: Complexes, w_column: Complexes) -> Complexes:
