@@ -99,6 +99,7 @@ def matrices(network: Network) -> LinDist3Flow:
     size = len(node_rows)
     identity = sp.identity(size, format="csr")
     carried, rotated = u.matrix(size), drop.matrix(size)
+    carried.data = np.round(carried.data, 12)  # the ones of an incidence matrix, not 1 - 1e-16
     w_pu = np.where(live, w_v / network.v_base_v, 0.0)
     w2 = np.abs(w_pu[node_rows]) ** 2
     transfer_v = sp.diags(w2) @ carried.real @ sp.diags(1 / w2)
