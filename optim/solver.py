@@ -223,6 +223,10 @@ class HighsSession:
         # never cuts short, the callback ends the run in time
         self._h.setOptionValue("time_limit", self._h.getRunTime() + max(limit, 0.1))
         interrupted = self._run_interruptibly(begun + max(limit, 0.1))
+        if self._h.getModelStatus() in (highspy.HighsModelStatus.kUnknown, highspy.HighsModelStatus.kSolveError):
+            # numerical trouble from the last basis; a run from nothing mostly ends it
+            self._h.clearSolver()
+            interrupted = self._run_interruptibly(begun + max(limit, 0.1))
         seconds = time.perf_counter() - begun
         status = self._h.getModelStatus()
         info = self._h.getInfo()
@@ -252,7 +256,10 @@ class HighsSession:
         elif status in (kinds.kInterrupt, kinds.kTimeLimit, kinds.kSolutionLimit, kinds.kIterationLimit):
             word = "time_limit"
         else:
-            raise SolverError(f"HiGHS ended with {self._h.modelStatusToString(status)}.")
+            raise SolverError(
+                f"HiGHS ended with {self._h.modelStatusToString(status)}, twice.",
+                "Look for limits or profile values that are out of proportion.",
+            )
         return Outcome(word, objective, bound, seconds, bool(valid))
 
     def value(self, variables: Iterable[VarData]) -> NDArray[np.float64]:
