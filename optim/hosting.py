@@ -12,7 +12,7 @@ import pyomo.environ as pyo
 from optim import storage
 from optim.errors import InfeasibleError
 from optim.hosting_problem import HostingProblem, TrustRegion
-from optim.limit_rows import AffineRows, injections, number, oversteps
+from optim.limit_rows import AffineRows, expression, injections, number, oversteps
 from optim.linear_model import Floats
 from optim.schedule import Schedule, SolveInfo
 
@@ -89,7 +89,7 @@ def no_reverse_flow(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
     given_up = []
 
     def rule(m: pyo.ConcreteModel, s: int, t: int) -> object:
-        drawn = rows.expression(t, s)
+        drawn = expression(rows.terms(t, s))
         room = (model.substation_base_kw[t, s] - floor_kw[t, s]) / 1e3
         if problem.elastic_kw_per_pu is not None:
             return drawn + m.overstep_source[t] >= -room

@@ -37,34 +37,41 @@ class AffineRows:
 
     def __init__(self, m: pyo.ConcreteModel, problem: HostingProblem, d_p: Floats, d_q: Floats) -> None:
         port = {name: d for d, name in enumerate(problem.model.ports)}
-        self._m, self._r, self._d_p, self._d_q = m, problem.profiles.pv_pu, d_p, d_q
-        self._pv = [(g, port[g]) for g in problem.pv_nodes]
-        self._bess = [(u, n, port[n]) for u, n in problem.fleet.converters] if problem.fleet else []
+        converters = problem.fleet.converters if problem.fleet else []
+        self._r, self._d_p, self._d_q = problem.profiles.pv_pu, d_p, d_q
+        self._at_pv = np.array([port[g] for g in problem.pv_nodes], dtype=int)
+        self._at_bess = np.array([port[n] for _, n in converters], dtype=int)
+        self._sizes = [m.pv[g] for g in problem.pv_nodes]
+        self._moves = [
+            [
+                *(m.q[g, t] for g in problem.pv_nodes),
+                *(m.p_discharge[u, n, t] for u, n in converters),
+                *(m.p_charge[u, n, t] for u, n in converters),
+            ]
+            for t in m.step
+        ]
 
-    def expression(self, t: int, row: int) -> LinearExpression:
-        m = self._m
-        by_p = self._d_p[t if self._d_p.shape[0] > 1 else 0, row] * 1e3
-        by_q = self._d_q[t if self._d_q.shape[0] > 1 else 0, row] * 1e3
-        terms = []
-        for g, d in self._pv:
-            # coefficients far below any tolerance only upset the solver's scaling
-            if abs(self._r[t] * by_p[d]) > NEGLIGIBLE:
-                terms.append((self._r[t] * by_p[d], m.pv[g]))
-            if abs(by_q[d]) > NEGLIGIBLE:
-                terms.append((by_q[d], m.q[g, t]))
-        for u, n, d in self._bess:
-            if abs(by_p[d]) > NEGLIGIBLE:
-                terms.append((by_p[d], m.p_discharge[u, n, t]))
-                terms.append((-by_p[d], m.p_charge[u, n, t]))
-        return LinearExpression(linear_coefs=[float(c) for c, _ in terms], linear_vars=[v for _, v in terms])
+    def terms(self, t: int, row: int, scale: float = 1.0) -> Terms:
+        """Coefficients and variables of one row; coefficients far below any tolerance are left out."""
+        by_p = scale * 1e3 * self._d_p[t if self._d_p.shape[0] > 1 else 0, row]
+        by_q = scale * 1e3 * self._d_q[t if self._d_q.shape[0] > 1 else 0, row]
+        stored = by_p[self._at_bess]
+        every = np.concatenate([self._r[t] * by_p[self._at_pv], by_q[self._at_pv], stored, -stored])
+        variables = self._sizes + self._moves[t]
+        kept = np.flatnonzero(np.abs(every) > NEGLIGIBLE)
+        return every[kept].tolist(), [variables[k] for k in kept]
 
-    def turned(self, other: AffineRows, cosine: float, sine: float, t: int, row: int) -> LinearExpression:
-        """cosine * this row + sine * the other's, as one expression."""
-        parts = [(self.expression(t, row), cosine), (other.expression(t, row), sine)]
-        return LinearExpression(
-            linear_coefs=[factor * c for e, factor in parts for c in e.linear_coefs],
-            linear_vars=[v for e, _ in parts for v in e.linear_vars],
-        )
+
+Terms = tuple[list[float], list[VarData]]
+"""Coefficients, and the variables that they stand before."""
+
+
+def expression(*parts: Terms) -> LinearExpression:
+    """The sum of all terms, as Pyomo wants it."""
+    return LinearExpression(
+        linear_coefs=[c for coefficients, _ in parts for c in coefficients],
+        linear_vars=[v for _, variables in parts for v in variables],
+    )
 
 
 class LimitRows:
@@ -135,10 +142,10 @@ class LimitRows:
         overstep = getattr(self._m, f"overstep_{kind}")
         return np.array([[number(overstep[t]) * scale] for t in self._m.step])
 
-    def _overstep(self, kind: str, t: int) -> tuple[list[float], list[VarData]]:
+    def _overstep(self, kind: str, t: int, coefficient: float) -> Terms:
         if self._problem.elastic_kw_per_pu is None:
             return [], []
-        return [1.0], [getattr(self._m, f"overstep_{kind}")[t]]
+        return [coefficient], [getattr(self._m, f"overstep_{kind}")[t]]
 
     def _can_bind(self, side: str, t: int, n: int) -> bool:
         return bool(np.isfinite(self._high[t, n])) if side == "max" else bool(self._low[t, n] > 0)
@@ -151,16 +158,11 @@ class LimitRows:
         self._written[side][t, n] = True
         model = self._problem.model
         key = (model.nodes[n], model.times[t])
-        moved = self._voltage.expression(t, n)
         if side == "max":
             room, kind, sign, rows = self._high[t, n] - model.v_base[t, n], "high", -1.0, self._m.voltage_max
         else:
             room, kind, sign, rows = self._low[t, n] - model.v_base[t, n], "low", 1.0, self._m.voltage_min
-        coefficients, variables = self._overstep(kind, t)
-        body = LinearExpression(
-            linear_coefs=[*moved.linear_coefs, *(sign * c for c in coefficients)],
-            linear_vars=[*moved.linear_vars, *variables],
-        )
+        body = expression(self._voltage.terms(t, n), self._overstep(kind, t, sign))
         if not body.linear_vars:
             if sign * room <= self._v_tolerance:
                 return None
@@ -174,13 +176,10 @@ class LimitRows:
         model = self._problem.model
         assert self._rating is not None and model.flow_base_kw is not None and model.flow_base_kvar is not None
         key = (model.branches[b], model.times[t], len(self._m.loading_max))
-        moved = self._flow_p.turned(self._flow_q, cosine, sine, t, b)
         base = cosine * model.flow_base_kw[t, b] + sine * model.flow_base_kvar[t, b]
-        coefficients, variables = self._overstep("load", t)
         rating = self._rating[t, b] / 1e3
-        body = LinearExpression(
-            linear_coefs=[*moved.linear_coefs, *(-rating * c for c in coefficients)],
-            linear_vars=[*moved.linear_vars, *variables],
+        body = expression(
+            self._flow_p.terms(t, b, cosine), self._flow_q.terms(t, b, sine), self._overstep("load", t, -rating)
         )
         self._m.loading_max[key] = body <= float(rating - base / 1e3)
         self._rows.append(self._m.loading_max[key])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import highspy
@@ -17,9 +17,11 @@ import numpy as np
 import pyomo.environ as pyo
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from pyomo.common.gc_manager import PauseGC
 from pyomo.common.log import LoggingIntercept
 from pyomo.core.base.constraint import ConstraintData
 from pyomo.core.base.var import VarData
+from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.repn import generate_standard_repn
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
@@ -151,15 +153,16 @@ class HighsSession:
 
     def add(self, constraints: Iterable[ConstraintData]) -> None:
         """Adds rows that already stand in the Pyomo model."""
-        for constraint in constraints:
-            repn = generate_standard_repn(constraint.body, compute_values=True)
-            columns = np.array([self._column[id(v)] for v in repn.linear_vars], dtype=np.int32)
-            lower = -highspy.kHighsInf if constraint.lower is None else pyo.value(constraint.lower)
-            upper = highspy.kHighsInf if constraint.upper is None else pyo.value(constraint.upper)
-            self._h.addRow(lower - repn.constant, upper - repn.constant, len(columns), columns,
-                           np.array(repn.linear_coefs, dtype=float))  # fmt: skip
-            self.row_names.append(constraint.name)
-            self._known.add(constraint.name)
+        with PauseGC():  # thousands of small objects that all live on
+            for constraint in constraints:
+                coefficients, variables, constant = _linear_parts(constraint.body)
+                columns = np.array([self._column[id(v)] for v in variables], dtype=np.int32)
+                lower = -highspy.kHighsInf if constraint.lower is None else pyo.value(constraint.lower)
+                upper = highspy.kHighsInf if constraint.upper is None else pyo.value(constraint.upper)
+                self._h.addRow(lower - constant, upper - constant, len(columns), columns,
+                               np.array(coefficients, dtype=float))  # fmt: skip
+                self.row_names.append(constraint.name)
+                self._known.add(constraint.name)
 
     def add_rows(self, rows: sp.csr_array, lower: NDArray[np.float64], upper: NDArray[np.float64],
                  name: str) -> None:  # fmt: skip
@@ -322,6 +325,14 @@ def _conflict(rows: tuple[str, ...]) -> str:
         return "The integer decisions admit no solution, though their relaxation has one."
     shown = ", ".join(rows[:12]) + (f" and {len(rows) - 12} more" if len(rows) > 12 else "")
     return f"These cannot hold together: {shown}."
+
+
+def _linear_parts(body: object) -> tuple[Sequence[float], Sequence[VarData], float]:
+    """Coefficients, variables and constant of a linear body; ours are written as they are read here."""
+    if isinstance(body, LinearExpression) and len(set(map(id, body.linear_vars))) == len(body.linear_vars):
+        return body.linear_coefs, body.linear_vars, float(body.constant)
+    repn = generate_standard_repn(body, compute_values=True)
+    return repn.linear_coefs, repn.linear_vars, repn.constant
 
 
 def conflicting_rows(session: HighsSession) -> list[str]:
