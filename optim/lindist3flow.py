@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from optim.errors import ModelError
 from optim.linear_model import LinearModel
 from optim.network import Branch, Complexes, Floats, Ints, Network
+from optim.parallel import merge_parallel
 from optim.profiles import Profiles
 
 
@@ -66,8 +67,10 @@ class LinDist3Flow:
 def matrices(network: Network) -> LinDist3Flow:
     """Network -> the matrices of eq. (2).
 
-    Raises ModelError where the network is not radial (Network.feeding_branch names the loop).
+    Branches side by side count as one (`optim.parallel`). Raises ModelError where the network is not radial
+    (Network.feeding_branch names the loop).
     """
+    network = merge_parallel(network)
     feeding = network.feeding_branch
     w_v = no_load_voltages(network)
     # small but for a few digits: neutrals and dead nodes carry no nominal angle
@@ -140,6 +143,7 @@ def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
     at no load), and a shunt the squared voltage of its node, exactly where it is wye-connected.
     Raises ModelError for a port that the network does not have or does not reach.
     """
+    network = merge_parallel(network)
     m = matrices(network)
     row_of = {name: r for r, name in enumerate(m.nodes)}
     missing = [p for p in ports if p not in row_of]

@@ -87,10 +87,11 @@ def test_every_file_is_there_and_the_readme_names_it(exported):
 def test_a_loop_is_refused_by_name(tmp_path):
     master = tmp_path / "loop.dss"
     master.write_text(
-        "clear\nnew circuit.loop basekv=12.47 bus1=src\nnew line.a bus1=src bus2=b\nnew line.b bus1=src bus2=b\n"
+        "clear\nnew circuit.loop basekv=12.47 bus1=src\nnew line.s bus1=src bus2=a\nnew line.a bus1=a bus2=b\n"
+        "new line.c bus1=a bus2=c\nnew line.b bus1=c bus2=b\n"
         "new load.l bus1=b kv=12.47 kw=10\nset voltagebases=[12.47]\ncalcvoltagebases\n"
     )
     network, ledger = read_network(Circuit.compile(master))
-    with pytest.raises(ModelError, match=r"b\.1 is fed by Line\.a and by Line\.b"):
+    with pytest.raises(ModelError, match=r"c\.1 is fed by Line\.c and by Line\.b"):
         export_linear_model(network, ledger, tmp_path / "out")
     assert not (tmp_path / "out").exists()
