@@ -19,6 +19,7 @@ from hcsim import __version__
 from hcsim.cli_feeder import AcceptOption, SitesOption, sites_wanted
 from hcsim.cli_feeder import register as register_feeder_commands
 from hcsim.cli_simulation import register as register_simulation
+from hcsim.cli_simulation import year_baseline
 from hcsim.errors import ConfigError, HcsimError, OutputError
 
 if TYPE_CHECKING:
@@ -293,12 +294,29 @@ def baseline(
         ),
     ] = Weights.uniform,
     controls: Annotated[Controls, typer.Option(help="Regulators and capacitors during the search.")] = Controls.free,
+    year: Annotated[
+        bool, typer.Option("--year", help="8760 hours instead of the case's day; the year is recorded too.")
+    ] = False,
+    profiles: Annotated[
+        Path | None, typer.Option(help="With --year, a CSV of it: hour, load_pu, pv_pu. Default: made of the day.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for baseline.json and every probe.")] = None,
 ) -> None:
     """Hosting capacity by plain simulation: raise PV until OpenDSS shows the first new violation.
 
     Bracket and bisection on whole days. Names the limit that binds, where and when.
     """
+    if year:
+        if bess or weights is Weights.schedule or controls is Controls.both:
+            raise ConfigError(
+                "--year goes with --weights uniform or load, --controls free or locked, and without --bess.",
+                "`hcsim nodal --bess` and `hcsim stochastic --bess` take a schedule through a year.",
+            )
+        year_baseline(
+            case, "load" if weights is Weights.load else "uniform",
+            "locked" if controls is Controls.locked else "free", profiles, out,
+        )  # fmt: skip
+        return
     from hcsim.files import output_folder
     from hcsim.results import read_schedule, write_baseline
     from hcsim.workbench import Workbench

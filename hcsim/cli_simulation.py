@@ -6,7 +6,7 @@ import os
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -202,6 +202,29 @@ def stochastic(
         raise typer.Exit(FAILED)
 
 
+def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Literal["free", "locked"],
+                  profiles: Path | None, out: Path | None) -> None:  # fmt: skip
+    """What `hcsim baseline --year` does."""
+    from hcsim.report.simulation import year_page
+    from hcsim.year_study import run_year
+
+    opened, axis, folder = _open(case, 8760, profiles, out, "year")
+    with _Bar("year") as bar:
+        study = run_year(opened, axis, folder, weights=weights, controls=controls, progress=bar.show_part)
+    year_page(study, folder)
+    found, limit = study.capacity, study.capacity.limit
+    _say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
+    _say("Limit: " + escape(", ".join(f"{k} {v}" for k, v in limit.items() if v not in ("", None))))
+    for name, year in study.years.items():
+        words = year.summary()
+        _say(f"{name.replace('_', ' ')}: {words['v_min_pu']:.4f} to {words['v_max_pu']:.4f} pu, "
+             f"{sum(year.tap_operations.values())} tap operations, recorded in {year.seconds:.1f} s")  # fmt: skip
+        _show_missing(year.failures)
+    _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'year.html'))}.")
+    if any(year.failures for year in study.years.values()):
+        raise typer.Exit(FAILED)
+
+
 def _steps(text: str) -> tuple[float, ...]:
     """ "10:100:10" or "25,50,75" in per cent."""
     try:
@@ -261,8 +284,9 @@ class _Bar:
     """A progress bar on standard error."""
 
     def __init__(self, what: str) -> None:
+        self.words = TextColumn(what)
         self.bar = Progress(
-            TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err_console,
+            self.words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err_console,
             transient=True,
         )  # fmt: skip
         self.task = self.bar.add_task(what)
@@ -273,6 +297,10 @@ class _Bar:
 
     def __exit__(self, *_: object) -> None:
         self.bar.stop()
+
+    def show_part(self, part: str, done: int, total: int) -> None:
+        self.words.text_format = part
+        self.show(done, total)
 
     def show(self, done: int, total: int) -> None:
         self.bar.update(self.task, completed=done, total=total)

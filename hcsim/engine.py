@@ -298,6 +298,10 @@ class Circuit:
         """Enabled RegControl ("creg1a") -> tap position in steps, 0 neutral."""
         return {c.Name.lower(): int(c.TapNumber) for c in self._circuit.RegControls}
 
+    def controls_acted(self) -> bool:
+        """Whether the last solve may have moved a control: it needed more than one control iteration."""
+        return int(self._circuit.Solution.ControlIterations) > 1
+
     def set_taps(self, taps: Mapping[str, int]) -> None:
         """Put regulators at positions. Raises FeederError for a control that does not exist."""
         known = self.taps()

@@ -192,6 +192,35 @@ def stochastic_page(result: Any, folder: Path) -> Path:
     return write_page("Stochastic hosting capacity", result.summary, pictures, tables, folder, "stochastic.html")
 
 
+def year_page(study: Any, folder: Path) -> Path:
+    """Figures and year.html of a `YearStudy`. Raises OutputError."""
+    hours = len(study.profiles) * study.profiles.step_h
+    curves = {}
+    for name, year in study.years.items():
+        words = name.replace("_", " ")
+        curves[f"highest, {words}"] = year.v_highest_pu
+        curves[f"lowest, {words}"] = year.v_lowest_pu
+    with_pv = study.years["with_pv"]
+    curves[f"{with_pv.worst_node}, with pv"] = with_pv.v_worst_node_pu
+    pictures = [
+        Shown("01_voltage_duration", "Duration curves of voltage",
+              "For how many hours of the year the highest and lowest voltage of all nodes, and the node with the "
+              "highest, are at or above a value. Dashed: limits.",
+              duration_curve(curves, (study.limits.v_min_pu, study.limits.v_max_pu), hours)),
+    ]  # fmt: skip
+    tables = {
+        f"Hours beyond a limit, {name.replace('_', ' ')}": pd.DataFrame(
+            [(kind, element, hours_of) for kind, found in (
+                ("above v_max", year.hours_above), ("below v_min", year.hours_below),
+                ("overloaded", year.hours_overloaded)) for element, hours_of in found.items()],
+            columns=["limit", "element", "hours"],
+        )
+        for name, year in study.years.items()
+    }  # fmt: skip
+    tables["Probes"] = study.capacity.probes
+    return write_page("A year of hosting capacity", study.summary, pictures, tables, folder, "year.html")
+
+
 def write_page(
     title: str, summary: Mapping[str, Any], pictures: Sequence[Shown], tables: Mapping[str, pd.DataFrame],
     folder: Path, name: str,

@@ -1,0 +1,264 @@
+"""A year, hour by hour, with every node voltage and branch loading streamed to Parquet.
+
+What is read per step is what is written, as whole vectors; steps wait in a small buffer and leave it as one
+row group, so that memory does not grow with the year. PV follows its profile by a native LoadShape: Python
+does nothing per device and hour.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from hcsim.devices import PvFleet
+from hcsim.engine import Circuit
+from hcsim.errors import OutputError
+from hcsim.files import output_folder
+from hcsim.series import V_SANE_PU, Controls, DailySeries
+from optim.limits import Limits
+from optim.network import Network
+from optim.profiles import Profiles
+
+Floats = NDArray[np.float64]
+BUFFER = 730
+"""Steps per row group: a month or so."""
+SUN = "hcsim_year_sun"
+TABLES = ("voltages", "loading", "feeder")
+
+
+@dataclass(frozen=True)
+class YearResult:
+    """What is kept of a year beside its files. (T,) each unless said otherwise."""
+
+    v_lowest_pu: Floats
+    v_highest_pu: Floats
+    v_worst_node_pu: Floats
+    """Of the node that has the highest voltage of the year."""
+    worst_node: str
+    substation_kw: Floats
+    hours_above: dict[str, float]
+    """Node -> hours above v_max, where there are any; likewise below v_min."""
+    hours_below: dict[str, float]
+    hours_overloaded: dict[str, float]
+    hours_reverse: float
+    tap_operations: dict[str, int]
+    failures: dict[str, str]
+    """Step label -> why it has no values (its row holds NaN)."""
+    losses_kwh: float
+    seconds: float
+    files: tuple[str, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Plain numbers for summary.json."""
+        return {
+            "v_min_pu": float(np.nanmin(self.v_lowest_pu)),
+            "v_max_pu": float(np.nanmax(self.v_highest_pu)),
+            "hours_above": self.hours_above,
+            "hours_below": self.hours_below,
+            "hours_overloaded": self.hours_overloaded,
+            "hours_reverse": self.hours_reverse,
+            "tap_operations": self.tap_operations,
+            "losses_kwh": self.losses_kwh,
+            "failures": self.failures,
+            "seconds": self.seconds,
+            "files": list(self.files),
+        }
+
+
+def record_year(
+    circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, folder: Path, *,
+    pv_kw: Mapping[str, float] | None = None, controls: Controls = "free",
+    progress: Callable[[int, int], None] | None = None,
+) -> YearResult:  # fmt: skip
+    """Run all steps in order with PV of `pv_kw` (node -> inverter kW) at unity power factor.
+
+    Writes voltages.parquet (a row per step, a column per judged node, pu), loading.parquet (a column per
+    branch-phase that has a rating) and feeder.parquet (substation kW per phase, losses, taps), float32. A
+    step that does not converge, or to nonsense, is a row of NaN and stands in `failures`.
+
+    Raises FeederError, OutputError (what was written before a full disk stays readable only where its file
+    was finished).
+    """
+    started = time.perf_counter()
+    series = DailySeries(circuit, network, profiles)
+    fleet = _bring_pv(circuit, network, profiles, pv_kw) if pv_kw else None
+    taps_before, caps_before = circuit.taps(), circuit.capacitor_states()
+    circuit.set_taps(series.network_taps())
+    recorder = _Recorder(series, limits, output_folder(folder))
+    circuit.start_series(profiles.step_h)
+    free, steps = controls == "free", len(profiles)
+    try:
+        for t in range(steps):
+            recorder.read(t, circuit.step(t, controls=free), free)
+            if progress and t % 200 == 199:
+                progress(t + 1, steps)
+        recorder.flush()
+    except OSError as error:
+        raise OutputError(f"Cannot write the year to {folder}: {error.strerror or error}.") from error
+    finally:
+        recorder.close()
+        circuit.set_taps(taps_before)
+        circuit.set_capacitor_states(caps_before)
+        if fleet:
+            fleet.remove()
+    return recorder.result(time.perf_counter() - started)
+
+
+def _bring_pv(circuit: Circuit, network: Network, profiles: Profiles, pv_kw: Mapping[str, float]) -> PvFleet:
+    values = " ".join(repr(float(x)) for x in profiles.pv_pu)
+    shape = f"npts={len(profiles)} sinterval={profiles.step_h * 3600.0!r} useactual=no mult=[{values}]"
+    circuit.define("LoadShape", SUN, shape)
+    fleet = _YearPv(circuit, network, tuple(pv_kw))
+    fleet.resize(np.array(list(pv_kw.values()), dtype=float))
+    for element in fleet.elements:
+        circuit.command(f'edit "{element}" irradiance=1 daily={SUN} kvar=0')
+    return fleet
+
+
+class _YearPv(PvFleet):
+    """Under names of its own: OpenDSS keeps the LoadShape of an element for ever."""
+
+    def __init__(self, circuit: Circuit, network: Network, nodes: tuple[str, ...]) -> None:
+        super(PvFleet, self).__init__(circuit, network, nodes, [f"year_{node}" for node in nodes])
+        self.size_kw = np.zeros(len(nodes))
+
+
+class _Recorder:
+    """Buffers, their files, and the little that is kept of every step."""
+
+    def __init__(self, series: DailySeries, limits: Limits, folder: Path) -> None:
+        self.series, self.limits, self.folder = series, limits, folder
+        network, steps = series.network, len(series.profiles)
+        self.judged = np.flatnonzero(network.v_judged)
+        self.rated = np.flatnonzero(series.has_rating())
+        self._source = series.source_rows()
+        self.nodes = [network.nodes[n] for n in self.judged]
+        self.branches = [series.branches[b] for b in self.rated]
+        phases = [network.nodes[n] for n in network.source_nodes]
+        self._columns = {
+            "voltages": self.nodes,
+            "loading": self.branches,
+            "feeder": [*(f"substation_kw {p}" for p in phases), "losses_kw", *(f"tap {r}" for r in series.regulators)],
+        }
+        size = min(BUFFER, steps)
+        self._v = np.empty((size, len(network.nodes)), dtype=complex)
+        self._amps = np.empty((size, len(series.branches)))
+        self._feeder = np.empty((size, len(self._columns["feeder"])))
+        self._sound = np.empty(size, dtype=bool)
+        self._held = self._done = 0
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._taps = np.array(list(series.circuit.taps().values()), dtype=float)
+        self.low, self.high = np.full(steps, np.nan), np.full(steps, np.nan)
+        self.substation = np.full(steps, np.nan)
+        self.reverse, self.losses = 0, 0.0
+        self.above, self.below = np.zeros(len(self.nodes)), np.zeros(len(self.nodes))
+        self.overloaded = np.zeros(len(self.branches))
+        self.operations = np.zeros(len(self._taps))
+        self.node_high = np.full(len(self.nodes), -np.inf)
+        self.failures: dict[str, str] = {}
+
+    def read(self, t: int, sound: bool, free: bool) -> None:
+        circuit, i = self.series.circuit, self._held
+        self._sound[i] = sound
+        self._v[i] = circuit.voltages_v()
+        self._amps[i] = self.series.loading_pu()
+        phases = circuit.powers_kva("Vsource")[self._source].real
+        row = self._feeder[i]
+        row[: len(phases)] = -phases
+        row[len(phases)] = circuit.losses_kva().real
+        if free and circuit.controls_acted():
+            taps = np.array(list(circuit.taps().values()), dtype=float)
+            self.operations += np.abs(taps - self._taps)
+            self._taps = taps
+        row[len(phases) + 1 :] = self._taps
+        self._held += 1
+        if self._held == len(self._v):
+            self.flush()
+
+    def flush(self) -> None:
+        """Judge and write what is held."""
+        count, start = self._held, self._done
+        if not count:
+            return
+        v = self.series.network.judged_v_pu(self._v[:count])[:, self.judged]
+        loading, feeder = self._amps[:count, self.rated], self._feeder[:count]
+        low, high = v.min(axis=1), v.max(axis=1)
+        sound = self._sound[:count] & (low >= V_SANE_PU[0]) & (high <= V_SANE_PU[1])
+        for i in np.flatnonzero(~sound):
+            label = self.series.profiles.times[start + int(i)]
+            why = "converged on voltages that make no sense" if self._sound[i] else "did not converge"
+            self.failures[label] = f"OpenDSS {why}"
+        v[~sound], loading[~sound], feeder[~sound] = np.nan, np.nan, np.nan
+        self.low[start : start + count] = np.where(sound, low, np.nan)
+        self.high[start : start + count] = np.where(sound, high, np.nan)
+        self._count(v, loading, feeder, start)
+        for name, values in zip(TABLES, (v, loading, feeder), strict=True):
+            self._write(name, values.astype(np.float32), start)
+        self._done, self._held = start + count, 0
+
+    def _count(self, v: Floats, loading: Floats, feeder: Floats, start: int) -> None:
+        limits = self.limits
+        if limits.v_max_pu is not None:
+            self.above += (v > limits.v_max_pu + limits.v_tolerance_pu).sum(axis=0)
+        if limits.v_min_pu is not None:
+            self.below += (v < limits.v_min_pu - limits.v_tolerance_pu).sum(axis=0)
+        if limits.loading_max_pu is not None:
+            self.overloaded += (loading > limits.loading_max_pu + limits.loading_tolerance_pu).sum(axis=0)
+        phases = len(self.series.network.source_nodes)
+        if limits.substation_min_kw is not None:
+            below = feeder[:, :phases] < limits.substation_min_kw - limits.p_tolerance_kw
+            self.reverse += int(below.any(axis=1).sum())
+        self.substation[start : start + len(v)] = feeder[:, :phases].sum(axis=1)
+        self.losses += float(np.nansum(feeder[:, phases]))
+        self.node_high = np.fmax(self.node_high, np.nan_to_num(v, nan=-np.inf).max(axis=0))
+
+    def _write(self, name: str, values: NDArray[np.float32], start: int) -> None:
+        times = self.series.profiles.times[start : start + len(values)]
+        steps = pa.array(np.arange(start, start + len(values), dtype=np.int32))
+        columns = [steps, pa.array(times, pa.string()), *(pa.array(c) for c in np.ascontiguousarray(values.T))]
+        table = pa.Table.from_arrays(columns, names=["step", "time", *self._columns[name]])
+        if name not in self._writers:
+            half = self.folder / f".{name}.part"
+            self._writers[name] = pq.ParquetWriter(half, table.schema, use_dictionary=False, compression="snappy",
+                                                   write_statistics=False)  # fmt: skip
+        self._writers[name].write_table(table)
+
+    def close(self) -> None:
+        """Files get their names only when every step is in them."""
+        whole = self._done == len(self.series.profiles)
+        for name, writer in self._writers.items():
+            half = self.folder / f".{name}.part"
+            try:
+                writer.close()
+                if whole:
+                    half.replace(self.folder / f"{name}.parquet")
+            finally:
+                half.unlink(missing_ok=True)
+
+    def result(self, seconds: float) -> YearResult:
+        worst = int(np.argmax(self.node_high))
+        written = pq.read_table(self.folder / "voltages.parquet", columns=[self.nodes[worst]])
+        trace = written.column(0).to_numpy().astype(float)
+        step_h = self.series.profiles.step_h
+        return YearResult(
+            v_lowest_pu=self.low, v_highest_pu=self.high, v_worst_node_pu=trace, worst_node=self.nodes[worst],
+            substation_kw=self.substation, hours_above=_hours(self.nodes, self.above, step_h),
+            hours_below=_hours(self.nodes, self.below, step_h),
+            hours_overloaded=_hours(self.branches, self.overloaded, step_h),
+            hours_reverse=self.reverse * step_h,
+            tap_operations={r: int(n) for r, n in zip(self.series.regulators, self.operations, strict=True)},
+            failures=self.failures, losses_kwh=self.losses * step_h, seconds=seconds,
+            files=tuple(f"{name}.parquet" for name in TABLES),
+        )  # fmt: skip
+
+
+def _hours(names: list[str], steps: Floats, step_h: float) -> dict[str, float]:
+    return {names[i]: float(steps[i] * step_h) for i in np.flatnonzero(steps > 0)}

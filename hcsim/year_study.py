@@ -1,0 +1,93 @@
+"""`hcsim baseline --year`: hosting capacity over 8760 hours, and the year with and without it on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hcsim.baseline import hosting_capacity
+from hcsim.baseline_terms import Weights, terms_of
+from hcsim.campaign import OpenFeeder
+from hcsim.config import site_nodes
+from hcsim.engine import Circuit
+from hcsim.errors import ConfigError
+from hcsim.files import write_json
+from hcsim.results import HostingCapacityResult, write_baseline
+from hcsim.series import Controls
+from hcsim.year import TimeAxis
+from hcsim.year_replay import YearResult, record_year
+from optim.limits import Limits
+from optim.profiles import Profiles
+
+
+@dataclass(frozen=True)
+class YearStudy:
+    profiles: Profiles
+    limits: Limits
+    capacity: HostingCapacityResult
+    years: dict[str, YearResult]
+    """"bare" and "with_pv"."""
+    summary: dict[str, Any] = field(default_factory=dict)
+
+
+def run_year(
+    opened: OpenFeeder, axis: TimeAxis, folder: Path, *, weights: Weights = "uniform",
+    controls: Controls = "free", tolerance_kw: float = 5.0,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> YearStudy:  # fmt: skip
+    """PV of study.toml's sites raised together over the whole year; then the year recorded without PV and
+    with the capacity found. Limits are study.toml's, as in `hcsim baseline`.
+
+    At gaps of the profile there is no PV, so nothing new can break there. Writes baseline.json, probes.csv,
+    bare/ and with_pv/ (see `record_year`) and summary.json. Raises ConfigError, FeederError,
+    ConvergenceError, OutputError.
+    """
+    config = opened.case.config
+    if config.pv is None:
+        raise ConfigError(f"{opened.case.study_file} has no section [pv].", "A baseline needs PV sites.")
+    network, limits = opened.network, config.limits.to_limits()
+    sun = axis.profiles.pv_pu.copy()
+    sun[list(axis.skip_steps)] = 0.0
+    profiles = replace(axis.profiles, pv_pu=sun)
+    nodes = site_nodes(network, config.pv.buses, f"{opened.case.study_file}, [pv] buses")
+    terms = terms_of(network, nodes, weights, None)
+    circuit = Circuit.compile(opened.case.master)
+    circuit.solve(controls=False)
+
+    def hear(part: str) -> Callable[[int, int], None] | None:
+        return (lambda done, total: progress(part, done, total)) if progress else None
+
+    capacity = hosting_capacity(
+        circuit, network, profiles, limits, terms.pv_nodes, terms.weights, controls=controls,
+        tolerance_kw=tolerance_kw, progress=hear("probes of a year"),
+    )  # fmt: skip
+    write_baseline(capacity, folder)
+    sizes = dict(zip(terms.pv_nodes, (np.asarray(terms.weights) * capacity.hc_kw).tolist(), strict=True))
+    years = {}
+    for name, pv_kw in (("bare", None), ("with_pv", sizes if capacity.hc_kw > 0 else None)):
+        years[name] = record_year(
+            circuit, network, profiles, limits, folder / name, pv_kw=pv_kw, controls=controls,
+            progress=hear(f"recording {name.replace('_', ' ')}"),
+        )  # fmt: skip
+    study = YearStudy(profiles, limits, capacity, years)
+    study.summary.update({
+        "study": "baseline over a year",
+        "case": opened.case.name,
+        "steps": len(profiles),
+        "step_h": profiles.step_h,
+        "controls": controls,
+        "limits": limits,
+        "hc_kw": capacity.hc_kw,
+        "limit": capacity.limit,
+        "power_flows": capacity.power_flows + 2 * len(profiles),
+        "seconds": capacity.seconds + sum(y.seconds for y in years.values()),
+        "notes": [*opened.notes, capacity.method],
+        "scenarios": {name: year.summary() for name, year in years.items()},
+        "missing": {"gaps": f"{len(axis.skip_steps)} hours are not judged"} if axis.skip_steps else {},
+    })  # fmt: skip
+    write_json(folder / "summary.json", study.summary)
+    return study

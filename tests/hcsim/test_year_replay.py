@@ -1,0 +1,105 @@
+"""A recorded year against the replay's own reading, and what becomes of it when something fails."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from hcsim import year_replay
+from hcsim.cases import load_case
+from hcsim.engine import Circuit
+from hcsim.errors import OutputError
+from hcsim.feeder import read_network
+from hcsim.replay import replay
+from hcsim.year_replay import record_year
+from optim.limits import Limits
+from optim.profiles import Profiles
+from optim.schedule import Schedule
+
+LIMITS = Limits(v_max_pu=1.04)
+PV = {"83.1": 120.0, "83.2": 80.0, "114.1": 60.0}
+
+
+@pytest.fixture(scope="module")
+def bench():
+    case = load_case("ieee123")
+    circuit = Circuit.compile(case.master)
+    circuit.solve(controls=False)
+    day = case.profiles
+    two = Profiles(tuple(f"{d} {t}" for d in "ab" for t in day.times), 1.0, np.tile(day.load_pu, 2),
+                   np.tile(day.pv_pu, 2))  # fmt: skip
+    return circuit, read_network(circuit)[0], two
+
+
+def only_pv(profiles):
+    size = np.array(list(PV.values()))
+    none = np.zeros((len(profiles), 0))
+    return Schedule(
+        case="pv", times=profiles.times, step_h=1.0, pv_nodes=tuple(PV), pv_kw=size,
+        pv_p_kw=profiles.pv_pu[:, None] * size, pv_q_kvar=np.zeros((len(profiles), 3)), bess=(), bess_nodes=(),
+        bess_of=(), p_charge_kw=none, p_discharge_kw=none, soc_kwh=np.zeros((len(profiles) + 1, 0)),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("pv", [None, PV])
+@pytest.mark.parametrize("controls", ["free", "locked"])
+def test_every_value_is_the_replays(bench, tmp_path, monkeypatch, pv, controls):
+    circuit, network, profiles = bench
+    monkeypatch.setattr(year_replay, "BUFFER", 7)
+    found = record_year(circuit, network, profiles, LIMITS, tmp_path, pv_kw=pv, controls=controls)
+    plan = only_pv(profiles) if pv else None
+    by_replay = replay(circuit, profiles, LIMITS, plan, controls=controls, network=network)
+    voltages = pd.read_parquet(tmp_path / "voltages.parquet")
+    assert voltages["time"].tolist() == list(profiles.times)
+    judged = [n for n in network.nodes if network.v_judged[network.node_index[n]]]
+    expected = by_replay.operation.v_pu[:, network.v_judged]
+    assert list(voltages.columns) == ["step", "time", *judged]
+    assert voltages[judged].to_numpy() == pytest.approx(expected, abs=1e-6)  # written as float32
+    loading = pd.read_parquet(tmp_path / "loading.parquet").iloc[:, 2:]
+    names = list(by_replay.operation.branches)
+    columns = [names.index(n) for n in loading.columns]
+    assert loading.to_numpy() == pytest.approx(by_replay.operation.loading_pu[:, columns], abs=1e-6)
+    feeder = pd.read_parquet(tmp_path / "feeder.parquet")
+    assert feeder["losses_kw"].to_numpy() == pytest.approx(by_replay.losses_kw, rel=1e-5)
+    assert found.substation_kw == pytest.approx(by_replay.operation.substation_kw.sum(axis=1), rel=1e-6)
+    above = (expected > 1.04 + LIMITS.v_tolerance_pu).sum(axis=0)
+    assert found.hours_above == {n: float(h) for n, h in zip(judged, above, strict=True) if h}
+    assert found.v_highest_pu == pytest.approx(expected.max(axis=1))
+    assert found.v_worst_node_pu.max() == pytest.approx(expected.max(), abs=1e-6)
+    taps = feeder[[f"tap {r}" for r in by_replay.regulators]].to_numpy()
+    assert (taps == by_replay.tap).all()
+
+
+def test_memory_does_not_grow_with_the_year(bench, tmp_path, monkeypatch):
+    circuit, network, profiles = bench
+    monkeypatch.setattr(year_replay, "BUFFER", 10)
+    record_year(circuit, network, profiles, LIMITS, tmp_path)
+    assert pq.ParquetFile(tmp_path / "voltages.parquet").num_row_groups == 5
+
+
+def test_an_hour_that_fails_is_named_and_empty(bench, tmp_path):
+    circuit, network, profiles = bench
+    load = profiles.load_pu.copy()
+    load[5] = 9.0
+    found = record_year(circuit, network, replace(profiles, load_pu=load), LIMITS, tmp_path)
+    assert list(found.failures) == [profiles.times[5]]
+    values = pd.read_parquet(tmp_path / "voltages.parquet").iloc[:, 2:].to_numpy()
+    assert np.isnan(values[5]).all() and np.isfinite(values[np.arange(48) != 5]).all()
+
+
+def test_a_full_disk_leaves_no_half_file(bench, tmp_path, monkeypatch):
+    circuit, network, profiles = bench
+    monkeypatch.setattr(year_replay, "BUFFER", 10)
+    written = []
+
+    def full(self, table):
+        written.append(table)
+        if len(written) > 4:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(OutputError, match="No space left"):
+        record_year(circuit, network, profiles, LIMITS, tmp_path)
+    assert not list(tmp_path.iterdir())
