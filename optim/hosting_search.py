@@ -123,13 +123,17 @@ class _Search:
         if not integers and relaxed.values_valid:
             self._keep(relaxed)
         elif relaxed.values_valid:
+            values = [v.value for v in self.continuous.variables]
             try:
                 self._rounds(integers)
             except KeyboardInterrupt:
                 self._stopped = True
+            if self.best is None:
+                self._restore(values)
+                self._round_off()
         if self.best is None:
             self._give_up()
-        self._restore()
+        self._restore(self._best_values)
         if not self.interrupted:
             self._tidy()
         assert self.best is not None
@@ -176,8 +180,6 @@ class _Search:
     # -- rounds -------------------------------------------------------------------------------------------
 
     def _rounds(self, integers: list[VarData]) -> None:
-        if self._out_of_time():
-            self._round_off()
         self._share_binding_rows()
         while not self._out_of_time():
             self._round()
@@ -187,11 +189,9 @@ class _Search:
                 break
         if not self._out_of_time():
             self._whole(integers)
-        if self.best is None and not self.interrupted:
-            self._round_off()
 
     def _round_off(self) -> None:
-        """A first schedule where time is up: the relaxed solution's preferred sites and directions."""
+        """A first schedule where time was up or Ctrl-C came before any: the relaxation's sites and directions."""
         for variable, value in zip(self.placements, self._most_placed(), strict=True):
             variable.set_value(value)
         self._schedule_from(grace_s=FIRST_SCHEDULE_S)
@@ -294,7 +294,7 @@ class _Search:
         solver.set_integer(integers, True)
         while not self._out_of_time():
             if self.best is not None:
-                self._restore()
+                self._restore(self._best_values)
                 solver.start_from(integers, solver.value(integers))
             stage = solver.run(explain=False)
             self.bound = min(self.bound, stage.bound)
@@ -374,9 +374,9 @@ class _Search:
             self.best = outcome
             self._best_values = [v.value for v in self.continuous.variables]
 
-    def _restore(self) -> None:
-        for variable, best in zip(self.continuous.variables, self._best_values, strict=True):
-            variable.set_value(best, skip_validation=True)
+    def _restore(self, values: list[float | None]) -> None:
+        for variable, value in zip(self.continuous.variables, values, strict=True):
+            variable.set_value(value, skip_validation=True)
 
     def _run_elsewhere(self) -> tuple[Outcome, float]:
         """Another Pyomo solver gets the whole program at once, all voltage rows in it; loadings as they break."""

@@ -100,7 +100,8 @@ class HighsSession:
         self.interrupted = False
         """Whether the user has pressed Ctrl-C in any run."""
         self._h = highspy.Highs()
-        self._h.setOptionValue("output_flag", False)
+        # silent, but not by output_flag, which would silence the progress callback too
+        self._h.setOptionValue("log_to_console", False)
         self._set_options()
         self._compile()
 
@@ -295,19 +296,21 @@ class HighsSession:
         for channel in (self._h.cbMipInterrupt, self._h.cbSimplexInterrupt, self._h.cbIpmInterrupt):
             channel.subscribe(on_check)
         failure: list[BaseException] = []
+        ended = threading.Event()  # not Thread.is_alive, which is wrong after a Ctrl-C in Thread.join (Python 3.11)
 
         def work() -> None:
             try:
                 self._h.run()
             except BaseException as error:
                 failure.append(error)
+            finally:
+                ended.set()
 
-        worker = threading.Thread(target=work, daemon=True)
-        worker.start()
+        threading.Thread(target=work, daemon=True).start()
         try:
-            while worker.is_alive():
+            while not ended.is_set():
                 try:
-                    worker.join(0.2)
+                    ended.wait(0.2)
                 except KeyboardInterrupt:
                     stop.set()
         finally:
