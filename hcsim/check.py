@@ -15,33 +15,8 @@ from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.feeder import read_network
 from hcsim.gate import Gate, LinearizationErrors, check_gate, linearization_errors
-from hcsim.ledger import VERDICTS, Ledger
+from hcsim.ledger import VERDICTS, Ledger, Ratings
 from optim.network import Network
-
-DEFAULT_AMPS = 400.0
-ABSURD_AMPS = (1.0, 5000.0)
-"""A normal rating outside is no rating of a distribution line."""
-
-
-@dataclass(frozen=True)
-class Ratings:
-    """Normal ratings of lines that a loading limit would have to trust. Full OpenDSS names."""
-
-    lines: int
-    """Lines that carry power, switches included."""
-    missing: tuple[str, ...]
-    default: tuple[str, ...]
-    """400 A, which OpenDSS gives to every line that states none."""
-    absurd: tuple[str, ...]
-
-    @classmethod
-    def of(cls, ledger: Ledger) -> Ratings:
-        rows = [row for row in ledger if row.kind == "Line" and row.verdict in ("modelled", "approximated")]
-        low, high = ABSURD_AMPS
-        missing = tuple(r.element for r in rows if not math.isfinite(r.rating))
-        default = tuple(r.element for r in rows if r.rating == DEFAULT_AMPS)
-        absurd = tuple(r.element for r in rows if math.isfinite(r.rating) and not low <= r.rating <= high)
-        return cls(len(rows), missing, default, absurd)
 
 
 @dataclass(frozen=True)

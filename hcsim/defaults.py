@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hcsim.check import Ratings
 from hcsim.config import site_nodes
-from hcsim.ledger import Ledger
+from hcsim.ledger import Ledger, Ratings
 from hcsim.sites import DEFAULT_SITES, head_bus, read_sites, spread_sites
 from optim.network import Network
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from typing import Literal
@@ -75,3 +76,29 @@ class Ledger:
     def nodes_frame(self) -> pd.DataFrame:
         """Nodes not judged to ground: node, judged, reason."""
         return pd.DataFrame([astuple(n) for n in self.nodes], columns=[f.name for f in fields(NodeNote)])
+
+
+DEFAULT_AMPS = 400.0
+ABSURD_AMPS = (1.0, 5000.0)
+"""A normal rating outside is no rating of a distribution line."""
+
+
+@dataclass(frozen=True)
+class Ratings:
+    """Normal ratings of lines that a loading limit would have to trust. Full OpenDSS names."""
+
+    lines: int
+    """Lines that carry power, switches included."""
+    missing: tuple[str, ...]
+    default: tuple[str, ...]
+    """400 A, which OpenDSS gives to every line that states none."""
+    absurd: tuple[str, ...]
+
+    @classmethod
+    def of(cls, ledger: Ledger) -> Ratings:
+        rows = [row for row in ledger if row.kind == "Line" and row.verdict in ("modelled", "approximated")]
+        low, high = ABSURD_AMPS
+        missing = tuple(r.element for r in rows if not math.isfinite(r.rating))
+        default = tuple(r.element for r in rows if r.rating == DEFAULT_AMPS)
+        absurd = tuple(r.element for r in rows if math.isfinite(r.rating) and not low <= r.rating <= high)
+        return cls(len(rows), missing, default, absurd)

@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +136,18 @@ def test_default_ratings_are_named():
     ratings = found.ratings
     assert ratings.lines == len([r for r in found.ledger if r.kind == "Line" and r.verdict == "modelled"])
     assert set(ratings.default) <= {r.element for r in found.ledger if r.rating == 400.0}
+
+
+def test_the_benchmark_prints_a_row_per_feeder():
+    script = ROOT / "scripts" / "bench_feeders.py"
+    nasty = ROOT / "tests" / "cases" / "nasty" / "no_convergence.dss"
+    done = subprocess.run(
+        [sys.executable, script, THREE_BUS, nasty, "--sites", "2"], capture_output=True, text=True, check=True
+    )
+    rows = done.stdout.splitlines()
+    assert len(rows) == 4
+    assert rows[2].startswith("| three_bus | 7 | 5 / 0 / 0 / 0 |")
+    assert "did not converge" in rows[3]
 
 
 @pytest.mark.skipif(FEEDERS is None, reason="HCSIM_FEEDERS is not set")
