@@ -107,6 +107,7 @@ class _Search:
         self._best_values: list[float | None] = []
         self.notes: list[str] = []
         self._stopped = False
+        self._sessions: list[HighsSession] = []
 
     def run(self, tidy: bool) -> tuple[Outcome, float]:
         """(best claim, proven bound) in MW; the model holds the claim's values on return."""
@@ -116,7 +117,8 @@ class _Search:
         integers = [v for v in self.continuous.variables if not v.is_continuous() and not v.fixed]
         self.continuous.set_integer(integers, False)
         # compiled before any voltage row is written: it gets only those that prove to have a price
-        self.integer = HighsSession(self.m, self.options, self._progress, self._case)
+        self.integer = HighsSession(self.m, self.options, self._progress, self._case) if integers else self.continuous
+        self._sessions = [self.continuous, self.integer]
         self.integer.set_integer(integers, False)
         relaxed = self._settle("relaxation", grace_s=FIRST_SCHEDULE_S)
         self.bound = min(self.bound, relaxed.bound)
@@ -142,7 +144,7 @@ class _Search:
     @property
     def interrupted(self) -> bool:
         """Whether the user wants to stop, inside the solver or between its runs."""
-        return self._stopped or self.continuous.interrupted or self.integer.interrupted
+        return self._stopped or any(session.interrupted for session in self._sessions)
 
     def _give_up(self) -> None:
         if self.interrupted:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pyomo.environ as pyo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -246,6 +247,22 @@ def test_a_trust_region_that_admits_nothing_is_named():
     around = TrustRegion(np.array([100.0]), np.zeros((2, 1)), {"a.1": np.array([-50.0, -50.0])}, 10.0, 10.0, 5.0)
     with pytest.raises(InfeasibleError, match="trust region"):
         solve_hosting(replace(problem, trust=around), "x", TIGHT)
+
+
+# -- another solver -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("solver", ["appsi_highs", "scip_direct"])
+@pytest.mark.parametrize("circulation", ["allow", "forbid"])
+def test_another_solver_gets_the_whole_program(solver, circulation):
+    if not pyo.SolverFactory(solver).available(exception_flag=False):
+        pytest.skip(f"{solver} is not installed")
+    schedule = solve_hosting(night_and_day(circulation), "x", replace(TIGHT, solver=solver))
+    assert schedule.hc_kw == pytest.approx({"allow": 148.224, "forbid": 131.25}[circulation], abs=SOLVER_KW)
+    assert schedule.solve.solver == solver and schedule.solve.status == "optimal"
+    sagging = replace(night_and_day("allow").model, v_base=np.array([[0.96], [0.93]]))
+    with pytest.raises(InfeasibleError, match=r"at least 0\.95 pu at x\.1 at 01:00"):
+        solve_hosting(replace(night_and_day("allow"), fleet=None, model=sagging), "x", replace(TIGHT, solver=solver))
 
 
 # -- the closed loop's extras -------------------------------------------------------------------------------
