@@ -40,6 +40,7 @@ OK, AGAIN = "ok", "ok, but a larger size passes again"
 NO_PHASE = "no live phase conductor: nothing can be connected"
 FLOW_FAILS = "no limit broken before the power flow fails"
 NOT_BINDING = "no limit broken up to the largest size asked"
+WORSE = "ok; beyond the limit already without it, and made worse"
 BROKEN = "broken by the batteries alone"
 NO_POWER = "no power at any hour"
 
@@ -128,6 +129,8 @@ class NodalJob:
         status = {"": OK, "convergence": FLOW_FAILS, "largest": NOT_BINDING, "base": BROKEN}[found.why]
         if found.why == "" and found.not_monotone:
             status = AGAIN
+        if found.why == "" and prober.was_beyond(c, found.step, found.at):
+            status = WORSE
         return {
             "hc_kw": found.k * self.resolution_kw,
             "binding_element": element,

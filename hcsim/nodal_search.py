@@ -127,7 +127,7 @@ class SiteSearch:
                 continue
             gap = self._probe(int(h), k, "frozen").gaps[c]
             if gap is not None:
-                k = min(int(_crossing(k, self.base_gaps(int(self.steps[h]))[c], gap)) + 1, self.largest)
+                k = int(min(_crossing(k, self.base_gaps(int(self.steps[h]))[c], gap) + 1, self.largest))
             if 0 < k < self._candidate(c):
                 self._probe(int(h), k, self.modes[c])
                 self._settle(c)

@@ -253,6 +253,12 @@ class Prober:
         """Element and phase that `Verdict.at` means."""
         return self.meter.names(self.criteria[criterion])[at]
 
+    def was_beyond(self, criterion: int, t: int, at: int) -> bool:
+        """Whether the bare feeder is beyond this limit at this element and step already."""
+        plain = float(thresholds(self.criteria[criterion], self.limits, None, (1,))[0])
+        limit = self.thresholds[criterion]
+        return bool(len(limit) > 1 and limit[t][at] != plain)
+
     def _gap(self, c: int, t: int, reading: Reading) -> Floats:
         limit = self.thresholds[c]
         gap = self.criteria[c].sign * self.meter.value(self.criteria[c], reading)

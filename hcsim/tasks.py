@@ -122,7 +122,7 @@ def _pool_until_it_breaks(
             else:
                 suspects.append(task)
     finally:
-        _stop(pool)
+        pool.shutdown(wait=not at_work, cancel_futures=True)
 
 
 def _alone(job: Job, task: Task) -> TaskResult:
@@ -133,16 +133,12 @@ def _alone(job: Job, task: Task) -> TaskResult:
     except BrokenProcessPool:
         return TaskResult(task.id, (), 0, 0.0, DIED)
     finally:
-        _stop(pool)
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _new_pool(processes: int) -> ProcessPoolExecutor:
     """Spawned, never forked: OpenDSS holds threads and memory that a fork would break."""
     return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
-
-
-def _stop(pool: ProcessPoolExecutor) -> None:
-    pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _on_dask(job: Job, tasks: Sequence[Task], address: str) -> Iterator[TaskResult]:
