@@ -104,16 +104,10 @@ class SiteSearch:
             k = max(1, round(FIRST_SHARE * self.largest / max(self.scale[h], 0.2)))
             k = min(k, self.largest)
             without = self.base_gaps(int(self.steps[h]))
-            for mode in dict.fromkeys(("frozen", *self.modes)):
-                verdict = self._probe(h, k, mode)
-                for c, gap in enumerate(verdict.gaps):
-                    if gap is None:
-                        continue
-                    crossing = min(_crossing(k, without[c], gap), self.largest + 1.0)
-                    if mode == self.modes[c]:
-                        self.predicted[h, c] = crossing
-                    if mode == "frozen":
-                        self.predicted_frozen[h, c] = crossing
+            for c, gap in enumerate(self._probe(h, k, "frozen").gaps):
+                if gap is not None:
+                    self.predicted_frozen[h, c] = min(_crossing(k, without[c], gap), self.largest + 1.0)
+        self.predicted[:] = self.predicted_frozen
 
     def _settle(self, c: int) -> None:
         while (wanted := self._next(c)) is not None:

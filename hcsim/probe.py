@@ -80,6 +80,7 @@ class Prober:
         if controls == "locked":
             self.criteria = tuple(c for c in self.criteria if c.name not in SETTLED_ONLY)
         self._in_mode = _modes(self.criteria, controls)
+        self._caps_move = "CapControl" in circuit.classes()
         self.power_flows = 0
         self._sites: list[str] = []
         self._positions: dict[str, int] = {}
@@ -106,7 +107,7 @@ class Prober:
         self.base: list[Reading | None] = [None] * steps
 
         def keep(t: int, _: object) -> None:
-            self.taps[t], self.caps[t] = self.circuit.taps(), self.circuit.capacitor_states()
+            self.taps[t], self.caps[t] = self._standing()
             self.base[t] = self.meter.read(None)
 
         recording = self.series.run(controls=controls, after_step=keep, loading=False)
@@ -140,7 +141,7 @@ class Prober:
         for t in range(len(self.profiles)):
             sound = self.circuit.step(t, controls=controls == "free")
             self.power_flows += 1
-            self.taps[t], self.caps[t] = self.circuit.taps(), self.circuit.capacitor_states()
+            self.taps[t], self.caps[t] = self._standing()
             self.base[t] = self.meter.read(None) if sound else None
             if not sound or not self._sane(self.base[t]):
                 self.base[t] = None
@@ -228,7 +229,7 @@ class Prober:
         self.power_flows += 1
         count = len(self.criteria)
         if mode == "settled":
-            self._now = None if not sound else (self.circuit.taps(), self.circuit.capacitor_states())
+            self._now = self._standing() if sound else None
         reading = self.meter.read(self.base[t], self.taps[t], self._now[0] if self._now else None)
         if not sound or not self._sane(reading):
             self._now = None
@@ -272,6 +273,10 @@ class Prober:
             if self._now is None or self._now[1] != wanted[1]:
                 self.circuit.set_capacitor_states(wanted[1])
             self._now = wanted
+
+    def _standing(self) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
+        """Taps and capacitor steps as they are; capacitors that nothing controls are not read."""
+        return self.circuit.taps(), self.circuit.capacitor_states() if self._caps_move else {}
 
     def _sane(self, reading: Reading | None) -> bool:
         if reading is None:
