@@ -25,6 +25,8 @@ _HELD_AT_BASE = ("Generator", "PVSystem", "Storage", "IndMach012", "Isource")
 _SWITCHING = ("Fuse", "Recloser", "Relay", "SwtControl")
 _METERS = ("Monitor", "EnergyMeter", "Sensor")
 _DEFAULT_AMPS = 400.0
+_SERVED_KVA = 1e-3
+"""A load that takes more than this is fed by something."""
 _GROUNDED_BY_ITSELF_PU = 0.2
 """A live node below this is a neutral conductor, or as good as one: no voltage limit speaks of it."""
 
@@ -219,7 +221,9 @@ def _read_injections(reading: _Reading, live: Bools) -> None:
             legs, why = load_legs(element, reading.v_v)
             alive = [leg for leg in legs if all(n < 0 or live[n] for n in (leg.plus, leg.minus))]
             if not alive:
-                reading.enter(element, "passive", "no path from the source: OpenDSS serves nothing",
+                served = abs(complex(kw, kvar)) > _SERVED_KVA
+                why = "fed through what the network cannot hold" if served else "no path from the source"
+                reading.enter(element, "refused" if served else "passive", why,
                               kw=float(facts["kw"]), kvar=float(facts["kvar"]))  # fmt: skip
                 continue
             if len(alive) < len(legs):

@@ -205,7 +205,10 @@ def _served_difference(circuit: Circuit, network: Network, leg_kva: Complexes) -
 
 def _worst_balance(network: Network, ledger: Ledger) -> str:
     """At OpenDSS's voltages our currents should balance at every node; the element to blame where they do
-    least: one that the ledger calls refused or approximated if there is one, else a load, else a branch."""
+    least: one that the ledger calls approximated if there is one, else a load, else a branch. Where elements
+    are refused, the first of them."""
+    if ledger.refused:
+        return min(ledger.refused, key=lambda row: row.kind == "Load").element  # a load is refused for another's sake
     v = network.v_solved_v
     residual = power_flow.admittance(network) @ v - power_flow.source_currents_a(network)
     loads = network.loads
@@ -217,12 +220,8 @@ def _worst_balance(network: Network, ledger: Ledger) -> str:
     n = int(np.argmax(np.abs(residual)))
     verdicts = {row.element: row.verdict for row in ledger}
     here = list(dict.fromkeys(_at_node(network, n)))
-    for wanted in ("refused", "approximated"):
-        for name in here:
-            if verdicts.get(name) == wanted:
-                return name
-    refused = next((row.element for row in ledger.refused), "")
-    return refused or (here[0] if here else f"node {network.nodes[n]}")
+    doubtful = (name for name in here if verdicts.get(name) == "approximated")
+    return next(doubtful, here[0] if here else f"node {network.nodes[n]}")
 
 
 def _at_node(network: Network, n: int) -> Iterable[str]:

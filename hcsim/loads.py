@@ -84,16 +84,26 @@ def load_legs(element: Element, v_v: Complexes) -> tuple[list[Leg], str]:
 
 
 def injection_legs(element: Element, powers_kva: Complexes, v_v: Complexes) -> list[Leg]:
-    """A generator (or any other source of power) as it stands in the base case: constant power per conductor.
+    """A generator (or any other source of power) as it stands in the base case: constant power per conductor, or
+    between conductors where it has none to ground, as a machine in delta.
 
     `powers_kva` (conductors,) are what flows into it now, `v_v` (N,) the voltages at which it does.
     """
+    ends = [(int(node), -1) for node in element.node_ref.ravel()]
+    powers = np.asarray(powers_kva, dtype=complex)
+    if element.node_ref.shape[0] == 1 and len(ends) > 1 and all(node >= 0 for node, _ in ends):
+        last = ends[-1][0]
+        v = v_v[[node for node, _ in ends]]
+        currents = np.conj(powers / np.where(v == 0, 1.0, v))
+        powers = ((v - v_v[last]) * np.conj(currents))[:-1]
+        ends = [(node, last) for node, _ in ends[:-1]]
     legs = []
-    for node, power in zip(element.node_ref.ravel(), powers_kva, strict=True):
-        if node >= 0 and power != 0:
-            rated = max(float(abs(v_v[node])), 1.0)
+    for (plus, minus), power in zip(ends, powers, strict=True):
+        if plus >= 0 and power != 0:
+            across = v_v[plus] - (v_v[minus] if minus >= 0 else 0.0)
+            rated = max(float(abs(across)), 1.0)
             p, q = float(power.real), float(power.imag)
-            legs.append(Leg(element.name, int(node), -1, p, q, rated, _POWER, _POWER))
+            legs.append(Leg(element.name, plus, minus, p, q, rated, _POWER, _POWER))
     return legs
 
 

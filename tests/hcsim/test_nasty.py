@@ -58,7 +58,7 @@ def nasty(tmp_path, monkeypatch):
 
 
 def test_every_nasty_feeder_is_in_a_table():
-    assert {p.stem for p in NASTY.glob("*.dss")} == {*READ, *REFUSED, "series_source"}
+    assert {p.stem for p in NASTY.glob("*.dss")} == {*READ, *REFUSED, "series_source", "unknown_device"}
 
 
 @pytest.mark.parametrize("name", READ)
@@ -90,6 +90,13 @@ def test_messages_name_the_users_file_not_the_copy(tmp_path):
     master.write_text((NASTY / "writes_files.dss").read_text().replace("kw=500", "kiloo=500"))
     with pytest.raises(FeederError, match=rf"{tmp_path.name}/mine\.dss.*line: 5"):
         Circuit.compile(master)
+
+
+def test_a_load_behind_an_unknown_device_is_refused_not_passive(nasty):
+    found = check_feeder(nasty / "unknown_device.dss")
+    assert {row.element for row in found.ledger.refused} == {"UPFC.u", "Load.c"}
+    assert not found.gate.passed
+    assert found.gate.worst_element == "UPFC.u"
 
 
 def test_open_phase_and_its_service_are_judged_sensibly(nasty):
