@@ -90,7 +90,7 @@ def matrices(network: Network) -> LinDist3Flow:
         r_to = row_of[to_nodes]
         base_to = network.v_base_v[to_nodes]
         gamma_z = _rotated(branch.z_ohm[np.ix_(to, to)], w_v[to_nodes], w_v[to_nodes])
-        drop.add(r_to, r_to, gamma_z * 1e6 / base_to[:, None] ** 2)
+        drop.add(r_to, r_to, gamma_z * 1e6 / np.outer(base_to, base_to))  # a tertiary has a level of its own
         if branch.kind == "source":
             a_0[r_to] = np.abs(branch.transfer[to, 0]) ** 2 / base_to**2
             continue
