@@ -5,89 +5,39 @@ solves the program inside a trust region around it, replays what it proposes wit
 there if the replay agrees. Taps jump, so a linear model is never right for long: limits have a price instead
 of being hard, a small margin is kept, the region shrinks where the replay disagrees, and the best schedule
 that passed is kept throughout. Between it and a proposal that failed lies a segment of schedules with the same
-decisions; the furthest that passes on it is looked for as well.
+decisions; the furthest that passes on it is looked for as well. Placement and statuses stay as they are while
+the loop walks, and are decided anew where it stalls.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
 
+from hcsim.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, LoopOptions, Round
 from hcsim.errors import InfeasibleError, SolverError
-from hcsim.linearize import replay_and_linearize
-from hcsim.results import ReplayResult
+from hcsim.linearize import Visit, visit
+from hcsim.loop_schedules import Decisions, blend, decisions_of, idle, same_devices, with_reserve
+from hcsim.loop_stalls import excess, out_of_reach, swinging, worst_in_words
+from hcsim.results import CASES, ReplayResult
 from hcsim.workbench import Workbench
-from optim.hosting_problem import HostingProblem, TrustRegion
+from optim.hosting_problem import ELASTIC_KW_PER_KW, HostingProblem, TrustRegion
 from optim.hosting_search import solve_hosting
 from optim.limits import new_violations
-from optim.linear_model import Floats, LinearModel
 from optim.schedule import Schedule
 from optim.storage import Fleet
 
-
-@dataclass(frozen=True)
-class LoopOptions:
-    """How long and how finely the loop looks."""
-
-    time_limit_s: float = 120.0
-    max_rounds: int = 40
-    tolerance: float = 2e-3
-    """Certified to tolerance: the certified capacity is within this share of the claim, and of the round
-    before."""
-    margin_pu: float = 2e-4
-    margin_kw: float = 0.5
-    elastic_kw_per_pu: float = 2e5
-    first_radius: float = 1.0
-    """Share of the first claim that a site's capacity or reactive power may move in one round."""
-    smallest_radius: float = 1e-3
-    probes: int = 3
-    """Replays spent on the segment between the certified schedule and a proposal that failed."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """One round, as shown and stored."""
-
-    number: int
-    claim_kw: float
-    """What the linear program proposes."""
-    passed: bool
-    new_violations: int
-    worst: str
-    """The worst new violation and where, in words; "" where there is none."""
-    tap_operations: int
-    certified_kw: float
-    """Best so far, after this round."""
-    radius_kw: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Certificate:
-    """What the loop hands out. `schedule` passed its replay with controls free: no new violation."""
-
-    case: str
-    schedule: Schedule
-    replay: ReplayResult
-    claim_kw: float
-    """Of the last linear program, inside its trust region."""
-    bound_kw: float
-    """Proven for the last linearization without trust region; NaN where it was not solved."""
-    status: str
-    """"certified to tolerance", "stalled" or "out of time"."""
-    reason: str
-    """One sentence: what stopped the loop."""
-    rounds: tuple[Round, ...]
-    power_flows: int
-    seconds: float
-
-    @property
-    def certified_kw(self) -> float:
-        return self.schedule.hc_kw
+SOLVE_S = 20.0
+"""No linear program of the loop takes longer; one that does ends the loop."""
+BOUND_SHARE = 0.15
+"""Share of the time kept for the bound at the end."""
+WORTH_REOPENING_S = 8.0
+"""With less time left, what was decided stays."""
+REOPENED_RADIUS = 0.1
+"""Share of the first claim that PV and reactive power may move where placement and statuses are open."""
 
 
 def certify(
@@ -95,20 +45,24 @@ def certify(
     claim: Schedule,
     options: LoopOptions | None = None,
     listen: Callable[[Round], None] | None = None,
+    *,
+    starts: Sequence[Schedule] = (),
 ) -> Certificate:
-    """Runs the loop from a claimed schedule; its placement and statuses are kept.
+    """Runs the loop from a claimed schedule. `starts` are further schedules to begin at: what passes of them is
+    certified, whatever the programs make of the claim.
 
-    Raises ConvergenceError only where the bare feeder itself does not converge.
+    The devices doing nothing always pass, so there always is a certificate. Raises ConvergenceError only where
+    the bare feeder itself does not converge, KeyboardInterrupt where the user wants to stop.
     """
-    return _Loop(bench, claim, options or LoopOptions(), listen).run()
+    return _Loop(bench, claim, options or LoopOptions(), listen).run(starts)
 
 
 @dataclass(frozen=True)
 class _Center:
-    """Where the loop stands: a schedule, the linear model at its replay, and what the replay is worth."""
+    """Where the loop stands: a schedule, its replay, and what that is worth."""
 
     schedule: Schedule
-    model: LinearModel
+    seen: Visit
     merit: float
 
 
@@ -116,172 +70,217 @@ class _Loop:
     def __init__(self, bench: Workbench, claim: Schedule, options: LoopOptions,
                  listen: Callable[[Round], None] | None) -> None:  # fmt: skip
         self.begun = time.perf_counter()
-        self.bench, self.options, self.claim = bench, options, claim
-        self.listen = listen
-        self.steps = len(bench.profiles)
-        self.fleet = Fleet(claim.bess, _nodes_by_unit(claim)) if claim.bess else None
-        self.charging = _statuses(claim) if claim.bess else None
-        self.ports = tuple(dict.fromkeys((*bench.pv_nodes, *claim.pv_nodes, *claim.bess_nodes)))
+        self.bench, self.options, self.listen = bench, options, listen
+        reserve = options.soc_reserve
+        self.claim = replace(claim, bess=tuple(with_reserve(u, reserve) for u in claim.bess))
+        self.open_fleet = _open_fleet(bench, self.claim, reserve)
+        sites = [n for _, n in self.open_fleet.converters] if self.open_fleet else []
+        self.ports = tuple(dict.fromkeys((*bench.pv_nodes, *claim.pv_nodes, *claim.bess_nodes, *sites)))
         self.power_flows = 0
         self.rounds: list[Round] = []
-        self.best: tuple[Schedule, ReplayResult] | None = None
+        self.visited: list[ReplayResult] = []
+        """Replays of the rounds' proposals."""
         self.last_claim_kw = np.nan
-        self.margin_pu, self.margin_kw = self.options.margin_pu, self.options.margin_kw
+        self.margin_pu, self.margin_kw = options.margin_pu, options.margin_kw
+        self.largest = max(claim.hc_kw, 1.0)
 
-    def run(self) -> Certificate:
-        bare, model = replay_and_linearize(
-            self.bench.circuit, self.bench.network, self.bench.profiles, self.bench.limits, None, self.ports,
-            controls="free",
-        )  # fmt: skip
-        self.bare = bare
-        self.power_flows += self.steps
-        nothing = idle(self.claim)
-        self.best = (nothing, self._replay(nothing)[0])
-        self.center = _Center(nothing, model, 0.0)
-        self._begin_at_claim()
-        largest = max(self.claim.hc_kw, 1.0)
-        radius, settled = self.options.first_radius * largest, 0
-        while True:
-            stop = self._out_of_budget()
-            if stop:
+    def run(self, starts: Sequence[Schedule]) -> Certificate:
+        self.bare = self._visit(None).found
+        self.best: tuple[Schedule, ReplayResult] | None = None
+        self._take_up(self.claim)
+        for start in (self.claim, *starts):
+            if not same_devices(start, self.claim):
+                self._keep_if_passed(start, self._visit(start).found)
+                continue
+            seen = self._visit(start)
+            self._keep_if_passed(start, seen.found)
+            self._move(start, seen)
+        if not starts and self.certified_kw <= 0:
+            self._search_segment(self.claim)
+        stop = self._walk(self.options.first_radius)
+        for _ in range(self.options.reopenings):
+            if stop[0] != STALLED or self.open_fleet is None or self._seconds_left() < WORTH_REOPENING_S:
                 break
+            before, claimed = self.certified_kw, self.last_claim_kw
+            said = self._reopen()
+            if not said:
+                again = self._walk(REOPENED_RADIUS)
+                if self.certified_kw > before:
+                    stop = again
+                    continue
+                said = f"Decided anew they claimed {self.last_claim_kw:.1f} kW, of which no more passed."
+            self.last_claim_kw = claimed
+            stop = stop[0], f"{stop[1]} {said}"
+        return self._certificate(*stop)
+
+    def _take_up(self, schedule: Schedule) -> None:
+        """The decisions of a schedule, from its devices doing nothing on."""
+        self.decisions = decisions_of(schedule)
+        nothing = idle(schedule)
+        seen = self._visit(nothing)
+        if self.best is None:
+            self.best = (nothing, seen.found)
+        self.anchor = nothing
+        """The best schedule with these decisions that passed."""
+        self.center = _Center(nothing, seen, self._merit(nothing, seen.found))
+
+    def _walk(self, first_radius: float) -> tuple[str, str]:
+        """Rounds until claim and certificate meet, nothing helps, or time is up: status and sentence."""
+        options = self.options
+        radius, settled = first_radius * self.largest, 0
+        while True:
+            if stop := self._out_of_budget():
+                return stop
             before = self.certified_kw
             try:
                 proposal = self._propose(radius)
             except (InfeasibleError, SolverError) as error:
-                stop = "stalled", f"The linear program of round {len(self.rounds) + 1} failed: {error}"
-                break
+                if stop := self._out_of_budget():
+                    return stop
+                return STALLED, f"The linear program of round {len(self.rounds) + 1} failed: {error}"
             self.last_claim_kw = proposal.hc_kw
-            found, there = self._replay(proposal)
-            passed = self._keep_if_passed(proposal, found)
-            moved = self._move(proposal, found, there)
-            self._log(proposal, found, passed, radius)
-            radius = min(radius * 1.5, largest) if passed else radius * (0.7 if moved else 0.4)
-            self._adapt_margins(found)
-            near = self.certified_kw >= (1.0 - self.options.tolerance) * self.last_claim_kw
-            still = self.certified_kw - before <= self.options.tolerance / 4 * max(self.certified_kw, 1.0)
+            seen = self._visit(proposal)
+            self.visited.append(seen.found)
+            passed = self._keep_if_passed(proposal, seen.found)
+            moved = self._move(proposal, seen)
+            self._log(proposal, seen.found, passed, radius)
+            radius = min(radius * 1.5, self.largest) if passed else radius * (0.7 if moved else 0.4)
+            self._adapt_margins(seen.found)
+            near = self.certified_kw >= (1.0 - options.tolerance) * self.last_claim_kw
+            still = self.certified_kw - before <= options.tolerance / 4 * max(self.certified_kw, 1.0)
             settled = settled + 1 if near and still else 0
             if settled >= 2:
-                stop = "certified to tolerance", (
-                    f"Certified capacity and claim agree to {100 * self.options.tolerance:g} %, and another "
-                    "round moved neither."
+                return CERTIFIED, (
+                    f"Certified capacity and claim agree to {100 * options.tolerance:g} %, and another round "
+                    "moved neither."
                 )  # fmt: skip
-                break
-            if radius < self.options.smallest_radius * largest:
-                stop = self._stalled()
-                break
-        return self._certificate(*stop)
+            if radius < options.smallest_radius * self.largest:
+                return STALLED, self._why_stalled(proposal, seen)
 
-    def _out_of_budget(self) -> tuple[str, str]:
-        if time.perf_counter() - self.begun > self.options.time_limit_s:
-            return "out of time", f"{self.options.time_limit_s:g} s were over."
-        if len(self.rounds) >= self.options.max_rounds:
-            return "stalled", f"{self.options.max_rounds} rounds did not settle it."
-        return ()  # type: ignore[return-value]
+    def _reopen(self) -> str:
+        """Decides placement and statuses anew at the best schedule; PV stays in a trust region. The center
+        moves to the new decisions where they claim more ("" is returned); else a sentence says that they do not."""
+        assert self.best is not None
+        best = self.best[0]
+        seen = self._visit(best)
+        radius = REOPENED_RADIUS * self.largest
+        trust = TrustRegion(best.pv_kw, best.pv_q_kvar, {}, radius, radius, np.inf)
+        problem = self._problem(seen, trust, Decisions(self.open_fleet, None))
+        options = self.bench.solve_options(None, min(SOLVE_S, self._seconds_left() / 3))
+        try:
+            anew = solve_hosting(problem, self.claim.case, options)
+        except (InfeasibleError, SolverError) as error:
+            return f"Deciding placement and statuses anew failed: {error}"
+        if anew.hc_kw <= (1.0 + self.options.tolerance / 4) * self.certified_kw:
+            return f"Placement and statuses decided anew claim {anew.hc_kw:.1f} kW: they stay."
+        self._take_up(anew)
+        there = self._visit(anew)
+        passed = self._keep_if_passed(anew, there.found)
+        self.visited = [there.found]
+        self._move(anew, there)
+        self._log(anew, there.found, passed, radius, "placement and statuses decided anew")
+        return ""
 
     # -- one round ----------------------------------------------------------------------------------------
 
-    def _begin_at_claim(self) -> None:
-        """At the claim if its replay is worth more than doing nothing, else at what passes of it."""
-        found, there = self._replay(self.claim)
-        self._keep_if_passed(self.claim, found)
-        self._move(self.claim, found, there)
+    def _propose(self, radius: float) -> Schedule:
+        left = self._seconds_left()
+        options = self.bench.solve_options(None, max(min(SOLVE_S, left), 1.0))
+        problem = self._problem(self.center.seen, self._trust(self.center.schedule, radius), self.decisions)
+        return solve_hosting(problem, self.claim.case, options)
 
-    def _move(self, proposal: Schedule, found: ReplayResult, there: LinearModel) -> bool:
+    def _problem(self, seen: Visit, trust: TrustRegion | None, decisions: Decisions) -> HostingProblem:
+        hard = trust is None
+        return HostingProblem(
+            model=seen.model,
+            profiles=self.bench.profiles,
+            limits=self.bench.limits,
+            pv_nodes=self.claim.pv_nodes,
+            fleet=decisions.fleet,
+            night_var=self.bench.pv.night_var,
+            already=self.bare.operation,
+            margin_pu=0.0 if hard else self.margin_pu,
+            margin_kw=0.0 if hard else self.margin_kw,
+            elastic_kw_per_pu=None if hard else self.options.elastic_kw_per_pu,
+            trust=trust,
+            charging=decisions.charging,
+        )
+
+    def _trust(self, center: Schedule, radius: float) -> TrustRegion:
+        largest = max((u.power_kw for u in center.bess), default=0.0)
+        share = min(1.0, radius / self.largest)
+        net = {n: center.bess_p_kw[:, d] for d, n in enumerate(center.bess_nodes)}
+        return TrustRegion(center.pv_kw, center.pv_q_kvar, net, radius, radius, max(2.0 * share * largest, 1.0))
+
+    def _move(self, proposal: Schedule, seen: Visit) -> bool:
         """Moves the center to the proposal, or to the furthest on the way there that passes, if that is better."""
-        merit = self._merit(proposal, found)
-        if merit > self.center.merit:
-            self.center = _Center(proposal, there, merit)
-            moved = True
-        else:
-            moved = False
-        if not found.passed:
+        merit = self._merit(proposal, seen.found)
+        moved = merit > self.center.merit
+        if moved:
+            self.center = _Center(proposal, seen, merit)
+        if not self._passes(seen.found):
             self._search_segment(proposal)
-            if self.certified_kw > self.center.merit:
-                assert self.best is not None
-                again, model = self._replay(self.best[0])
-                self.center = _Center(self.best[0], model, self._merit(self.best[0], again))
+            if self.anchor.hc_kw > self.center.merit:
+                self.center = _Center(self.anchor, self._visit(self.anchor), self.anchor.hc_kw)
                 moved = True
         return moved
 
     def _adapt_margins(self, found: ReplayResult) -> None:
         """A small overstep is what the linear model does not see: stay further inside by most of it."""
-        table = new_violations(found.violations)
-        volts = _worst_excess(table, ("overvoltage", "undervoltage"))
-        power = _worst_excess(table, ("reverse_flow",))
+        volts, power = excess(found, ("overvoltage", "undervoltage")), excess(found, ("reverse_flow",))
         options = self.options
-        self.margin_pu = min(max(options.margin_pu, 0.7 * self.margin_pu + 0.7 * min(volts, 1e-3)), 3e-3)
+        self.margin_pu = min(max(options.margin_pu, 0.7 * self.margin_pu + 0.7 * min(volts, 1e-3)),
+                             options.margin_pu + 3e-3)  # fmt: skip
         self.margin_kw = min(max(options.margin_kw, 0.7 * self.margin_kw + 0.7 * min(power, 10.0)), 30.0)
 
-    def _propose(self, radius: float) -> Schedule:
-        options = self.bench.solve_options(None, max(10.0, self.options.time_limit_s / 4))
-        problem = self._problem(self.center.model, self._trust(self.center.schedule, radius))
-        return solve_hosting(problem, self.claim.case, options)
-
-    def _problem(self, model: LinearModel, trust: TrustRegion | None) -> HostingProblem:
-        return HostingProblem(
-            model=model,
-            profiles=self.bench.profiles,
-            limits=self.bench.limits,
-            pv_nodes=self.claim.pv_nodes,
-            fleet=self.fleet,
-            night_var=self.bench.pv.night_var,
-            already=self.bare.operation,
-            margin_pu=self.margin_pu,
-            margin_kw=self.margin_kw,
-            elastic_kw_per_pu=self.options.elastic_kw_per_pu,
-            trust=trust,
-            charging=self.charging,
-        )
-
-    def _trust(self, center: Schedule, radius: float) -> TrustRegion:
-        largest = max((u.power_kw for u in center.bess), default=0.0)
-        share = min(1.0, radius / max(self.claim.hc_kw, 1.0))
-        net = {n: center.bess_p_kw[:, d] for d, n in enumerate(center.bess_nodes)}
-        return TrustRegion(center.pv_kw, center.pv_q_kvar, net, radius, radius, max(2.0 * share * largest, 1.0))
-
-    def _replay(self, schedule: Schedule) -> tuple[ReplayResult, LinearModel]:
-        self.power_flows += self.steps
-        b = self.bench
-        return replay_and_linearize(
-            b.circuit, b.network, b.profiles, b.limits, schedule, self.ports, controls="free", base=self.bare
-        )
-
-    def _keep_if_passed(self, schedule: Schedule, found: ReplayResult) -> bool:
-        passed = found.passed
-        if passed and schedule.hc_kw > self.certified_kw:
-            self.best = (schedule, found)
-        return passed
-
     def _search_segment(self, far: Schedule) -> None:
-        """Bisects between the best certified schedule and one that failed for the furthest that passes."""
-        assert self.best is not None
-        near, low, high = self.best[0], 0.0, 1.0
+        """Bisects between the anchor and one that failed for the furthest that passes."""
+        near, low, high = self.anchor, 0.0, 1.0
         if far.hc_kw <= near.hc_kw:
             return
         for _ in range(self.options.probes):
             share = (low + high) / 2
             probe = blend(near, far, share)
-            found = self._replay_only(probe)
+            self.power_flows += len(self.bench.profiles)
+            found = self.bench.replay(probe, self.options.controls, base=self.bare)
             if self._keep_if_passed(probe, found):
                 low = share
             else:
                 high = share
 
-    def _replay_only(self, schedule: Schedule) -> ReplayResult:
-        self.power_flows += self.steps
-        return self.bench.replay(schedule, "free", base=self.bare)
+    def _visit(self, schedule: Schedule | None) -> Visit:
+        b = self.bench
+        self.power_flows += len(b.profiles)
+        return visit(
+            b.circuit, b.network, b.profiles, b.limits, schedule, self.ports, controls=self.options.controls,
+            base=self.bare if schedule is not None else None,
+        )  # fmt: skip
+
+    def _passes(self, found: ReplayResult) -> bool:
+        most = self.options.max_tap_operations
+        if most is not None and len(found.regulators):
+            taken = np.abs(np.diff(found.tap, axis=0)).sum(axis=0)
+            before = np.abs(np.diff(self.bare.tap, axis=0)).sum(axis=0)
+            if np.any(taken > np.maximum(most, before)):
+                return False
+        return found.passed
+
+    def _keep_if_passed(self, schedule: Schedule, found: ReplayResult) -> bool:
+        passed = self._passes(found)
+        if passed and schedule.hc_kw > self.certified_kw:
+            self.best = (schedule, found)
+        if passed and same_devices(schedule, self.anchor) and schedule.hc_kw > self.anchor.hc_kw:
+            self.anchor = schedule
+        return passed
 
     def _merit(self, schedule: Schedule, found: ReplayResult) -> float:
         """Capacity less the price of what the replay broke, by the prices of the program."""
         table = new_violations(found.violations)
-        cost = 0.0
-        for row in table.itertuples():
-            if not np.isfinite(row.value):
-                return -np.inf
-            over = abs(row.value - row.limit)
-            cost += over * (10.0 if row.unit in ("kW", "kvar", "kWh") else 0.05 * self.options.elastic_kw_per_pu)
-        return schedule.hc_kw - cost
+        if len(table) and not np.isfinite(table["value"].astype(float)).all():
+            return -np.inf
+        over = (table["value"] - table["limit"]).abs().astype(float)
+        price = np.where(table["unit"] == "pu", 0.05 * self.options.elastic_kw_per_pu, ELASTIC_KW_PER_KW)
+        return schedule.hc_kw - float((over * price).sum())
 
     # -- the end ------------------------------------------------------------------------------------------
 
@@ -289,39 +288,65 @@ class _Loop:
     def certified_kw(self) -> float:
         return self.best[0].hc_kw if self.best else -1.0
 
-    def _stalled(self) -> tuple[str, str]:
-        last = self.rounds[-1]
-        if last.worst:
-            return "stalled", f"Smaller steps did not remove it: {last.worst}."
-        return "stalled", "Smaller steps did not raise the certified capacity."
+    def _seconds_left(self) -> float:
+        limit = (1.0 - BOUND_SHARE) * self.options.time_limit_s
+        return limit - (time.perf_counter() - self.begun)
 
-    def _log(self, proposal: Schedule, found: ReplayResult, passed: bool, radius: float) -> None:
-        table = new_violations(found.violations)
+    def _out_of_budget(self) -> tuple[str, str] | None:
+        if self._seconds_left() <= 0:
+            last = f" {self.rounds[-1].worst} stood in the way." if self.rounds and self.rounds[-1].worst else ""
+            return OUT_OF_TIME, f"{self.options.time_limit_s:g} s were over after {len(self.rounds)} rounds.{last}"
+        if len(self.rounds) >= self.options.max_rounds:
+            return STALLED, f"{self.options.max_rounds} rounds did not settle it."
+        return None
+
+    def _why_stalled(self, proposal: Schedule, seen: Visit) -> str:
+        words = ["Smaller steps did not raise the certified capacity."]
+        if self.rounds[-1].worst:
+            words = [f"Smaller steps did not remove it: {self.rounds[-1].worst}."]
+        if seen.found.converged.all():
+            words.append(out_of_reach(seen.found, seen.model, proposal))
+        words.append(swinging(self.visited))
+        return " ".join(w for w in words if w)
+
+    def _log(self, proposal: Schedule, found: ReplayResult, passed: bool, radius: float, note: str = "") -> None:
         self.rounds.append(
             Round(
                 number=len(self.rounds) + 1,
                 claim_kw=proposal.hc_kw,
                 passed=passed,
-                new_violations=len(table),
+                new_violations=len(new_violations(found.violations)),
                 worst=worst_in_words(found),
+                worst_pu=excess(found, ("overvoltage", "undervoltage")),
                 tap_operations=found.tap_operations,
                 certified_kw=self.certified_kw,
                 radius_kw=radius,
                 seconds=time.perf_counter() - self.begun,
+                note=note,
             )
         )
         if self.listen:
             self.listen(self.rounds[-1])
 
+    def _bound_kw(self, best: Schedule) -> float:
+        limit = max(0.5 * BOUND_SHARE * self.options.time_limit_s, 2.0)
+        problem = self._problem(self._visit(best), None, Decisions(self.open_fleet, None))
+        try:
+            solved = solve_hosting(problem, best.case, self.bench.solve_options(None, limit), tidy=False)
+        except (InfeasibleError, SolverError):
+            return np.nan
+        return solved.solve.bound if solved.solve else np.nan
+
     def _certificate(self, status: str, reason: str) -> Certificate:
         assert self.best is not None
         schedule, found = self.best
+        bound_kw = self._bound_kw(schedule) if self.options.bound else np.nan
         return Certificate(
             case=self.claim.case,
-            schedule=replace(schedule, assumptions=(*schedule.assumptions, "certified with controls free")),
+            schedule=replace(schedule, assumptions=(*schedule.assumptions, f"certified, controls {found.controls}")),
             replay=found,
             claim_kw=self.last_claim_kw,
-            bound_kw=np.nan,
+            bound_kw=bound_kw,
             status=status,
             reason=reason,
             rounds=tuple(self.rounds),
@@ -330,62 +355,15 @@ class _Loop:
         )
 
 
-# -- schedules --------------------------------------------------------------------------------------------
-
-
-def idle(schedule: Schedule) -> Schedule:
-    """The same devices, doing nothing."""
-    return blend(schedule, schedule, 0.0, scale=0.0)
-
-
-def blend(near: Schedule, far: Schedule, share: float, scale: float = 1.0) -> Schedule:
-    """(1 - share) near + share far, of equal devices and statuses: every constraint of one schedule is convex."""
-
-    def between(a: Floats, b: Floats) -> Floats:
-        return scale * ((1.0 - share) * a + share * b)
-
-    return replace(
-        near,
-        pv_kw=between(near.pv_kw, far.pv_kw),
-        pv_p_kw=between(near.pv_p_kw, far.pv_p_kw),
-        pv_q_kvar=between(near.pv_q_kvar, far.pv_q_kvar),
-        p_charge_kw=between(near.p_charge_kw, far.p_charge_kw),
-        p_discharge_kw=between(near.p_discharge_kw, far.p_discharge_kw),
-        soc_kwh=between(near.soc_kwh, far.soc_kwh) if scale else np.repeat(near.soc_kwh[:1], len(near.soc_kwh), 0),
-        predicted_nodes=(),
-        predicted_v_pu=None,
-        substation_phases=(),
-        predicted_substation_kw=None,
-        solve=None,
-    )
-
-
-def _nodes_by_unit(schedule: Schedule) -> tuple[tuple[str, ...], ...]:
-    return tuple(
-        tuple(n for n, of in zip(schedule.bess_nodes, schedule.bess_of, strict=True) if of == u)
-        for u in range(len(schedule.bess))
-    )
-
-
-def _statuses(schedule: Schedule) -> Floats:
-    """(T, U) one where a unit charges."""
-    net = np.zeros((len(schedule.times), len(schedule.bess)))
-    for d, u in enumerate(schedule.bess_of):
-        net[:, u] += schedule.p_charge_kw[:, d] - schedule.p_discharge_kw[:, d]
-    return (net > 0).astype(float)
-
-
-def _worst_excess(table: pd.DataFrame, criteria: tuple[str, ...]) -> float:
-    chosen = table[table["criterion"].isin(criteria)]
-    return float((chosen["value"] - chosen["limit"]).abs().max()) if len(chosen) else 0.0
-
-
-def worst_in_words(found: ReplayResult) -> str:
-    """The first new violation of the table, which stands worst first, with bus, phase and hour."""
-    table = new_violations(found.violations)
-    if not len(table):
-        return ""
-    row = table.iloc[0]
-    where = f"{row.element}.{row.phase}" if row.phase else str(row.element)
-    what = f"{row.criterion.replace('_', ' ')} {row.value:.5g} {row.unit} (limit {row.limit:.5g})"
-    return f"{what} at {where} at {row.time}"
+def _open_fleet(bench: Workbench, claim: Schedule, reserve: float) -> Fleet | None:
+    """What may be decided anew: the case's own fleet for its programs, the units that stand for a schedule from
+    elsewhere, nothing without batteries."""
+    if not claim.bess:
+        return None
+    fleet = decisions_of(claim).fleet
+    if claim.case in CASES and bench.case.config.bess is not None:
+        own = bench.fleet(claim.case)
+        if own is not None and {u.bus for u in claim.bess} <= {u.bus for u in own.units}:
+            fleet = own
+    assert fleet is not None
+    return replace(fleet, units=tuple(with_reserve(u, reserve) for u in fleet.units))

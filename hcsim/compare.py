@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from hcsim.certificate import Certificate
 from hcsim.results import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
 from optim.errors import ModelError
 from optim.limits import new_violations
@@ -231,6 +232,28 @@ def case_summary(study: StudyResult, name: str, case: CaseResult) -> dict[str, A
         "replay": {
             controls: replay_summary(schedule, replay, study.profiles.step_h)
             for controls, replay in case.replays.items()
+        },
+        **(certified_summary(case.certificate) if case.certificate else {}),
+    }
+
+
+def certified_summary(found: Certificate) -> dict[str, Any]:
+    """What the closed loop says of a case; `error_budget` in kW, see `hcsim.error_budget`."""
+    return {
+        "certified_kw": found.certified_kw,
+        "certified": {
+            "claim_kw": found.claim_kw,
+            "bound_kw": found.bound_kw,
+            "status": found.status,
+            "reason": found.reason,
+            "iterations": len(found.rounds),
+            "power_flows": found.power_flows,
+            "seconds": found.seconds,
+            "new_violations": len(new_violations(found.replay.violations)),
+            "bess_buses": [unit.bus for unit in found.schedule.bess],
+            "tap_operations": found.replay.tap_operations,
+            "error_budget": dict(found.error_budget),
+            **({"robustness": dict(found.robustness)} if found.robustness else {}),
         },
     }
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from hcsim.delivery import merged
 from hcsim.engine import Circuit
+from hcsim.errors import ConvergenceError
 from hcsim.replay import replay
 from hcsim.results import ReplayResult
 from hcsim.series import Controls
@@ -18,6 +21,9 @@ from optim.network import Complexes, Network
 from optim.profiles import Profiles
 from optim.schedule import Schedule
 from optim.tangent import OperatingPoint
+
+BARE = "bare feeder"
+"""What a replay without a schedule calls its case."""
 
 
 class PointTaker:
@@ -93,21 +99,51 @@ def port_powers(schedule: Schedule | None, ports: tuple[str, ...], steps: int) -
     return p_kw, q_kvar
 
 
+@dataclass(frozen=True)
+class Visit:
+    """A replay, and where every hour of it came to stand. Linearizing is dear: only where `model` is asked for."""
+
+    network: Network
+    profiles: Profiles
+    ports: tuple[str, ...]
+    found: ReplayResult
+    points: tuple[OperatingPoint, ...]
+
+    @cached_property
+    def model(self) -> LinearModel:
+        """The tangent at every hour. Raises ConvergenceError where a step of the replay is unsound."""
+        if not self.found.converged.all():
+            first = self.profiles.times[int(np.argmin(self.found.converged))]
+            raise ConvergenceError(
+                f"{self.found.case}: no operating point at {first} to linearize at.",
+                "Look at the schedule's powers at that hour.",
+            )
+        what = "the bare feeder's" if self.found.case == BARE else f"the {self.found.case} replay's"
+        at = f"{what} solution of each hour, controls {self.found.controls}"
+        return tangent.linearize(self.network, self.points, self.profiles.times, self.ports, at)
+
+
+def visit(
+    circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, schedule: Schedule | None,
+    ports: tuple[str, ...], *, controls: Controls, taps: dict[str, int] | None = None,
+    base: ReplayResult | None = None, progress: Callable[[int, int], None] | None = None,
+) -> Visit:  # fmt: skip
+    """Replays a schedule (None: the bare feeder) and takes down the operating point of every hour."""
+    taker = PointTaker(circuit, network, profiles, ports, schedule)
+    found = replay(circuit, profiles, limits, schedule, controls=controls, taps=taps, base=base, network=network,
+                   progress=progress, observer=taker)  # fmt: skip
+    return Visit(network, profiles, ports, found, tuple(taker.points))
+
+
 def replay_and_linearize(
     circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, schedule: Schedule | None,
     ports: tuple[str, ...], *, controls: Controls, taps: dict[str, int] | None = None,
     base: ReplayResult | None = None, progress: Callable[[int, int], None] | None = None,
 ) -> tuple[ReplayResult, LinearModel]:  # fmt: skip
-    """Replays a schedule (None: the bare feeder) and linearizes every hour where it came to stand.
+    """`visit`, linearized at once.
 
     Raises ConvergenceError where a step of the replay is unsound: there is nothing to linearize at then.
     """
-    taker = PointTaker(circuit, network, profiles, ports, schedule)
-    found = replay(circuit, profiles, limits, schedule, controls=controls, taps=taps, base=base, network=network,
-                   progress=progress, observer=taker)  # fmt: skip
-    what = "the bare feeder's" if schedule is None else f"the {schedule.case} replay's"
-    model = tangent.linearize(network, taker.points, profiles.times, ports,
-                              f"{what} solution of each hour, controls {controls}")  # fmt: skip
-    return found, model
-
-
+    seen = visit(circuit, network, profiles, limits, schedule, ports, controls=controls, taps=taps, base=base,
+                 progress=progress)  # fmt: skip
+    return seen.found, seen.model

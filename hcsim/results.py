@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,9 @@ from optim.limits import Limits, Operation, new_violations
 from optim.network import Network
 from optim.profiles import Profiles
 from optim.schedule import Schedule
+
+if TYPE_CHECKING:
+    from hcsim.certificate import Certificate
 
 __all__ = [
     "CASES",
@@ -108,6 +111,8 @@ class CaseResult:
     schedule: Schedule
     replays: Mapping[str, ReplayResult] = field(default_factory=dict)
     """"locked" and "free"; either may be missing in an interrupted study."""
+    certificate: Certificate | None = None
+    """What the closed loop made of it; None where it did not run."""
 
 
 @dataclass(frozen=True)

@@ -14,16 +14,19 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
 from hcsim import __version__
 from hcsim.cases import Case, load_case
+from hcsim.certificate import certified_in_words, round_in_words, write_certificate
 from hcsim.compare import counted, verdict
 from hcsim.defaults import SitesWanted
+from hcsim.error_budget import certify_with_budget
 from hcsim.errors import ConfigError, HcsimError
 from hcsim.files import output_folder, write_csv, write_text
+from hcsim.loop_schedules import resized, spread_evenly
 from hcsim.progress import Event, Listener, silent
 from hcsim.results import (
     CASES,
@@ -72,6 +75,8 @@ class Study:
         gap: float | None = None,
         time_limit_s: float | None = None,
         accept_gate: bool = False,
+        certify: bool = True,
+        certify_time_s: float | None = None,
         listener: Listener = silent,
     ) -> StudyResult:
         """Runs the whole study and writes its results to `out` (default: ./hcsim-results/<case>).
@@ -92,6 +97,8 @@ class Study:
                 work.replay_schedule(name)
             work.baseline_without_bess()
             work.baseline_with_schedules()
+            for name in programs if certify else ():
+                work.certify_schedule(name, certify_time_s)
         work.report()
         return work.result()
 
@@ -170,8 +177,38 @@ class StudyRun:
         """The shares, reactive power and BESS of each schedule, capacity scaled. The distributed one's is kept as
         "with_schedule", the one without BESS as "with_shares", the others by the name of their case."""
         for name, case in self.cases.items():
-            key = {self.with_schedule_case: "with_schedule", "none": "with_shares"}.get(name, name)
-            self._baseline(key, case.schedule)
+            self._baseline(self._baseline_key(name), case.schedule)
+
+    def _baseline_key(self, name: str) -> str:
+        return {self.with_schedule_case: "with_schedule", "none": "with_shares"}.get(name, name)
+
+    def certify_schedule(self, name: str, time_s: float | None) -> None:
+        """The closed loop from the claim, and from what the simulation found under the same rules; then where the
+        claim lost. Both together within `time_s`, more or less."""
+        if name not in self.cases:
+            return
+        part = f"closed loop {name}"
+        with self._part(f"{name} certificate", part):
+            options = self.bench.loop_options(time_s)
+            claim = self.cases[name].schedule
+            found = certify_with_budget(
+                self.bench, claim, options, lambda r: self._say(part, round_in_words(r), r.seconds / options.time_limit_s),
+                starts=self._simulated(name),
+            )
+            self.cases[name] = replace(self.cases[name], certificate=found)
+            write_certificate(found, self.folder)
+            self._say(part, certified_in_words(found))
+
+    def _simulated(self, name: str) -> list[Schedule]:
+        """What plain simulation found for a case, as schedules: no certificate shall be below them."""
+        claim = self.cases[name].schedule
+        starts = []
+        if "none" in self.baselines:
+            starts.append(spread_evenly(claim, self.baselines["none"].hc_kw, self.bench.profiles.pv_pu))
+        own = self.baselines.get(self._baseline_key(name))
+        if own is not None and own.hc_kw > 0:
+            starts.append(resized(claim, own.hc_kw))
+        return starts
 
     def report(self) -> None:
         """summary.json, tables, figures and the page, from whatever exists."""
@@ -284,7 +321,7 @@ class StudyRun:
             return
         for file in ("summary.json", "report.html"):
             (self.folder / file).unlink(missing_ok=True)
-        for name in ("schedules", "replays", "baselines", "figures"):
+        for name in ("schedules", "replays", "baselines", "certificates", "figures"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
 

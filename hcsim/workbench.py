@@ -7,7 +7,7 @@ profiles and limits.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from hcsim import gate
 from hcsim.baseline import hosting_capacity
 from hcsim.baseline_terms import Weights, terms_of
 from hcsim.cases import Case, load_case
+from hcsim.certificate import LoopOptions
 from hcsim.config import BessSection, PvSection, site_nodes
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
@@ -173,6 +174,11 @@ class Workbench:
             solver=solver.name,
             threads=solver.threads,
         )
+
+    def loop_options(self, time_limit_s: float | None = None) -> LoopOptions:
+        """[certify] of study.toml, with what the user asks for on top."""
+        options = LoopOptions()
+        return options if time_limit_s is None else replace(options, time_limit_s=time_limit_s)
 
     # -- what OpenDSS says, on this case's profiles and limits -------------------------------------------
 

@@ -136,7 +136,7 @@ class _Search:
         if self.best is None:
             self._give_up()
         self._restore(self._best_values)
-        if not self.interrupted:
+        if tidy and not self.interrupted:
             self._tidy()
         assert self.best is not None
         return self.best, self.bound

@@ -1,0 +1,143 @@
+"""What the closed loop is asked for, what it says on its way, and what it hands out. See `hcsim/certify.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from hcsim.files import output_folder, write_csv, write_json
+from hcsim.results import ReplayResult, write_replay, write_schedule
+from hcsim.series import Controls
+from optim.schedule import Schedule
+
+CERTIFIED, STALLED, OUT_OF_TIME = "certified to tolerance", "stalled", "out of time"
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How long and how finely the loop looks, and what it must keep."""
+
+    time_limit_s: float = 60.0
+    max_rounds: int = 60
+    tolerance: float = 2e-3
+    """Certified to tolerance: the certified capacity is within this share of the claim, and of the round
+    before."""
+    margin_pu: float = 2e-4
+    """Least distance from voltage limits inside the programs; grows where replays overstep them."""
+    margin_kw: float = 0.5
+    elastic_kw_per_pu: float = 2e5
+    first_radius: float = 1.0
+    """Share of the first claim that a site's capacity or reactive power may move in one round."""
+    smallest_radius: float = 1e-3
+    probes: int = 3
+    """Replays spent on the segment between the certified schedule and a proposal that failed."""
+    reopenings: int = 1
+    """How often placement and statuses are decided anew after a stall."""
+    controls: Controls = "free"
+    """"locked" asks what could be had if no regulator moved (error budget)."""
+    bound: bool = True
+    """Whether the last linearization's bound is proven at the end."""
+    max_tap_operations: int | None = None
+    """Tap steps that any one regulator may take over the series, unless it takes more without devices."""
+    soc_reserve: float = 0.0
+    """Share of its energy that no battery goes below."""
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round, as shown and stored."""
+
+    number: int
+    claim_kw: float
+    """What the linear program proposes."""
+    passed: bool
+    new_violations: int
+    worst: str
+    """The worst new violation and where, in words; "" where there is none."""
+    worst_pu: float
+    """By how much the worst new voltage violation is beyond its limit; 0 where there is none."""
+    tap_operations: int
+    certified_kw: float
+    """Best so far, after this round."""
+    radius_kw: float
+    seconds: float
+    """Since the loop began."""
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What the loop hands out. `schedule` passed its replay with controls free: no new violation."""
+
+    case: str
+    schedule: Schedule
+    replay: ReplayResult
+    claim_kw: float
+    """Of the last linear program, inside its trust region."""
+    bound_kw: float
+    """Proven for the last linearization without trust region, with hard limits and no margin; placement and
+    statuses open. NaN where that program has no solution or there was no time for it."""
+    status: str
+    """CERTIFIED, STALLED or OUT_OF_TIME."""
+    reason: str
+    """A sentence or two: what stopped the loop."""
+    rounds: tuple[Round, ...]
+    power_flows: int
+    seconds: float
+    error_budget: dict[str, float] = field(default_factory=dict)
+    """See `hcsim.error_budget`; empty where it was not asked for."""
+    robustness: dict[str, float] = field(default_factory=dict)
+    """See `hcsim.robustness`; empty where it was not asked for."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether the loop ended because nothing helped any more, and not by its time limit."""
+        return self.status != OUT_OF_TIME
+
+    @property
+    def certified_kw(self) -> float:
+        return self.schedule.hc_kw
+
+
+SUFFIX = "_certified"
+
+
+def rounds_table(rounds: Sequence[Round]) -> pd.DataFrame:
+    """A row per round, columns as the fields of `Round`."""
+    return pd.DataFrame([asdict(r) for r in rounds], columns=list(Round.__dataclass_fields__))
+
+
+def write_certificate(found: Certificate, folder: Path) -> Path:
+    """Under a study's folder: the certified schedule as schedules/<case>_certified, which `hcsim replay` takes, its
+    replay as replays/<case>_certified/<controls>, and certificates/<case> with rounds.csv and certificate.json.
+
+    Returns the schedule's folder. Raises OutputError.
+    """
+    name = found.case + SUFFIX
+    schedule = folder / "schedules" / name
+    write_schedule(replace(found.schedule, case=name), schedule)
+    write_replay(found.replay, folder / "replays" / name / found.replay.controls)
+    own = output_folder(folder / "certificates" / found.case)
+    write_csv(own / "rounds.csv", rounds_table(found.rounds))
+    facts = ("case", "certified_kw", "claim_kw", "bound_kw", "status", "reason", "power_flows", "seconds",
+             "error_budget", "robustness")  # fmt: skip
+    write_json(own / "certificate.json", {key: getattr(found, key) for key in facts})
+    return schedule
+
+
+def round_in_words(r: Round) -> str:
+    """One line while the loop runs: claim, worst violation and where, tap moves, certified so far."""
+    said = r.worst or "passed"
+    note = f" ({r.note})" if r.note else ""
+    return (
+        f"round {r.number}: claims {r.claim_kw:.1f} kW, {said}, {r.tap_operations} tap moves, "
+        f"certified {r.certified_kw:.1f} kW{note}"
+    )
+
+
+def certified_in_words(found: Certificate) -> str:
+    share = f" ({100 * found.certified_kw / found.claim_kw:.1f} % of its last claim)" if found.claim_kw > 0 else ""
+    return f"{found.certified_kw:.1f} kW{share}, {found.status} after {len(found.rounds)} rounds. {found.reason}"

@@ -1,0 +1,119 @@
+"""Where the open-loop claim lost: hosting capacities on the way from the claim to the certificate.
+
+Placement and statuses stay those of the claim; from one program to the next one thing is switched:
+
+    the claim: loads as the program has them, no losses, taps as in the file        (LinDist3Flow)
+      load model       ... and loads and shunts that follow voltage                 (LinDist3Flow)
+      losses           ... and losses: the tangent of every hour at the bare feeder, taps as in the file
+      linearization    ... moved to where the simulation is, until it is certified  (closed loop, taps locked)
+      frozen taps      ... and regulators and capacitors free to act                (closed loop, controls free)
+      device delivery  ... and native PVSystem and Storage elements, which may miss their command
+    certified
+
+Each figure is what the hosting capacity loses at that switch, in kW: negative where the claim was too low. They
+telescope, so they sum to claim less certified; what could not be measured (a program without solution, a locked
+loop out of time) is in the rest. A study that claims with the tangent has loads and losses in its claim already:
+these two are zero there. What a loop leaves to its tolerance stands in its own line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from hcsim.certificate import Certificate, LoopOptions, Round
+from hcsim.certify import certify
+from hcsim.errors import InfeasibleError, SolverError
+from hcsim.linearize import replay_and_linearize
+from hcsim.loop_schedules import decisions_of
+from hcsim.results import ReplayResult
+from hcsim.workbench import Workbench
+from optim import lindist3flow
+from optim.hosting_search import solve_hosting
+from optim.linear_model import LinearModel
+from optim.schedule import Schedule
+
+PARTS = ("load_model_kw", "losses_kw", "linearization_kw", "frozen_taps_kw", "device_delivery_kw")
+WORDS = {
+    "load_model_kw": "load model",
+    "losses_kw": "losses",
+    "linearization_kw": "linearization",
+    "frozen_taps_kw": "frozen taps",
+    "device_delivery_kw": "device delivery",
+    "rest_kw": "not measured",
+}
+
+
+LOOP_SHARE = 0.6
+"""The loop has this share of the time; the budget what is left of it then."""
+
+
+def certify_with_budget(
+    bench: Workbench, claim: Schedule, options: LoopOptions, listen: Callable[[Round], None] | None = None, *,
+    starts: Sequence[Schedule] = (),
+) -> Certificate:  # fmt: skip
+    """The closed loop and then its error budget, both within the time limit of `options`, more or less."""
+    loop = replace(options, time_limit_s=LOOP_SHARE * options.time_limit_s)
+    found = certify(bench, claim, loop, listen, starts=starts)
+    left = options.time_limit_s - found.seconds
+    return replace(found, error_budget=error_budget(bench, claim, found, replace(options, time_limit_s=left)))
+
+
+def error_budget(bench: Workbench, claim: Schedule, certificate: Certificate, options: LoopOptions) -> dict[str, float]:
+    """PARTS and "rest_kw", which sum to "claim_kw" - "certified_kw", both in the budget as well.
+
+    `options` are those of the loop with controls free; their time limit holds for the locked loop and the two
+    programs together, more or less. A part that could not be measured is NaN.
+    """
+    missed = missed_kw(certificate.replay)
+    chain = [
+        claim.hc_kw,
+        *_programs_kw(bench, claim, options),
+        _locked_kw(bench, claim, options),
+        certificate.certified_kw + missed,
+        certificate.certified_kw,
+    ]
+    lost = dict(zip(PARTS, (-np.diff(chain)).tolist(), strict=True))
+    rest = claim.hc_kw - certificate.certified_kw - float(np.nansum(list(lost.values())))
+    return {"claim_kw": claim.hc_kw, **lost, "rest_kw": rest, "certified_kw": certificate.certified_kw}
+
+
+def missed_kw(replay: ReplayResult) -> float:
+    """PV that native elements did not deliver as commanded: each one's worst step, summed."""
+    pv = replay.devices[replay.devices["kind"] == "pv"]
+    if not len(pv):
+        return 0.0
+    short = (pv["p_commanded_kw"] - pv["p_delivered_kw"]).clip(lower=0.0)
+    return float(short.groupby(pv["element"]).max().sum())
+
+
+def _programs_kw(bench: Workbench, claim: Schedule, options: LoopOptions) -> list[float]:
+    """Hosting capacity with voltage-dependent loads, and with losses as well."""
+    if bench.case.config.program.linearization == "tangent":
+        return [claim.hc_kw, claim.hc_kw]
+    ports = tuple(dict.fromkeys((*bench.ports, *claim.pv_nodes, *claim.bess_nodes)))
+    following = lindist3flow.linearize(bench.network, bench.profiles, ports, voltage_dependent_loads=True)
+    _, tangent = replay_and_linearize(bench.circuit, bench.network, bench.profiles, bench.limits, None, ports,
+                                      controls="locked")  # fmt: skip
+    return [_capacity_kw(bench, claim, model, options) for model in (following, tangent)]
+
+
+def _capacity_kw(bench: Workbench, claim: Schedule, model: LinearModel, options: LoopOptions) -> float:
+    decided = decisions_of(claim)
+    problem = replace(
+        bench.problem("none"), model=model, pv_nodes=claim.pv_nodes, fleet=decided.fleet, charging=decided.charging
+    )
+    try:
+        solver = bench.solve_options(None, options.time_limit_s / 4)
+        return solve_hosting(problem, claim.case, solver, tidy=False).hc_kw
+    except (InfeasibleError, SolverError):
+        return np.nan
+
+
+def _locked_kw(bench: Workbench, claim: Schedule, options: LoopOptions) -> float:
+    """What a closed loop certifies where no control moves."""
+    locked = replace(options, controls="locked", reopenings=0, bound=False, max_tap_operations=None)
+    found = certify(bench, claim, locked)
+    return found.certified_kw if found.settled else np.nan

@@ -1,0 +1,107 @@
+"""Schedules as the closed loop handles them: idle, scaled, blended, and what of one is decided."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from optim.linear_model import Floats
+from optim.schedule import BessUnit, Schedule
+from optim.storage import Fleet
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What the loop keeps while it walks: the units that stand, and when each charges."""
+
+    fleet: Fleet | None
+    charging: Floats | None
+    """(T, U) one where a unit charges."""
+
+
+def decisions_of(schedule: Schedule) -> Decisions:
+    if not schedule.bess:
+        return Decisions(None, None)
+    nodes = tuple(
+        tuple(n for n, of in zip(schedule.bess_nodes, schedule.bess_of, strict=True) if of == u)
+        for u in range(len(schedule.bess))
+    )
+    net = np.zeros((len(schedule.times), len(schedule.bess)))
+    for d, u in enumerate(schedule.bess_of):
+        net[:, u] += schedule.p_charge_kw[:, d] - schedule.p_discharge_kw[:, d]
+    return Decisions(Fleet(schedule.bess, nodes), (net > 0).astype(float))
+
+
+def same_devices(a: Schedule, b: Schedule) -> bool:
+    return (a.pv_nodes, a.bess, a.bess_nodes, a.bess_of) == (b.pv_nodes, b.bess, b.bess_nodes, b.bess_of)
+
+
+def idle(schedule: Schedule) -> Schedule:
+    """The same devices, doing nothing; stored energy stays where it began."""
+    return replace(scaled(schedule, 0.0), soc_kwh=np.repeat(schedule.soc_kwh[:1], len(schedule.soc_kwh), axis=0))
+
+
+def scaled(schedule: Schedule, share: float) -> Schedule:
+    """Capacity and every power times `share`, stored energy moving by as much less around where it began."""
+    start = schedule.soc_kwh[:1]
+    return replace(
+        _bare_of_claims(schedule),
+        pv_kw=share * schedule.pv_kw,
+        pv_p_kw=share * schedule.pv_p_kw,
+        pv_q_kvar=share * schedule.pv_q_kvar,
+        p_charge_kw=share * schedule.p_charge_kw,
+        p_discharge_kw=share * schedule.p_discharge_kw,
+        soc_kwh=start + share * (schedule.soc_kwh - start),
+    )
+
+
+def blend(near: Schedule, far: Schedule, share: float) -> Schedule:
+    """(1 - share) near + share far, of equal devices and statuses: every constraint of one schedule is convex."""
+
+    def between(a: Floats, b: Floats) -> Floats:
+        return (1.0 - share) * a + share * b
+
+    return replace(
+        _bare_of_claims(near),
+        pv_kw=between(near.pv_kw, far.pv_kw),
+        pv_p_kw=between(near.pv_p_kw, far.pv_p_kw),
+        pv_q_kvar=between(near.pv_q_kvar, far.pv_q_kvar),
+        p_charge_kw=between(near.p_charge_kw, far.p_charge_kw),
+        p_discharge_kw=between(near.p_discharge_kw, far.p_discharge_kw),
+        soc_kwh=between(near.soc_kwh, far.soc_kwh),
+    )
+
+
+def resized(schedule: Schedule, hc_kw: float) -> Schedule:
+    """PV in the schedule's own shares, with its reactive power, at another capacity; batteries as they are."""
+    share = hc_kw / schedule.hc_kw if schedule.hc_kw > 0 else 0.0
+    return replace(
+        _bare_of_claims(schedule),
+        pv_kw=share * schedule.pv_kw,
+        pv_p_kw=share * schedule.pv_p_kw,
+        pv_q_kvar=share * schedule.pv_q_kvar,
+    )
+
+
+def spread_evenly(schedule: Schedule, hc_kw: float, pv_pu: Floats) -> Schedule:
+    """The same capacity at every site at unity power factor, batteries idle: the plain simulation's PV."""
+    nothing = idle(schedule)
+    pv_kw = np.full(len(schedule.pv_nodes), hc_kw / len(schedule.pv_nodes))
+    return replace(nothing, pv_kw=pv_kw, pv_p_kw=pv_pu[:, None] * pv_kw[None, :])
+
+
+def with_reserve(unit: BessUnit, reserve: float) -> BessUnit:
+    """`reserve`: the least share of its energy that a unit keeps, whatever its own range says."""
+    return replace(unit, soc_min=min(max(unit.soc_min, reserve), unit.soc_max))
+
+
+def _bare_of_claims(schedule: Schedule) -> Schedule:
+    return replace(
+        schedule,
+        predicted_nodes=(),
+        predicted_v_pu=None,
+        substation_phases=(),
+        predicted_substation_kw=None,
+        solve=None,
+    )

@@ -1,0 +1,94 @@
+"""Why a loop stands still: in words, with bus, regulator and hour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from hcsim.results import ReplayResult
+from optim.limits import new_violations
+from optim.linear_model import LinearModel
+from optim.schedule import Schedule
+
+LOOK_BACK = 6
+"""Rounds over which a regulator is watched for swinging."""
+SWINGS = 3
+OUT_OF_REACH_PU = 1e-3
+"""A voltage that all devices together move by less than this is beyond them: a sixth of a tap step."""
+
+
+def worst_in_words(found: ReplayResult) -> str:
+    """The new violation farthest beyond its limit, with bus, phase and hour; "" where there is none."""
+    row = _worst(found)
+    if row is None:
+        return ""
+    where = f"{row['element']}.{row['phase']}" if row["phase"] else str(row["element"])
+    what = str(row["criterion"]).replace("_", " ")
+    if np.isfinite(float(row["value"])):
+        what += f" {row['value']:.5g} {row['unit']} (limit {row['limit']:.5g})"
+    return f"{what} at {where} at {row['time']}"
+
+
+def swinging(visited: Sequence[ReplayResult]) -> str:
+    """Regulators that went back and forth between two positions in the last rounds' replays, as a sentence."""
+    taps = [found.tap for found in visited[-LOOK_BACK:]]
+    if len(taps) <= SWINGS:
+        return ""
+    track = np.stack(taps)  # (rounds, T, R)
+    low, high = track.min(axis=0), track.max(axis=0)
+    turns = (np.diff(np.sign(np.diff(track, axis=0)), axis=0) != 0).sum(axis=0)
+    moves = (np.diff(track, axis=0) != 0).sum(axis=0)
+    steps, regulators = np.nonzero((high - low == 1) & (moves >= SWINGS) & (turns >= SWINGS - 1))
+    if not len(steps):
+        return ""
+    worst = int(np.argmax(moves[steps, regulators]))
+    t, r = int(steps[worst]), int(regulators[worst])
+    others = len(steps) - 1
+    more = f", and so do {others} more regulator-hours" if others else ""
+    name, time = visited[-1].regulators[r], visited[-1].operation.times[t]
+    return f"Regulator {name} swings between taps {low[t, r]} and {high[t, r]} at {time} from round to round{more}."
+
+
+def out_of_reach(found: ReplayResult, model: LinearModel, schedule: Schedule) -> str:
+    """The worst new voltage violation that the schedule's devices cannot move, as a sentence; "" where all can."""
+    nodes = {name: n for n, name in enumerate(model.nodes)}
+    ports = {name: d for d, name in enumerate(model.ports)}
+    table = new_violations(found.violations)
+    for row in table[table["criterion"].isin(("overvoltage", "undervoltage"))].itertuples():
+        n = nodes.get(f"{row.element}.{row.phase}")
+        if n is None:
+            continue
+        reach = 0.0
+        t = int(row.step) if model.dv_dp.shape[0] > 1 else 0
+        for node, kw in zip(schedule.pv_nodes, schedule.pv_kw, strict=True):
+            reach += kw * float(np.hypot(model.dv_dp[t, n, ports[node]], model.dv_dq[t, n, ports[node]]))
+        for node, of in zip(schedule.bess_nodes, schedule.bess_of, strict=True):
+            reach += schedule.bess[of].power_kw * abs(float(model.dv_dp[t, n, ports[node]]))
+        if reach < OUT_OF_REACH_PU:
+            return (
+                f"No device stands near the {row.criterion} at {row.element}.{row.phase} at {row.time}: all of "
+                f"them together move it by {reach:.1g} pu at most."
+            )
+    return ""
+
+
+def excess(found: ReplayResult, criteria: tuple[str, ...]) -> float:
+    """The largest step beyond a limit among new violations of these criteria, in their unit."""
+    table = new_violations(found.violations)
+    chosen = table[table["criterion"].isin(criteria)]
+    return float((chosen["value"] - chosen["limit"]).abs().max()) if len(chosen) else 0.0
+
+
+def _worst(found: ReplayResult) -> pd.Series | None:
+    """The row of the first kind of violation that exceeds its limit most; a failed step before all."""
+    table = new_violations(found.violations)
+    if not len(table):
+        return None
+    lost = table[~np.isfinite(table["value"].astype(float))]
+    if len(lost):
+        return lost.iloc[0]
+    share = (table["value"] - table["limit"]).abs().astype(float)
+    weight = np.where(table["unit"] == "pu", 1.0, 1e-3)  # a kW weighs as much as a thousandth of a pu
+    return table.iloc[int((share * weight).argmax())]
