@@ -21,7 +21,7 @@ from hcsim.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, Loop
 from hcsim.errors import InfeasibleError, SolverError
 from hcsim.linearize import Visit, visit
 from hcsim.loop_schedules import Decisions, blend, decisions_of, idle, same_devices, with_reserve
-from hcsim.loop_stalls import excess, out_of_reach, swinging, worst_in_words
+from hcsim.loop_stalls import excess, out_of_reach, oversteps, swinging, worst_in_words
 from hcsim.results import CASES, ReplayResult
 from hcsim.workbench import Workbench
 from optim.hosting_problem import ELASTIC_KW_PER_KW, HostingProblem, TrustRegion
@@ -146,7 +146,7 @@ class _Loop:
             self._log(proposal, seen.found, passed, radius)
             radius = min(radius * 1.5, self.largest) if passed else radius * (0.7 if moved else 0.4)
             self._adapt_margins(seen.found)
-            near = self.certified_kw >= (1.0 - options.tolerance) * self.last_claim_kw
+            near = abs(self.certified_kw - self.last_claim_kw) <= options.tolerance * self.last_claim_kw
             still = self.certified_kw - before <= options.tolerance / 4 * max(self.certified_kw, 1.0)
             settled = settled + 1 if near and still else 0
             if settled >= 2:
@@ -278,9 +278,8 @@ class _Loop:
         table = new_violations(found.violations)
         if len(table) and not np.isfinite(table["value"].astype(float)).all():
             return -np.inf
-        over = (table["value"] - table["limit"]).abs().astype(float)
         price = np.where(table["unit"] == "pu", 0.05 * self.options.elastic_kw_per_pu, ELASTIC_KW_PER_KW)
-        return schedule.hc_kw - float((over * price).sum())
+        return schedule.hc_kw - float((oversteps(table) * price).sum())
 
     # -- the end ------------------------------------------------------------------------------------------
 

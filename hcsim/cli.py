@@ -16,6 +16,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from hcsim import __version__
+from hcsim.cli_certify import register as register_certify
 from hcsim.cli_feeder import AcceptOption, SitesOption, sites_wanted
 from hcsim.cli_feeder import register as register_feeder_commands
 from hcsim.cli_simulation import register as register_simulation
@@ -104,6 +105,7 @@ class Weights(StrEnum):
 
 
 register_feeder_commands(app)
+register_certify(app)
 
 
 def _version(wanted: bool) -> None:
@@ -132,12 +134,16 @@ def study(
     ] = None,
     sites: SitesOption = None,
     accept_gate: AcceptOption = False,
+    certify: Annotated[bool, typer.Option(help="Close the loop: certify each claim with controls free.")] = True,
+    certify_time: Annotated[
+        float | None, typer.Option("--certify-time", min=1.0, help="Seconds per case for the closed loop.")
+    ] = None,
 ) -> None:
-    """The main job: optimize, replay in OpenDSS, compare with simulation, report.
+    """The main job: optimize, replay in OpenDSS, compare with simulation, certify, report.
 
     Four programs (no BESS, one central BESS, distributed BESS with and without power circulating between
     units), each claim replayed over the day with regulators locked and free, and the hosting capacity that
-    plain simulation finds. Ends with a table and a folder: summary.json, report.html, schedules, replays,
+    plain simulation finds; then the closed loop certifies what OpenDSS passes with controls free. Ends with a table and a folder: summary.json, report.html, schedules, replays,
     figures. Ctrl-C keeps what is finished.
     """
     from hcsim.compare import summarize
@@ -152,8 +158,9 @@ def study(
     names = [p.value for p in only] if only else list(CASES)
     with Show(err_console) as listener:
         result = loaded.run(
-            folder, programs=names, gap=gap, time_limit_s=time_limit, accept_gate=accept_gate, listener=listener
-        )
+            folder, programs=names, gap=gap, time_limit_s=time_limit, accept_gate=accept_gate, certify=certify,
+            certify_time_s=certify_time, listener=listener,
+        )  # fmt: skip
     out_console.print(main_table(summarize(result)))
     _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'report.html'))}.")
     for part, reason in result.missing.items():

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hcsim.results import ReplayResult
 from optim.limits import new_violations
-from optim.linear_model import LinearModel
+from optim.linear_model import Floats, LinearModel
 from optim.schedule import Schedule
 
 LOOK_BACK = 6
@@ -78,7 +78,14 @@ def excess(found: ReplayResult, criteria: tuple[str, ...]) -> float:
     """The largest step beyond a limit among new violations of these criteria, in their unit."""
     table = new_violations(found.violations)
     chosen = table[table["criterion"].isin(criteria)]
-    return float((chosen["value"] - chosen["limit"]).abs().max()) if len(chosen) else 0.0
+    return float(oversteps(chosen).max()) if len(chosen) else 0.0
+
+
+def oversteps(table: pd.DataFrame) -> Floats:
+    """By how much each violation is beyond what is allowed: its limit, or what the bare feeder has beyond it."""
+    value, limit, before = (table[c].to_numpy(float) for c in ("value", "limit", "base_value"))
+    was_beyond = (value - limit) * (before - limit) > 0
+    return np.abs(value - np.where(was_beyond, before, limit))
 
 
 def _worst(found: ReplayResult) -> pd.Series | None:
@@ -89,6 +96,6 @@ def _worst(found: ReplayResult) -> pd.Series | None:
     lost = table[~np.isfinite(table["value"].astype(float))]
     if len(lost):
         return lost.iloc[0]
-    share = (table["value"] - table["limit"]).abs().astype(float)
+    share = oversteps(table)
     weight = np.where(table["unit"] == "pu", 1.0, 1e-3)  # a kW weighs as much as a thousandth of a pu
-    return table.iloc[int((share * weight).argmax())]
+    return table.iloc[int(np.argmax(share * weight))]

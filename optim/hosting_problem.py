@@ -72,7 +72,7 @@ class HostingProblem:
             return np.full(self.model.v_base.shape, np.inf)
         inside = np.full(self.model.v_base.shape, self.limits.v_max_pu - self.margin_pu)
         before = self._before_v_pu()
-        return inside if before is None else np.where(before > self.limits.v_max_pu, before, inside)
+        return inside if before is None else np.where(before > self.limits.v_max_pu, before - self.margin_pu, inside)
 
     def voltage_floor(self) -> Floats:
         """(T, N) in pu, or 0"""
@@ -80,7 +80,7 @@ class HostingProblem:
             return np.zeros(self.model.v_base.shape)
         inside = np.full(self.model.v_base.shape, self.limits.v_min_pu + self.margin_pu)
         before = self._before_v_pu()
-        return inside if before is None else np.where(before < self.limits.v_min_pu, before, inside)
+        return inside if before is None else np.where(before < self.limits.v_min_pu, before + self.margin_pu, inside)
 
     def substation_floor_kw(self) -> Floats | None:
         """(T, S); None where reverse flow is not judged"""
@@ -90,7 +90,7 @@ class HostingProblem:
         if self.already is None:
             return floor
         order = _columns(self.already.substation_phases, self.model.substation_phases)
-        return np.minimum(floor, self.already.substation_kw[:, order])
+        return np.minimum(floor, self.already.substation_kw[:, order] + self.margin_kw)
 
     def loading_ceiling_kva(self) -> Floats | None:
         """(T, B); None where loading is not judged or no branch has a row"""

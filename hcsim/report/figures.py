@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 
 from hcsim.compare import match_voltages, paper_kw, verdict, voltage_error
 from hcsim.files import output_folder, write_atomically, write_text
-from hcsim.report import series, style
+from hcsim.report import loop, series, style
 from hcsim.report.tables import NAMES, simulation_beside
 from hcsim.results import CaseResult, StudyResult
 from optim.network import Network
@@ -164,6 +164,13 @@ PICTURES = (
         "Bar: claim of the program, with its proven bound. Diamond: iterative simulation with OpenDSS. "
         "Circle: the paper. At the right what the replay says.",
         capacities,
+    ),
+    Picture(
+        "09_closed_loop",
+        "The closed loop",
+        "Above: what each round's program claims and what is certified by then. Below: by how much the round's "
+        "worst new voltage violation is beyond its limit.",
+        loop.closed_loop,
     ),
 )
 

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hcsim.compare import summarize
 from hcsim.files import write_text
-from hcsim.report import words
+from hcsim.report import loop, words
 from hcsim.report.figures import PICTURES, write_figures
 from hcsim.report.tables import NAMES, main_rows
 from hcsim.results import StudyResult, write_summary
@@ -48,6 +48,8 @@ def render_html(study: StudyResult, documents: Mapping[str, str], *, written: da
         rows=main_rows(summary),
         answer=words.answer(study),
         missing=words.missing_parts(study),
+        loops=loop.loop_rows(study),
+        budget=loop.budget_rows(study),
         pictures=_pictures(documents),
         cases=[_case(study, name) for name in study.cases],
         baselines=[_baseline(study, name) for name in study.baselines],

@@ -41,6 +41,7 @@ class MainRow:
     status: str
     locked: str
     free: str
+    certified_kw: str
     simulation_kw: str
     paper_kw: str
     deviation: str
@@ -95,6 +96,7 @@ def _wide_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
         "status": [r.status for r in rows],
         "replay,\nlocked": [_coloured(r.locked) for r in rows],
         "replay,\nfree": [_coloured(r.free) for r in rows],
+        "certi-\nfied": [r.certified_kw for r in rows],
         "simul.\nHC": [r.simulation_kw for r in rows],
         "paper": [r.paper_kw for r in rows],
         "deviation": [r.deviation for r in rows],
@@ -108,6 +110,7 @@ def _narrow_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
         "status": [r.status for r in rows],
         "replay,\nlocked": [_coloured(r.locked) for r in rows],
         "replay,\nfree": [_coloured(r.free) for r in rows],
+        "certi-\nfied": [r.certified_kw for r in rows],
         "simul.\nHC": [r.simulation_kw for r in rows],
         "paper,\ndeviation": [_two_lines(r.paper_kw, r.deviation) for r in rows],
     }
@@ -144,7 +147,7 @@ def _row(name: str, case: Mapping[str, Any] | None, baseline: Mapping[str, Any] 
     title = NAMES.get(name, name)
     if case is None:
         no = NOTHING
-        return MainRow(name, title, no, no, no, "no result", no, no, simulation, no, no)
+        return MainRow(name, title, no, no, no, "no result", no, no, no, simulation, no, no)
     paper, replay = case["paper_hc_kw"], case["replay"]
     deviation = NOTHING if not paper else f"{unsigned_zero(100 * (case['hc_kw'] - paper) / paper, 2):+.2f} %"
     return MainRow(
@@ -156,6 +159,7 @@ def _row(name: str, case: Mapping[str, Any] | None, baseline: Mapping[str, Any] 
         status=STATUS_WORDS.get(case["status"], case["status"]),
         locked=replay_words(replay.get("locked")),
         free=replay_words(replay.get("free")),
+        certified_kw=number(case.get("certified_kw")),
         simulation_kw=simulation,
         paper_kw=number(paper),
         deviation=deviation,

@@ -1,0 +1,99 @@
+"""`hcsim certify`: the closed loop on the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from hcsim.certificate import Certificate
+    from hcsim.workbench import Workbench
+    from optim.schedule import Schedule
+
+console = Console()
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this module to the program."""
+    app.command()(certify)
+
+
+def certify(
+    case: Annotated[str, typer.Argument(metavar="CASE", help="Bundled case, study folder or .dss file.")],
+    schedules: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[SCHEDULE]...", help="Schedule folders to start from. Default: solve the programs."),
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--case", help="Program to solve and certify; repeat for several. Default: none, centralized."),
+    ] = None,
+    seconds: Annotated[
+        float | None, typer.Option("--certify-time", min=1.0, help="Seconds per schedule, error budget included.")
+    ] = None,
+    budget: Annotated[bool, typer.Option(help="Measure where the claim lost.")] = True,
+    robustness: Annotated[
+        int, typer.Option(min=0, help="Replay under this many drawn days of load and PV off by 10 %; 200 is usual.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Of the drawn days.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/<case>")] = None,
+) -> None:
+    """Close the loop: find the hosting capacity that OpenDSS passes with every control acting.
+
+    Linearizes each hour where the replay stands, solves inside a trust region, replays, until claim and
+    simulation agree. Writes the certified schedule (`hcsim replay` takes it), its replay and every round.
+    """
+    from hcsim.certificate import certified_in_words, round_in_words, write_certificate
+    from hcsim.certify import certify as close_loop
+    from hcsim.error_budget import certify_with_budget
+    from hcsim.files import output_folder
+    from hcsim.robustness import with_robustness
+    from hcsim.study import default_out
+    from hcsim.workbench import Workbench
+
+    bench = Workbench.open(case)
+    folder = output_folder(out or default_out(bench.case))
+    options = bench.loop_options(seconds)
+    for claim in _claims(bench, schedules or [], only or ["none", "centralized"]):
+        console.print(f"[bold]{escape(claim.case)}[/]: claim {claim.hc_kw:.1f} kW", highlight=False)
+        run = certify_with_budget if budget else close_loop
+        found = run(bench, claim, options, lambda r: console.print(escape(round_in_words(r)), highlight=False))
+        if robustness:
+            found = with_robustness(bench, found, draws=robustness, seed=seed)
+        where = write_certificate(found, folder)
+        _say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
+        _say_more(found)
+        _say(escape(f"Certified schedule in {where}; see for yourself: hcsim replay {case} {where}"))
+
+
+def _claims(bench: Workbench, folders: list[Path], programs: list[str]) -> list[Schedule]:
+    from hcsim.errors import ConfigError
+    from hcsim.results import CASES, read_schedule
+    from optim.hosting_search import solve_hosting
+
+    if folders:
+        return [read_schedule(f, network=bench.network, profiles=bench.profiles) for f in folders]
+    for name in programs:
+        if name not in CASES:
+            raise ConfigError(f"There is no program {name!r}.", f"Programs: {', '.join(CASES)}.")
+    bench.check_sites()
+    return [solve_hosting(bench.problem(name), name, bench.solve_options()) for name in programs]
+
+
+def _say_more(found: Certificate) -> None:
+    from hcsim.error_budget import budget_in_words
+    from hcsim.report.loop import robustness_words
+
+    if found.bound_kw == found.bound_kw:
+        _say(f"At most {found.bound_kw:.1f} kW by the last linearization without trust region.")
+    for words in (budget_in_words(found.error_budget), robustness_words(found)):
+        if words:
+            _say(words)
+
+
+def _say(words: str) -> None:
+    console.print(words, soft_wrap=True, highlight=False)
