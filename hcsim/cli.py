@@ -143,8 +143,8 @@ def study(
 
     Four programs (no BESS, one central BESS, distributed BESS with and without power circulating between
     units), each claim replayed over the day with regulators locked and free, and the hosting capacity that
-    plain simulation finds; then the closed loop certifies what OpenDSS passes with controls free. Ends with a table and a folder: summary.json, report.html, schedules, replays,
-    figures. Ctrl-C keeps what is finished.
+    plain simulation finds; then the closed loop certifies what OpenDSS passes with controls free. Ends
+    with a table and a folder: summary.json, report.html, schedules, replays, figures. Ctrl-C keeps what is finished.
     """
     from hcsim.compare import summarize
     from hcsim.report.tables import main_table

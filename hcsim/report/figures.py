@@ -166,7 +166,7 @@ PICTURES = (
         capacities,
     ),
     Picture(
-        "09_closed_loop",
+        "08_closed_loop",
         "The closed loop",
         "Above: what each round's program claims and what is certified by then. Below: by how much the round's "
         "worst new voltage violation is beyond its limit.",

@@ -10,8 +10,8 @@ from rich import get_console
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-WIDE = 100
-"""Columns of a terminal that hold the table with one figure per cell."""
+WIDE, CERTIFIED_WIDE = 100, 112
+"""Columns of a terminal that hold the table with one figure per cell; with certified capacities in it."""
 
 NAMES = {
     "none": "No BESS",
@@ -63,6 +63,8 @@ def main_rows(summary: Mapping[str, Any]) -> list[MainRow]:
 def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table:
     """The main table for a terminal; under 100 columns it puts two figures into a cell to stay legible."""
     width = get_console().width if width is None else width
+    rows = main_rows(summary)
+    wide = width >= (CERTIFIED_WIDE if any(r.certified_kw != NOTHING for r in rows) else WIDE)
     table = Table(
         title=f"PV hosting capacity of {summary['case']} in kW",
         title_justify="left",
@@ -70,9 +72,8 @@ def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    table.add_column("case", min_width=11, max_width=26 if width >= WIDE else 11, overflow="fold")
-    rows = main_rows(summary)
-    columns = _wide_columns(rows) if width >= WIDE else _narrow_columns(rows)
+    table.add_column("case", min_width=11, max_width=26 if wide else 11, overflow="fold")
+    columns = _wide_columns(rows) if wide else _narrow_columns(rows)
     for heading in columns:
         words = heading.startswith(("replay", "status"))
         least = {"st": 7, "re": 8}.get(heading[:2])
@@ -81,7 +82,7 @@ def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table
             justify="left" if words else "right",
             no_wrap=not words,
             min_width=least,
-            max_width=None if width >= WIDE else least,
+            max_width=None if wide else least,
         )
     for row, cells in zip(rows, zip(*columns.values(), strict=True), strict=True):
         table.add_row(row.name, *cells)
@@ -89,7 +90,7 @@ def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table
 
 
 def _wide_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
-    return {
+    columns = {
         "claim": [r.claim_kw for r in rows],
         "bound": [r.bound_kw for r in rows],
         "gap": [r.gap for r in rows],
@@ -101,6 +102,9 @@ def _wide_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
         "paper": [r.paper_kw for r in rows],
         "deviation": [r.deviation for r in rows],
     }
+    if all(r.certified_kw == NOTHING for r in rows):
+        del columns["certi-\nfied"]
+    return columns
 
 
 def _narrow_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
@@ -110,8 +114,7 @@ def _narrow_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
         "status": [r.status for r in rows],
         "replay,\nlocked": [_coloured(r.locked) for r in rows],
         "replay,\nfree": [_coloured(r.free) for r in rows],
-        "certi-\nfied": [r.certified_kw for r in rows],
-        "simul.\nHC": [r.simulation_kw for r in rows],
+        "simul.,\ncertif.": [_two_lines(r.simulation_kw, r.certified_kw, "✓ ") for r in rows],
         "paper,\ndeviation": [_two_lines(r.paper_kw, r.deviation) for r in rows],
     }
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from hcsim.certificate import Certificate, Round
 from hcsim.results import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
 from optim.limits import Limits, Operation, violations
 from optim.network import Branch, LoadLegs, Network, Regulator
@@ -294,7 +295,20 @@ def unit(name: str, bus: str, energy: float, power: float) -> BessUnit:
     return BessUnit(name, bus, energy, power, 0.95, 0.95, 0.05, 0.95)
 
 
-def study() -> StudyResult:
+def certificate(case: CaseResult) -> Certificate:
+    """Two rounds of a made-up loop: the first refuted, the second passed."""
+    kw = case.schedule.hc_kw
+    rounds = (
+        Round(1, kw + 20.0, False, 3, "overvoltage 1.051 pu at b5.1 at 10:00", 0.001, 12, kw - 80.0, kw, 1.0),
+        Round(2, kw + 5.0, True, 0, "", 0.0, 10, kw + 5.0, kw / 2, 2.0),
+    )
+    budget = {"claim_kw": kw, "load_model_kw": -2.0, "losses_kw": 1.0, "linearization_kw": -6.0,
+              "frozen_taps_kw": 2.0, "device_delivery_kw": 0.0, "rest_kw": 0.0, "certified_kw": kw + 5.0}  # fmt: skip
+    return Certificate("none", case.schedule, case.replays["free"], kw + 6.0, kw + 40.0, "certified to tolerance",
+                       "Claim and certificate agree.", rounds, 96, 3.0, budget)  # fmt: skip
+
+
+def study(*, certified: bool = False) -> StudyResult:
     net, limits = network(), Limits()
     base = {c: replay(net, limits, None, c, None) for c in ("locked", "free")}
     few = tuple(unit(f"bess_{b}", b, 1000.0, 375.0) for b in ("b3", "b5", "b8"))
@@ -311,6 +325,8 @@ def study() -> StudyResult:
     for name, (pv_kw, units) in wanted.items():
         made = schedule(net, name, pv_kw, units)
         cases[name] = CaseResult(made, {c: replay(net, limits, made, c, base[c]) for c in base})
+    if certified:
+        cases["none"] = replace(cases["none"], certificate=certificate(cases["none"]))
     probes = pd.DataFrame(
         [(1000.0, True, "", "", "", "", np.nan), (3000.0, False, "overvoltage", "b5", "1", "10:00", 1.0567)],
         columns=["pv_kw", "passed", "criterion", "element", "phase", "time", "value"],

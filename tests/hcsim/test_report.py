@@ -23,7 +23,7 @@ from optim.limits import VIOLATION_COLUMNS
 
 @pytest.fixture(scope="module")
 def result():
-    return study()
+    return study(certified=True)
 
 
 @pytest.fixture(scope="module")
