@@ -25,7 +25,7 @@ V_TOLERANCE_PU = 1e-6
 LOADING_TOLERANCE = 1e-5
 """A loading row counts as broken beyond this share of the rating: the stated error of the circle |I| <= rating,
 which is cut by tangents where a solution leaves it rather than by a fixed polygon."""
-MOST_PER_STEP = 12
+MOST_PER_STEP = 4
 """New rows per step and kind: the worst nodes stand for their neighbours."""
 
 
