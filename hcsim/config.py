@@ -10,41 +10,15 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from hcsim.config_base import Name, Names, Off, Positive, Section, Sentences, Share, VoltagePu
 from hcsim.errors import ConfigError
 from hcsim.faults import explain
 from hcsim.nearest import did_you_mean
+from hcsim.planning_config import PlanningSection
 from optim.limits import Limits
 from optim.network import Network
-
-
-def _names(value: object) -> object:
-    """A TOML list of names; feeders number their buses, so 83 stands for "83"."""
-    if isinstance(value, list | tuple):
-        return tuple(
-            str(v).lower() if isinstance(v, int | str) and not isinstance(v, bool) else v for v in value
-        )
-    return value
-
-
-def _name(value: object) -> object:
-    return str(value).lower() if isinstance(value, int | str) and not isinstance(value, bool) else value
-
-
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-Sentences = Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
-Name = Annotated[str, BeforeValidator(_name)]
-VoltagePu = Annotated[float, Field(ge=0.5, le=1.5)]
-Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
-Off = Literal["off"]
-
-
-class Section(BaseModel):
-    """Unknown keys, numbers given as text and non-finite numbers are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class FeederSection(Section):
@@ -87,7 +61,8 @@ class LimitsSection(Section):
 
 
 class ProgramSection(Section):
-    kind: Literal["allocation"] = "allocation"
+    kind: Literal["allocation", "planning"] = "allocation"
+    """What `hcsim study` runs: paper 1's cases or paper 2's schemes."""
     linearization: Literal["lindist3flow", "tangent"] = "lindist3flow"
 
 
@@ -155,7 +130,14 @@ class StudyConfig(Section):
     bess: BessSection | None = None
     solver: SolverSection = SolverSection()
     paper: PaperSection | None = None
+    planning: PlanningSection | None = None
     assumptions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _program_has_its_section(self) -> StudyConfig:
+        if self.program.kind == "planning" and self.planning is None:
+            raise ValueError('[program] kind = "planning" needs a section [planning]')
+        return self
 
     @model_validator(mode="after")
     def _enough_candidates(self) -> StudyConfig:

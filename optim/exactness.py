@@ -18,6 +18,9 @@ the AC power flow, and the lower limit moves over too:
 
     w >= U_min^2 + (w* - u*)                                                 instead of  u >= U_min^2
 
+Voltage-dependent consumption (not in the paper) is taken at u* too, or the relaxation would lower voltages to
+save it.
+
 With no correction the caps are the exactness condition of L. Gan, N. Li, U. Topcu and S. H. Low (IEEE Trans.
 Autom. Control 60(1), 2015): safe, and stricter than the limits. When the solution's own AC power flow gives
 back the correction it was solved with, its AC operating point fulfils every equation and limit of the paper's
@@ -38,10 +41,10 @@ from optim.cone import RotatedCone
 from optim.planning_case import PlanningCase
 from optim.planning_model import (
     PlanningProgram,
+    drawn,
     eq_22_active_injection,
     eq_23_reactive_injection,
     sending_u,
-    voltage_dependence,
 )
 from optim.radial_ac import RadialFlow, ac_power_flow
 
@@ -58,6 +61,8 @@ def add_caps(program: PlanningProgram) -> None:
     """Lossless flows and voltages with their limits; `correction_bounds` moves them."""
     m, case = program.model, program.case
     program.capped = True
+    m.drawn_active.deactivate()
+    m.drawn_reactive.deactivate()
     m.hp = pyo.Var(m.S, m.T, m.J, doc="H, active, MW")
     m.hq = pyo.Var(m.S, m.T, m.J, doc="H, reactive, Mvar")
     m.w = pyo.Var(m.S, m.T, m.J, doc="LinDistFlow voltage, squared pu")
@@ -93,14 +98,12 @@ def lossless_balance(program: PlanningProgram) -> None:
 
     @m.Constraint(m.S, m.T, m.J)
     def lossless_active(m: Any, s: str, t: int, j: int) -> Any:
-        g, _ = voltage_dependence(program.case, t, j)
-        return (m.hp[s, t, j] + eq_22_active_injection(program, s, t, j) - g * m.w[s, t, j]
+        return (m.hp[s, t, j] + eq_22_active_injection(program, s, t, j) - drawn(program, m.drawn_p, s, t, j)
                 == sum(m.hp[s, t, k] for k in f.children[j]))  # fmt: skip
 
     @m.Constraint(m.S, m.T, m.J)
     def lossless_reactive(m: Any, s: str, t: int, j: int) -> Any:
-        _, b = voltage_dependence(program.case, t, j)
-        return (m.hq[s, t, j] + eq_23_reactive_injection(program, t, j) - b * m.w[s, t, j]
+        return (m.hq[s, t, j] + eq_23_reactive_injection(program, t, j) - drawn(program, m.drawn_q, s, t, j)
                 == sum(m.hq[s, t, k] for k in f.children[j]))  # fmt: skip
 
 
@@ -136,6 +139,9 @@ def correction_bounds(program: PlanningProgram, found: Mapping[str, RadialFlow])
     m, case = program.model, program.case
     bounds: list[Bounds] = []
     for s, flow in found.items():
+        at = list(case.feeder.voltage_dependent)
+        for variable, value in ((m.drawn_p, flow.drawn_p[:, at]), (m.drawn_q, flow.drawn_q[:, at])):
+            bounds.append((list(variable[s, :, :]), value.ravel(), value.ravel()))
         limits, lost = case.limits(s), flow.lossless_u - flow.u
         floor = np.full(lost.size, -np.inf) if losses_priced(case, s) else (limits.v_min_pu**2 + lost).ravel()
         bounds.append((list(m.w[s, :, :]), floor, (limits.v_max_pu**2 + lost).ravel()))
@@ -187,6 +193,8 @@ def put_on_ac(program: PlanningProgram, flows: Mapping[str, RadialFlow]) -> None
     m = program.model
     for s, flow in flows.items():
         pairs = [(m.p, flow.p), (m.q, flow.q), (m.l, flow.l), (m.u, flow.u)]
+        at = list(program.case.feeder.voltage_dependent)
+        pairs += [(m.drawn_p, flow.drawn_p[:, at]), (m.drawn_q, flow.drawn_q[:, at])]
         if program.capped:
             pairs += [(m.hp, flow.lossless_p), (m.hq, flow.lossless_q), (m.w, flow.lossless_u)]
         for variable, values in pairs:

@@ -7,15 +7,18 @@ plan in the PVHC scenario, with a dispatch of its own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pyomo.environ as pyo
 
 from optim.errors import InfeasibleError
+from optim.exactness import largest_violation
 from optim.planning_case import PlanningCase, ScenarioName, Scheme
 from optim.planning_conflict import explained
 from optim.planning_model import MONEY, PlanningProgram, build, loss_rate
+from optim.planning_refine import refine_hosting_capacity
 from optim.planning_result import (
     PlannedUnit,
     PlanningResult,
@@ -44,11 +47,19 @@ def solve_planning(case: PlanningCase, scheme: Scheme, options: SolveOptions,
 
 def scheme_a(case: PlanningCase, options: SolveOptions, progress: ProgressCallback | None) -> PlanningResult:
     """No storage: a power flow of the typical day, and the hosting capacity of the feeder as it is."""
+    begun = time.perf_counter()
     typical = bare_operation(case)
-    program, solved = _solve(case, ("pvhc",), None, "scheme A", options, progress)
     loss_cny = MONEY * loss_rate(case) * float(typical.losses_kw.sum()) / 1e3
-    return _result(case, "A", (), typical, program_operation(program, "pvhc"), solved, solved, options,
-                   objective_cny=loss_cny, loss_cny=loss_cny, capex_cny=0.0, om_cny=0.0)  # fmt: skip
+    hosted = host(case, (), "scheme A", options, progress)
+    solve = SolveInfo("optimal", loss_cny / MONEY, loss_cny / MONEY, 0.0, 0.0, time.perf_counter() - begun,
+                      notes=("There is nothing to decide: a power flow of the typical day.",))  # fmt: skip
+    return PlanningResult(
+        scheme="A", exactness=case.exactness, plan=(), capex_cny_per_year=0.0, om_cny_per_year=0.0,
+        loss_cny_per_year=loss_cny, pvhc_mw=hosted.mw, pvhc_revenue_cny=_revenue(case, hosted.mw),
+        objective_cny=loss_cny, typical=typical, pvhc=hosted.operation, solve=solve, pvhc_solve=hosted.info,
+        cones=hosted.solved.cones, rounds=hosted.solved.rounds, slack_relaxed=0.0, violation=hosted.violation,
+        pvhc_refined_mw=hosted.refined_mw, notes=_notes(case),
+    )  # fmt: skip
 
 
 def storage_scheme(case: PlanningCase, scheme: Scheme, options: SolveOptions,
@@ -57,17 +68,48 @@ def storage_scheme(case: PlanningCase, scheme: Scheme, options: SolveOptions,
     scenarios: tuple[ScenarioName, ...] = ("typical",) if scheme == "B" else ("typical", "pvhc")
     program, solved = _solve(case, scenarios, None, f"scheme {scheme}", options, progress)
     plan, m = plan_of(program), program.model
-    typical = program_operation(program, "typical")
     capex, om, loss = (MONEY * pyo.value(f) for f in (m.f_idess, m.f_odess, m.f_loss))
-    hosting, hosted = _solve(case, ("pvhc",), plan, f"scheme {scheme}, hosting capacity", options, progress)
-    pvhc = program_operation(hosting, "pvhc")
-    if scheme == "C":
-        together = program_operation(program, "pvhc")
-        if _mw(together) > _mw(pvhc):  # caps agreed at another point: see exactness.py
-            pvhc = together
-    revenue = case.costs.pvhc_revenue_cny_per_mw * _mw(pvhc) if scheme == "C" else 0.0
-    return _result(case, scheme, plan, typical, pvhc, solved, hosted, options,
-                   objective_cny=capex + om + loss - revenue, loss_cny=loss, capex_cny=capex, om_cny=om)  # fmt: skip
+    hosted = host(case, plan, f"scheme {scheme}, hosting capacity", options, progress)
+    revenue = _revenue(case, hosted.mw)
+    return PlanningResult(
+        scheme=scheme, exactness=case.exactness, plan=plan, capex_cny_per_year=capex, om_cny_per_year=om,
+        loss_cny_per_year=loss, pvhc_mw=hosted.mw, pvhc_revenue_cny=revenue,
+        objective_cny=capex + om + loss - (revenue if scheme == "C" else 0.0),
+        typical=program_operation(program, "typical"), pvhc=hosted.operation, solve=_info(solved, options),
+        pvhc_solve=hosted.info, cones=solved.cones, rounds=solved.rounds,
+        slack_relaxed=solved.slack_relaxed["typical"], violation=max(solved.violation, hosted.violation),
+        pvhc_refined_mw=hosted.refined_mw, notes=_notes(case),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Hosted:
+    mw: float
+    refined_mw: float
+    operation: ScenarioOperation
+    solved: SolvedProgram
+    violation: float
+    info: SolveInfo
+
+
+def host(case: PlanningCase, plan: Sequence[PlannedUnit], what: str, options: SolveOptions,
+         progress: ProgressCallback | None) -> _Hosted:  # fmt: skip
+    """The hosting capacity of a plan: the PVHC program, then climbed on the AC equations."""
+    program, solved = _solve(case, ("pvhc",), plan, what, options, progress)
+    begun = time.perf_counter()
+    refined, violation = 0.0, solved.violation
+    if case.exactness == "capped":
+        refined = refine_hosting_capacity(program)
+        violation = largest_violation(program)
+    operation = program_operation(program, "pvhc")
+    mw = sum(operation.pvhc_kw.values()) / 1e3
+    seconds = solved.seconds - solved.build_s + time.perf_counter() - begun
+    if case.exactness == "capped":
+        notes = ("The best local optimum found on the AC equations; nothing global is proven.",)
+        info = SolveInfo("feasible", mw, float("nan"), float("nan"), solved.build_s, seconds, options.solver, notes)
+    else:
+        info = SolveInfo(solved.status, mw, -solved.bound, solved.gap, solved.build_s, seconds, options.solver)
+    return _Hosted(mw, refined, operation, solved, violation, info)
 
 
 def _solve(
@@ -107,23 +149,8 @@ def hold_plan(program: PlanningProgram, plan: Sequence[PlannedUnit]) -> None:
             variable.setub(value)
 
 
-def _mw(operation: ScenarioOperation) -> float:
-    return sum(operation.pvhc_kw.values()) / 1e3
-
-
-def _result(
-    case: PlanningCase, scheme: Scheme, plan: tuple[PlannedUnit, ...], typical: ScenarioOperation,
-    pvhc: ScenarioOperation, solved: SolvedProgram, hosted: SolvedProgram, options: SolveOptions, *,
-    objective_cny: float, loss_cny: float, capex_cny: float, om_cny: float,
-) -> PlanningResult:  # fmt: skip
-    return PlanningResult(
-        scheme=scheme, exactness=case.exactness, plan=plan, capex_cny_per_year=capex_cny,
-        om_cny_per_year=om_cny, loss_cny_per_year=loss_cny, pvhc_mw=_mw(pvhc),
-        pvhc_revenue_cny=case.costs.pvhc_revenue_cny_per_mw * _mw(pvhc), objective_cny=objective_cny,
-        typical=typical, pvhc=pvhc, solve=_info(solved, options), pvhc_solve=_info(hosted, options),
-        cones=solved.cones, rounds=solved.rounds, slack_relaxed=solved.slack_relaxed.get("typical", 0.0),
-        violation=max(solved.violation, hosted.violation), notes=(*case.feeder.notes, *_notes(case)),
-    )  # fmt: skip
+def _revenue(case: PlanningCase, mw: float) -> float:
+    return case.costs.pvhc_revenue_cny_per_mw * mw
 
 
 def _info(solved: SolvedProgram, options: SolveOptions) -> SolveInfo:
@@ -134,10 +161,12 @@ def _info(solved: SolvedProgram, options: SolveOptions) -> SolveInfo:
 def _notes(case: PlanningCase) -> tuple[str, ...]:
     if case.exactness == "capped":
         return (
+            *case.feeder.notes,
             "Limits are held on lossless flows corrected by an AC power flow: the operating points are exact and "
             "feasible; the bound is that of the program under these corrections.",
         )
     return (
+        *case.feeder.notes,
         "The program is solved as written: where the cones are slack, its voltages and losses are not those "
         "of any power flow.",
     )

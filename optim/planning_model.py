@@ -65,6 +65,7 @@ def build(case: PlanningCase, scenarios: Sequence[ScenarioName], *, storage: boo
     eq_34_voltage_limits(program)
     eq_35_current_limit(program)
     eq_36_cone(program)
+    voltage_dependence(program)
     eq_1_objective(program)
     return program
 
@@ -77,9 +78,9 @@ def variables(program: PlanningProgram, storage: bool) -> None:
     m.S = pyo.Set(initialize=program.scenarios)
     m.T = pyo.RangeSet(0, len(case.profiles) - 1)
     m.J = pyo.RangeSet(0, len(case.feeder) - 1)
-    m.A = pyo.Set(initialize=tuple(case.areas) if storage else ())
-    m.D = pyo.Set(initialize=case.candidates if storage else ())
-    m.V = pyo.Set(initialize=case.pvhc_buses if "pvhc" in program.scenarios else ())
+    m.A = pyo.Set(initialize=tuple(case.areas) if storage else (), dimen=1)
+    m.D = pyo.Set(initialize=case.candidates if storage else (), dimen=1)
+    m.V = pyo.Set(initialize=case.pvhc_buses if "pvhc" in program.scenarios else (), dimen=1)
     m.energy = pyo.Var(m.D, within=pyo.NonNegativeReals, doc="S_i, MWh")
     m.power = pyo.Var(m.D, within=pyo.NonNegativeReals, doc="P_i, MW")
     m.site = pyo.Var(m.D, within=pyo.Binary, doc="1 where the area's unit stands")
@@ -94,6 +95,9 @@ def variables(program: PlanningProgram, storage: bool) -> None:
     m.q = pyo.Var(m.S, m.T, m.J, doc="Q_ij, sending end, Mvar")
     m.l = pyo.Var(m.S, m.T, m.J, within=pyo.NonNegativeReals, doc="(28) I_ij squared, pu")
     m.u = pyo.Var(m.S, m.T, m.J, within=pyo.NonNegativeReals, doc="(27) U_j squared, pu")
+    m.K = pyo.Set(initialize=case.feeder.voltage_dependent, dimen=1)
+    m.drawn_p = pyo.Var(m.S, m.T, m.K, doc="voltage-dependent consumption, MW")
+    m.drawn_q = pyo.Var(m.S, m.T, m.K, doc="the same in Mvar; capacitors negative")
 
 
 # -- objective --------------------------------------------------------------------------------------------
@@ -306,10 +310,22 @@ def eq_23_reactive_injection(program: PlanningProgram, t: int, j: int) -> float:
     return -float(case.profiles.load_pu[t]) * float(case.feeder.load_q_mvar[j])
 
 
-def voltage_dependence(case: PlanningCase, t: int, j: int) -> tuple[float, float]:
-    """MW and Mvar consumed per pu of u: voltage-dependent loads, capacitors, charging (not in the paper)."""
-    f, load = case.feeder, float(case.profiles.load_pu[t])
-    return load * float(f.load_g_pu[j]), load * float(f.load_b_pu[j]) - float(f.shunt_b_pu[j])
+def drawn(program: PlanningProgram, variable: Any, s: str, t: int, j: int) -> Any:
+    """Voltage-dependent consumption at a bus; 0 where there is none."""
+    return variable[s, t, j] if j in program.model.K else 0.0
+
+
+def voltage_dependence(program: PlanningProgram) -> None:
+    """Not in the paper: voltage-dependent loads, capacitors and line charging in proportion to u."""
+    m, feeder, load = program.model, program.case.feeder, program.case.profiles.load_pu
+
+    @m.Constraint(m.S, m.T, m.K)
+    def drawn_active(m: Model, s: str, t: int, j: int) -> Any:
+        return m.drawn_p[s, t, j] == float(load[t] * feeder.load_g_pu[j]) * m.u[s, t, j]
+
+    @m.Constraint(m.S, m.T, m.K)
+    def drawn_reactive(m: Model, s: str, t: int, j: int) -> Any:
+        return m.drawn_q[s, t, j] == float(load[t] * feeder.load_b_pu[j] - feeder.shunt_b_pu[j]) * m.u[s, t, j]
 
 
 def sending_u(program: PlanningProgram, u: Any, s: str, t: int, j: int) -> Any:
@@ -325,9 +341,8 @@ def eq_30_active_balance(program: PlanningProgram) -> None:
 
     @m.Constraint(m.S, m.T, m.J)
     def eq_30(m: Model, s: str, t: int, j: int) -> Any:
-        g, _ = voltage_dependence(program.case, t, j)
         return (m.p[s, t, j] - float(f.r_pu[j]) * m.l[s, t, j] + eq_22_active_injection(program, s, t, j)
-                - g * m.u[s, t, j] == sum(m.p[s, t, k] for k in f.children[j]))  # fmt: skip
+                - drawn(program, m.drawn_p, s, t, j) == sum(m.p[s, t, k] for k in f.children[j]))  # fmt: skip
 
 
 def eq_31_reactive_balance(program: PlanningProgram) -> None:
@@ -336,9 +351,8 @@ def eq_31_reactive_balance(program: PlanningProgram) -> None:
 
     @m.Constraint(m.S, m.T, m.J)
     def eq_31(m: Model, s: str, t: int, j: int) -> Any:
-        _, b = voltage_dependence(program.case, t, j)
         return (m.q[s, t, j] - float(f.x_pu[j]) * m.l[s, t, j] + eq_23_reactive_injection(program, t, j)
-                - b * m.u[s, t, j] == sum(m.q[s, t, k] for k in f.children[j]))  # fmt: skip
+                - drawn(program, m.drawn_q, s, t, j) == sum(m.q[s, t, k] for k in f.children[j]))  # fmt: skip
 
 
 def eq_32_voltage_drop(program: PlanningProgram) -> None:

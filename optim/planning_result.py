@@ -85,15 +85,18 @@ class PlanningResult:
     typical: ScenarioOperation
     pvhc: ScenarioOperation
     solve: SolveInfo
-    """Of the program that decided the plan (A: of the hosting capacity), in its own unit."""
+    """Of the program that decided the plan, in 10^4 CNY per year. Its objective has the hosting capacity of
+    that program; `objective_cny` has the refined one, which is no less."""
     pvhc_solve: SolveInfo
-    """Of the hosting capacity with the plan fixed, in MW."""
+    """Of the hosting capacity with the plan fixed, in MW. The bound is NaN where only a local optimum is known."""
     cones: ConeReport
     rounds: tuple[Round, ...]
     slack_relaxed: float
     """Largest cone slack of the solver's own point in the scenario that prices losses."""
     violation: float
     """Largest violation of any equation or limit of the program at the operating points, pu."""
+    pvhc_refined_mw: float = 0.0
+    """What climbing on the AC equations added to the program's hosting capacity."""
     notes: tuple[str, ...] = ()
 
     @property
@@ -138,8 +141,9 @@ def program_operation(program: PlanningProgram, scenario: ScenarioName) -> Scena
                         ).reshape(shape[0], len(units))  # fmt: skip
 
     soc = [[1e3 * m.soc[scenario, t, d].value for d in units] for t in range(shape[0] + 1)]
+    flow = RadialFlow(u, l_pu, p, q, p, q, u, 0 * u, 0 * u)
     return _operation(
-        case, scenario, RadialFlow(u, l_pu, p, q, p, q, u), injection, cone_slack(program, scenario), units,
+        case, scenario, flow, injection, cone_slack(program, scenario), units,
         dispatch(m.charge), dispatch(m.discharge), np.array(soc).reshape(shape[0] + 1, len(units)),
         {v: 1e3 * m.pvhc[v].value for v in m.V} if scenario == "pvhc" else {},
     )  # fmt: skip

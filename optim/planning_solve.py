@@ -229,7 +229,9 @@ class _Search:
             flows = ac_flows(program)
             put_on_ac(program, flows)
         objective = float(pyo.value(program.model.objective))
-        reached: SolveStatus = "optimal" if relative_gap(objective, self.bound) <= 1e-6 else "gap"
+        gap = relative_gap(objective, self.bound)
+        close = gap <= self.options.gap or abs(objective - self.bound) <= ABSOLUTE_GAP
+        reached: SolveStatus = "optimal" if gap <= 1e-6 else "gap" if close else "feasible"
         return SolvedProgram(
             self.stopped or reached, objective, self.bound, self.build_s, self.seconds, tuple(self.log),
             self.engine.report, flows, slack, largest_violation(program),

@@ -22,7 +22,8 @@ Ints = NDArray[np.int64]
 
 S_BASE_MVA = 1.0
 _NEGLIGIBLE_PU = 1e-6
-"""A source impedance below this shifts a voltage by less than 1e-6 pu per MVA: the source is the bus then."""
+"""An impedance below this shifts a voltage by less than 1e-6 pu per MVA. It counts as none, as solvers stumble
+over coefficients of 1e-8; a source behind so little is its bus."""
 _TURN = np.exp(-2j * np.pi / 3)
 
 
@@ -96,6 +97,12 @@ class RadialFeeder:
         return sp.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
 
     @cached_property
+    def voltage_dependent(self) -> tuple[int, ...]:
+        """Buses where something is consumed or fed in that depends on the voltage."""
+        return tuple(int(j) for j in np.flatnonzero((self.load_g_pu != 0) | (self.load_b_pu != 0)
+                                                    | (self.shunt_b_pu != 0)))  # fmt: skip
+
+    @cached_property
     def gain(self) -> Floats:
         """(J,) product of squared ratios from the source to the bus."""
         product = np.ones(len(self))
@@ -142,15 +149,21 @@ def positive_sequence(network: Network) -> RadialFeeder:
         v_ln = network.v_base_v[network.nodes_of(to)[0]]
         i_base[j] = S_BASE_MVA * 1e6 / (3.0 * v_ln)
         rated[j] = min(b.i_rated_a * len(_phases(network, (b,))) / 3.0 for b in sections) * len(sections)
+    z = np.where(np.abs(z) < _NEGLIGIBLE_PU, 0.0, z)
     loads = _bus_loads(network, bus_of, position)
     return RadialFeeder(
         name=network.name, source_bus=source_bus, source_u_pu=source_u,
         buses=tuple(position), branches=tuple("+".join(b.name for b in found) for _, _, found in order),
         parent=np.array([position.get(frm, -1) for _, frm, _ in order], dtype=np.int64),
-        r_pu=z.real.copy(), x_pu=z.imag.copy(), ratio=ratio, i_base_a=i_base, i_rated_a=rated,
+        r_pu=_rounded(z.real), x_pu=_rounded(z.imag), ratio=ratio, i_base_a=i_base, i_rated_a=rated,
         load_p_mw=loads[0], load_q_mvar=loads[1], load_g_pu=loads[2], load_b_pu=loads[3],
         shunt_b_pu=_bus_shunts(network, bus_of, position), notes=_notes(network, feeding),
     )  # fmt: skip
+
+
+def _rounded(part: Floats) -> Floats:
+    """Without the 1e-20 that rounding leaves where there is no resistance or reactance."""
+    return np.where(np.abs(part) < 1e-12, 0.0, part)
 
 
 def _sections(network: Network, bus_of: list[str]) -> dict[str, tuple[str, tuple[Branch, ...]]]:

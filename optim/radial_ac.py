@@ -32,7 +32,10 @@ class RadialFlow:
     """Flow if nothing were lost below: minus the sum of the injections downstream."""
     lossless_q: Floats
     lossless_u: Floats
-    """LinDistFlow voltages of the same injections: never below `u` on a feeder of series impedances."""
+    """LinDistFlow voltages of the same consumption: never below `u` on a feeder of series impedances."""
+    drawn_p: Floats
+    drawn_q: Floats
+    """Voltage-dependent consumption, capacitors negative."""
 
     def v_pu(self) -> Floats:
         return np.sqrt(self.u)
@@ -90,13 +93,9 @@ def ac_power_flow(feeder: RadialFeeder, load_pu: Floats, p_mw: Floats, q_mvar: F
 
 def _with_lossless(feeder: RadialFeeder, u: Floats, l_pu: Floats, p: Floats, q: Floats, p_fix: Floats,
                    q_fix: Floats, g: Floats, b: Floats) -> RadialFlow:  # fmt: skip
-    """Adds flows and voltages of the same injections without losses (loads at those voltages)."""
+    """Adds flows and voltages of the same consumption without losses."""
     below = feeder.downstream
-    flat = u
-    for _ in range(60):  # voltage dependence is weak: the change shrinks at least tenfold each time
-        hp, hq = (below @ (p_fix + g * flat).T).T, (below @ (q_fix + b * flat).T).T
-        drop = 2.0 * (feeder.r_pu * hp + feeder.x_pu * hq) / feeder.gain
-        before, flat = flat, feeder.gain * (feeder.source_u_pu - (below.T @ drop.T).T)
-        if abs(flat - before).max() <= 1e-13:
-            break
-    return RadialFlow(u, l_pu, p, q, hp, hq, flat)
+    hp, hq = (below @ (p_fix + g * u).T).T, (below @ (q_fix + b * u).T).T
+    drop = 2.0 * (feeder.r_pu * hp + feeder.x_pu * hq) / feeder.gain
+    flat = feeder.gain * (feeder.source_u_pu - (below.T @ drop.T).T)
+    return RadialFlow(u, l_pu, p, q, hp, hq, flat, g * u, b * u)

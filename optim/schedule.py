@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-SolveStatus = Literal["optimal", "gap", "time_limit", "interrupted"]
+SolveStatus = Literal["optimal", "gap", "time_limit", "interrupted", "feasible"]
 """optimal: proven to the solver's tolerance; gap: proven to the gap asked for; time_limit and interrupted:
-best solution so far, with its proven bound."""
+best solution so far, with its proven bound; feasible: the same, where no more
+could be proven although there was time (a solver's tolerance, a correction that moved)."""
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,7 @@ def test_scheme_c(results):
     assert found.objective_cny / MONEY == pytest.approx(25.92, abs=0.03)
     assert found.solve.gap <= 1e-4
     assert 12.1 <= found.pvhc_mw <= 12.35
+    assert 0.0 <= found.pvhc_refined_mw < 0.01 * found.pvhc_mw  # two roads to the hosting capacity
     together = results["B"].objective_cny - results["B"].pvhc_revenue_cny
     assert found.objective_cny <= together * (1 + 1e-4)
 

@@ -1,0 +1,210 @@
+"""A study folder made ready for paper 2's schemes: equivalent feeder, curves, limits, schedules, simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hcsim.baseline import hosting_capacity
+from hcsim.config import site_nodes
+from hcsim.errors import ConfigError
+from hcsim.planning_config import PlanningSection
+from hcsim.profile_csv import read_profile_table
+from hcsim.replay import replay
+from hcsim.results import HostingCapacityResult, ReplayResult
+from hcsim.series import Controls
+from hcsim.workbench import Workbench
+from optim.limits import Limits
+from optim.network import Network
+from optim.planning_case import PlanningCase, ScenarioName
+from optim.planning_result import PlanningResult
+from optim.profiles import FixedInjection, Profiles
+from optim.radial import positive_sequence
+from optim.schedule import BessUnit, Schedule
+from optim.solver import SolveOptions
+
+Floats = NDArray[np.float64]
+Sharing = Literal["as_planned", "uniform"]
+
+SCENARIOS: tuple[ScenarioName, ...] = ("typical", "pvhc")
+MARK = "planning "
+"""How the case of a planning schedule begins: its replay has the charging station in the feeder."""
+
+
+@dataclass(frozen=True)
+class PlanningBench:
+    bench: Workbench
+    section: PlanningSection
+    case: PlanningCase
+
+    @classmethod
+    def of(cls, bench: Workbench) -> PlanningBench:
+        """Raises ConfigError (no [planning], buses that are not there), ModelError (meshed feeder, sizes that
+        admit nothing, areas that overlap)."""
+        section = bench.case.config.planning
+        if section is None:
+            raise ConfigError(f"{bench.case.study_file} has no section [planning].",
+                              "Paper 2's schemes need it: see README.md.")  # fmt: skip
+        _check_buses(bench, section)
+        case = PlanningCase(
+            feeder=positive_sequence(bench.network), profiles=bench.case.profiles,
+            pv_kw={bus.lower(): kw for bus, kw in section.pv_kw.items()}, ev_kw=_ev_kw(bench, section),
+            areas=dict(section.areas), pvhc_buses=section.pvhc_buses, typical=section.typical.to_limits(),
+            pvhc=section.pvhc.to_limits(), storage=section.storage.to_terms(), costs=section.costs.to_costs(),
+            exactness=section.exactness,
+        )  # fmt: skip
+        return cls(bench, section, case)
+
+    def options(self, gap: float | None = None, time_limit_s: float | None = None) -> SolveOptions:
+        """[planning] gap and time_limit_s, with what the user asks for on top."""
+        solver = self.bench.case.config.solver
+        return SolveOptions(
+            gap=self.section.gap if gap is None else gap,
+            time_limit_s=self.section.time_limit_s if time_limit_s is None else time_limit_s,
+            solver=solver.name, threads=solver.threads,
+        )  # fmt: skip
+
+    # -- the feeder in OpenDSS --------------------------------------------------------------------------
+
+    @cached_property
+    def day(self) -> Profiles:
+        """The study's day with the charging station in it."""
+        return with_station(self.bench, self.section)
+
+    @cached_property
+    def with_existing_pv(self) -> Profiles:
+        """The day with the PV that is there as a given, and a flat curve for PV that is added."""
+        existing = [own for bus, kw in self.case.pv_kw.items()
+                    for own in _balanced(self.bench.network, bus, kw * self.day.pv_pu)]  # fmt: skip
+        return replace(self.day, pv_pu=np.ones(len(self.day)), fixed=(*self.day.fixed, *existing))
+
+    def limits(self, scenario: ScenarioName) -> Limits:
+        """Eqs (25)-(26); paper 2 allows reverse flow."""
+        own = self.case.limits(scenario)
+        return Limits(v_min_pu=own.v_min_pu, v_max_pu=own.v_max_pu, substation_min_kw=None,
+                      loading_max_pu=None if own.i_max_a is None else 1.0)  # fmt: skip
+
+    def network(self, scenario: ScenarioName) -> Network:
+        """Branches rated at the scenario's current limit where it has one."""
+        own, network = self.case.limits(scenario), self.bench.network
+        if own.i_max_a is None:
+            return network
+        return replace(network, branches=tuple(replace(b, i_rated_a=own.i_max_a) for b in network.branches))
+
+    def replay(
+        self, schedule: Schedule | None, scenario: ScenarioName, controls: Controls, *,
+        base: ReplayResult | None = None, progress: Callable[[int, int], None] | None = None,
+    ) -> ReplayResult:  # fmt: skip
+        """`schedule` None is the feeder with loads and charging station alone."""
+        return replay(self.bench.circuit, self.day, self.limits(scenario), schedule, controls=controls,
+                      base=base, network=self.network(scenario), progress=progress)  # fmt: skip
+
+    def simulated_pvhc(
+        self, schedule: Schedule, result: PlanningResult, sharing: Sharing, *, controls: Controls = "locked",
+        progress: Callable[[int, int], None] | None = None,
+    ) -> HostingCapacityResult:  # fmt: skip
+        """Hosting capacity of the plan by iteration: the same dispatch, limits, existing PV and candidates.
+
+        PV grows in the optimizer's shares, or in equal shares at all candidates.
+        """
+        chosen = {bus: kw for bus, kw in result.pvhc.pvhc_kw.items() if kw > 1e-3}
+        if sharing == "uniform" or not chosen:
+            chosen = dict.fromkeys(self.case.pvhc_buses, 1.0)
+        pairs = [(node, kw / len(nodes)) for bus, kw in chosen.items()
+                 for nodes in (_nodes(self.bench.network, bus),) for node in nodes]  # fmt: skip
+        return hosting_capacity(
+            self.bench.circuit, self.network("pvhc"), self.with_existing_pv, self.limits("pvhc"),
+            [node for node, _ in pairs], np.array([kw for _, kw in pairs]),
+            bess=schedule if schedule.bess else None, controls=controls, progress=progress,
+        )  # fmt: skip
+
+    # -- the plan as a schedule -------------------------------------------------------------------------
+
+    def schedule(self, result: PlanningResult, scenario: ScenarioName) -> Schedule:
+        """One scenario of a scheme, every device shared equally among the phases of its bus."""
+        network, case = self.bench.network, self.case
+        operation = result.typical if scenario == "typical" else result.pvhc
+        fixed = {bus: kw * case.profiles.pv_pu for bus, kw in case.pv_kw.items()}
+        pv_nodes, pv_kw, pv_p = [], [], []
+        for bus in dict.fromkeys((*case.pv_kw, *operation.pvhc_kw)):
+            nodes, added = _nodes(network, bus), operation.pvhc_kw.get(bus, 0.0)
+            pv_nodes += nodes
+            pv_kw += [(case.pv_kw.get(bus, 0.0) + added) / len(nodes)] * len(nodes)
+            pv_p += [(fixed.get(bus, 0.0) + added * np.ones(len(case.profiles))) / len(nodes)] * len(nodes)
+        units = tuple(
+            BessUnit(f"dess_{u.bus}", u.bus, u.energy_kwh, u.power_kw, case.storage.eta_charge,
+                     case.storage.eta_discharge, case.storage.soc_min, case.storage.soc_max)
+            for u in result.plan
+        )  # fmt: skip
+        places = [(k, node) for k, unit in enumerate(units) for node in _nodes(network, unit.bus)]
+        share = np.array([1.0 / len(_nodes(network, units[k].bus)) for k, _ in places])
+        of = [k for k, _ in places]
+        steps = len(case.profiles)
+        predicted = [n for n in network.nodes if n.rsplit(".", 1)[0] in set(operation.buses)]
+        column = {bus: i for i, bus in enumerate(operation.buses)}
+        sources = [network.nodes[n] for n in network.source_nodes]
+        return Schedule(
+            case=f"{MARK}{result.scheme} {scenario}", times=case.profiles.times, step_h=case.profiles.step_h,
+            pv_nodes=tuple(pv_nodes), pv_kw=np.array(pv_kw, dtype=float),
+            pv_p_kw=np.array(pv_p, dtype=float).reshape(len(pv_nodes), steps).T,
+            pv_q_kvar=np.zeros((steps, len(pv_nodes))), bess=units,
+            bess_nodes=tuple(node for _, node in places), bess_of=tuple(of),
+            p_charge_kw=operation.charge_kw[:, of] * share, p_discharge_kw=operation.discharge_kw[:, of] * share,
+            soc_kwh=operation.soc_kwh, predicted_nodes=tuple(predicted),
+            predicted_v_pu=operation.v_pu[:, [column[n.rsplit(".", 1)[0]] for n in predicted]],
+            substation_phases=tuple(sources),
+            predicted_substation_kw=np.repeat(operation.substation_kw[:, None] / len(sources), len(sources), 1),
+            assumptions=(*result.notes, *_station_note(self.section)),
+        )  # fmt: skip
+
+
+def with_station(bench: Workbench, section: PlanningSection) -> Profiles:
+    """The study's day with the charging station of [planning] ev_bus."""
+    stations = [own for bus, kw in _ev_kw(bench, section).items() for own in _balanced(bench.network, bus, -kw)]
+    return replace(bench.case.profiles, fixed=tuple(stations))
+
+
+def _ev_kw(bench: Workbench, section: PlanningSection) -> dict[str, Floats]:
+    if section.ev_bus is None:
+        return {}
+    file = bench.case.folder / bench.case.config.profiles.file
+    table = read_profile_table(file)
+    if "ev_mw" not in table:
+        raise ConfigError(f"{file} has no column ev_mw.", "[planning] ev_bus needs it, or leave ev_bus out.")
+    return {section.ev_bus: 1e3 * table["ev_mw"].to_numpy(dtype=float)}
+
+
+def _station_note(section: PlanningSection) -> tuple[str, ...]:
+    if section.ev_bus is None:
+        return ()
+    return (f"A charging station draws the curve ev_mw at bus {section.ev_bus}, beside the loads.",)
+
+
+def _nodes(network: Network, bus: str) -> list[str]:
+    return [network.nodes[n] for n in network.nodes_of(bus)]
+
+
+def _balanced(network: Network, bus: str, p_kw: Floats) -> list[FixedInjection]:
+    nodes = _nodes(network, bus)
+    return [FixedInjection(node, p_kw / len(nodes)) for node in nodes]
+
+
+def _check_buses(bench: Workbench, section: PlanningSection) -> None:
+    """Every bus that [planning] names is in the feeder. Raises ConfigError with the nearest names."""
+    wanted = {f"[planning.areas] {area}": buses for area, buses in section.areas.items()}
+    wanted |= {"[planning] pvhc_buses": section.pvhc_buses, "[planning.pv_kw]": tuple(section.pv_kw)}
+    if section.ev_bus is not None:
+        wanted["[planning] ev_bus"] = (section.ev_bus,)
+    faults = []
+    for key, buses in wanted.items():
+        try:
+            site_nodes(bench.network, tuple(b.lower() for b in buses), f"{bench.case.study_file}, {key}")
+        except ConfigError as error:
+            faults.append(str(error))
+    if faults:
+        raise ConfigError("\n".join(faults))
