@@ -38,9 +38,9 @@ def most_at_3(case, at_1_mw: float) -> float:
 @pytest.mark.parametrize("limits", [ScenarioLimits(0.9, 1.08), ScenarioLimits(0.9, 1.08, 60.0)])
 def test_two_candidates_against_a_grid(limits):
     case = three_buses(pvhc=limits)
-    best = max(x + most_at_3(case, x) for x in np.linspace(0.0, 2.0, 201))
+    best = max(x + most_at_3(case, x) for x in np.linspace(0.0, 4.0, 201))
     found = solve_planning(case, "A", OPTIONS).pvhc_mw
-    assert best - 1e-6 <= found <= best + 0.01  # the grid's step
+    assert best - 1e-6 <= found <= best + 0.02  # the grid's step
 
 
 def test_the_same_from_any_start_and_never_less():
