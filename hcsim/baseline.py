@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hcsim.devices import BessFleet, PvFleet
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
-from hcsim.replay import check_steps, convergence_violations
+from hcsim.replay import check_steps, convergence_violations, judges_regulation
 from hcsim.results import HostingCapacityResult
 from hcsim.series import Controls, DailySeries
 from optim.limits import Limits, new_violations, violations
@@ -102,7 +102,8 @@ class _Prober:
         self.controls, self.taps = controls, taps
         self.series = DailySeries(circuit, network, profiles)
         self._loading = limits.loading_max_pu is not None
-        bare = self.series.run(controls=controls, taps=taps, loading=self._loading)
+        self._regulation = judges_regulation(limits)
+        bare = self.series.run(controls=controls, taps=taps, loading=self._loading, regulation=self._regulation)
         bare.require_sound(f"{network.name}, bare feeder, controls {controls}")
         self.base = bare.operation
         self.power_flows = len(profiles)
@@ -134,6 +135,7 @@ class _Prober:
         recording = self.series.run(
             controls=self.controls, taps=self.taps, before_step=self._command,
             after_step=self._collect, loading=self._loading,
+            regulation=self._regulation,
         )  # fmt: skip
         self.power_flows += len(self.profiles)
         new = new_violations(violations(recording.operation, self.limits, self.base))

@@ -48,7 +48,7 @@ class Outcome:
 
     table: pd.DataFrame
     missing: Mapping[str, str]
-    """Task -> why it has no rows, or is not on disk."""
+    """Task -> why it has no rows, or is not on disk; hour -> why it is not judged."""
     tasks: int
     resumed: int
     """Tasks that an earlier run had done."""
@@ -111,7 +111,7 @@ def run_campaign(
             progress(finished, len(tasks))
     table = _in_order(data, names, unwritten, columns)
     flows = sum(data.power_flows.get(n, 0) for n in names) + sum(r.power_flows for r in unwritten.values())
-    missing = {name: missing[name] for name in names if name in missing}
+    missing = {name: missing[name] for name in names if name in missing} | data.missing
     return Outcome(table, missing, len(tasks), resumed, flows, time.perf_counter() - started, means.processes)
 
 
@@ -142,7 +142,7 @@ def identity_of(
         "feeder": feeder.source_sha256,
         "profiles": {
             "times": profiles.times, "step_h": profiles.step_h, "load_pu": profiles.load_pu,
-            "pv_pu": profiles.pv_pu,
+            "pv_pu": profiles.pv_pu, "fixed": profiles.fixed,
         },
         "limits": limits,
         "bess": schedule,

@@ -37,6 +37,14 @@ class LimitsSection(Section):
     """Least active power into the feeder per source phase; 0 forbids reverse flow (paper 1, eq. 7e)."""
     loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = "off"
     """Branch current over its normal rating."""
+    unbalance_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Off = "off"
+    """Largest deviation of a line-to-line voltage from the mean of the three, per cent (ANSI C84.1)."""
+    v_deviation_max_pu: Annotated[float, Field(gt=0.0, le=1.0)] | Off = "off"
+    """Voltage change when devices come on, controls frozen; nodal and stochastic studies only."""
+    regulator_min_kw: float | Off = "off"
+    """Least active power through each regulator phase, away from the source."""
+    tap_operations_max: Annotated[float, Field(ge=0.0)] | Off = "off"
+    """Tap steps of one regulator within one step."""
     existing: Literal["strict", "forgive"] = "strict"
     """Where the bare feeder breaks a limit: the program mends it (strict), or makes it no worse (forgive).
     Replay and baseline always tell existing violations from new ones."""
@@ -57,6 +65,10 @@ class LimitsSection(Section):
             v_max_pu=judged(self.v_max_pu),
             substation_min_kw=judged(self.substation_min_kw),
             loading_max_pu=judged(self.loading_max_pu),
+            unbalance_max_pct=judged(self.unbalance_max_pct),
+            v_deviation_max_pu=judged(self.v_deviation_max_pu),
+            regulator_min_kw=judged(self.regulator_min_kw),
+            tap_operations_max=judged(self.tap_operations_max),
         )
 
 

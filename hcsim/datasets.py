@@ -44,6 +44,8 @@ class Dataset:
     columns: Mapping[str, pa.DataType]
     power_flows: dict[str, int] = field(default_factory=dict)
     """Task -> power flows, of finished tasks, those of earlier runs included."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """What finished tasks do not speak of, and why."""
 
     def __post_init__(self) -> None:
         self.hash = fingerprint(self.identity)
@@ -67,6 +69,8 @@ class Dataset:
         write_json(self._identity_file, {"hash": self.hash, "identity": self.identity})
         done = {unquote(part.stem): self._about(part) for part in sorted(self._parts.glob("*.parquet"))}
         self.power_flows = {task: about["power_flows"] for task, about in done.items() if about}
+        for about in done.values():
+            self.missing |= dict(about["missing"]) if about else {}
         return set(self.power_flows)
 
     def _compare(self) -> None:
@@ -97,10 +101,12 @@ class Dataset:
     def put(self, result: TaskResult) -> None:
         """One finished task. Raises OutputError where it cannot be written."""
         table = pa.Table.from_pylist([dict(row) for row in result.rows], schema=self._schema)
-        about = {"hash": self.hash, "task": result.id, "power_flows": result.power_flows}
+        about = {"hash": self.hash, "task": result.id, "power_flows": result.power_flows,
+                 "missing": result.missing}  # fmt: skip
         table = table.replace_schema_metadata({_ABOUT: json.dumps(about).encode()})
         write_atomically(self._part(result.id), lambda half: pq.write_table(table, half))
         self.power_flows[result.id] = result.power_flows
+        self.missing |= dict(result.missing)
 
     def table(self, tasks: Sequence[str]) -> pd.DataFrame:
         """All rows of these tasks that are done, in their order."""

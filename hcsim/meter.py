@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.series import DailySeries
+from hcsim.unbalance import three_phase_buses, unbalance_pct
 from optim.limits import Criterion, Limits
 from optim.network import Network
 
@@ -113,25 +114,6 @@ def lines_are_rated(network: Network) -> bool:
     """False where every line has OpenDSS's default rating: then none of them has been stated."""
     rated = {b.i_rated_a for b in network.branches if b.name.lower().startswith("line.")}
     return not rated <= {DEFAULT_RATING_A}
-
-
-def three_phase_buses(network: Network) -> tuple[str, ...]:
-    """Buses whose three phases are judged: those that can be unbalanced."""
-    found = []
-    for bus in network.buses:
-        nodes = network.nodes_of(bus)
-        if len(nodes) == 3 and network.v_judged[list(nodes)].all():
-            found.append(bus)
-    return tuple(found)
-
-
-def unbalance_pct(v_v: Complexes, triples: Ints) -> Floats:
-    """(..., K) largest deviation of a line-to-line magnitude from the mean of the three, per cent of the
-    mean (ANSI C84.1 annex; NEMA MG 1). `v_v` (..., N) phasors, `triples` (K, 3) node indices."""
-    across = np.abs(v_v[..., triples] - v_v[..., triples[:, [1, 2, 0]]])
-    mean = across.mean(axis=-1)
-    away = np.abs(across - mean[..., None]).max(axis=-1)
-    return np.asarray(100.0 * away / np.where(mean > 0, mean, np.inf))
 
 
 def _split(name: str) -> tuple[str, str]:

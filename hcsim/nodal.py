@@ -109,6 +109,9 @@ class NodalJob:
         answers = search_site(workshop, self, task)
         return self._rows(workshop, task, answers), workshop.power_flows - before
 
+    def missing(self, workshop: Prober) -> dict[str, str]:
+        return missing_hours(workshop, self.skip_steps)
+
     def _rows(self, prober: Prober, site: Site, answers: list[Settled] | None) -> list[dict[str, Any]]:
         rows = []
         for c, criterion in enumerate(prober.criteria):
@@ -138,6 +141,13 @@ class NodalJob:
             "binding_hour": self.profiles.times[found.step] if found.step >= 0 else "",
             "status": status,
         }
+
+
+def missing_hours(prober: Prober, skip_steps: Sequence[int]) -> dict[str, str]:
+    """Hours that no capacity speaks of: the feeder without devices cannot be solved, or the profile has a gap."""
+    times = prober.profiles.times
+    gaps = {f"hour {times[t]}": "the profile has a gap" for t in skip_steps}
+    return gaps | {f"hour {times[t]}": f"without devices: {why}" for t, why in sorted(prober.failures.items())}
 
 
 def search_site(prober: Prober, job: NodalJob, site: Site) -> list[Settled]:

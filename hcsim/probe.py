@@ -95,6 +95,7 @@ class Prober:
 
     def leave(self) -> None:
         """The devices of this and any earlier prober out of the circuit: disabled, as OpenDSS deletes nothing."""
+        self.series.switch_fixed(on=False)
         for name in self.circuit.load_positions():
             if name.startswith((SITE, BATTERY)):
                 self.circuit.command(f'edit "Load.{name}" kw=0 enabled=no')
@@ -138,7 +139,9 @@ class Prober:
             self.circuit.define("LoadShape", f"{BATTERY}{i}", shape)
             self._define_load(f"{BATTERY}{i}", node, f"kw=1 daily={BATTERY}{i} enabled=yes")
         self._go_to_start()
+        self.series.switch_fixed(on=True)
         for t in range(len(self.profiles)):
+            self.series.set_fixed(t)
             sound = self.circuit.step(t, controls=controls == "free")
             self.power_flows += 1
             self.taps[t], self.caps[t] = self._standing()
@@ -208,6 +211,7 @@ class Prober:
         self._at = [self._positions[name] for name in names]
         self._size_kw = np.zeros(len(nodes))
         self._now: tuple[dict[str, int], dict[str, tuple[int, ...]]] | None = None
+        self.series.switch_fixed(on=True)
         self.circuit.start_series(
             self.profiles.step_h, tolerance=PROBE_TOLERANCE, max_iterations=PROBE_ITERATIONS
         )
@@ -266,6 +270,8 @@ class Prober:
         return gap - (limit[t] if len(limit) > 1 else limit[0])
 
     def _go_to(self, t: int) -> None:
+        if self.profiles.fixed:
+            self.series.set_fixed(t)
         wanted = (self.taps[t], self.caps[t])
         if self._now != wanted:
             if self._now is None or self._now[0] != wanted[0]:

@@ -68,6 +68,7 @@ def replay(
         recording = series.run(
             controls=controls, taps=taps, progress=progress,
             before_step=crew.command if crew else None, after_step=_both(crew, observer),
+            regulation=judges_regulation(limits),
         )  # fmt: skip
     finally:
         if crew is not None:
@@ -114,6 +115,12 @@ def _both(
             observer(t)
 
     return after_step
+
+
+def judges_regulation(limits: Limits) -> bool:
+    """Whether a limit speaks of unbalance, regulators' power or tap operations."""
+    asked = (limits.unbalance_max_pct, limits.regulator_min_kw, limits.tap_operations_max)
+    return any(limit is not None for limit in asked)
 
 
 class Crew:

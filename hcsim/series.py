@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError, FeederError
+from hcsim.unbalance import three_phase_buses, unbalance_pct
 from optim.limits import Operation
 from optim.network import Network
 from optim.power_flow import leg_powers_kva
@@ -89,23 +90,24 @@ class DailySeries:
         self, *, controls: Controls, taps: Mapping[str, int] | None = None,
         before_step: Callable[[int], None] | None = None,
         after_step: Callable[[int, Complexes | None], None] | None = None,
-        progress: Callable[[int, int], None] | None = None, loading: bool = True,
+        progress: Callable[[int, int], None] | None = None, loading: bool = True, regulation: bool = False,
     ) -> Recording:  # fmt: skip
         """All steps in order, from `taps` (default: those of the network) and the capacitors' own states.
 
         `before_step(t)` sets devices, `after_step(t, consumption_kva)` reads them, None in a step
         without an answer. Afterwards taps and capacitors stand where they stood before. `loading` False leaves
-        the branches unread (NaN).
+        the branches unread (NaN). `regulation` also records voltage unbalance, the power through regulators and
+        the tap steps taken from step to step.
         """
         circuit, free, steps = self.circuit, controls == "free", len(self.profiles)
         taps_before = circuit.taps()
         circuit.set_taps(self.network_taps() if taps is None else taps)
-        record = _Record(self, steps, loading)
+        record = _Record(self, steps, loading, regulation)
         circuit.start_series(self.profiles.step_h)
-        self._switch_fixed(on=True)
+        self.switch_fixed(on=True)
         try:
             for t in range(steps):
-                self._set_fixed(t)
+                self.set_fixed(t)
                 if before_step:
                     before_step(t)
                 converged = circuit.step(t, controls=free)
@@ -117,7 +119,7 @@ class DailySeries:
                 if progress:
                     progress(t + 1, steps)
         finally:
-            self._switch_fixed(on=False)
+            self.switch_fixed(on=False)
             circuit.set_taps(taps_before)
             circuit.set_capacitor_states(self._caps)
         return record.finish()
@@ -149,11 +151,13 @@ class DailySeries:
                 f"vminpu={V_SANE_PU[0]} vmaxpu={V_SANE_PU[1]} enabled=no",
             )  # fmt: skip
 
-    def _switch_fixed(self, *, on: bool) -> None:
+    def switch_fixed(self, *, on: bool) -> None:
+        """The curves' Generators into the circuit or out; `run` does it by itself."""
         for k in range(len(self.profiles.fixed)):
             self.circuit.command(f'edit "Generator.{FIXED}{k}" enabled={"yes" if on else "no"}')
 
-    def _set_fixed(self, t: int) -> None:
+    def set_fixed(self, t: int) -> None:
+        """The curves' power at step t; `run` does it by itself."""
         for k, curve in enumerate(self.profiles.fixed):
             self.circuit.command(f'edit "Generator.{FIXED}{k}" kw={float(curve.p_kw[t])!r}')
 
@@ -186,7 +190,7 @@ class DailySeries:
 
     def source_rows(self) -> slice:
         """Where the network's source phases stand in the flat vectors of class Vsource."""
-        start = int(self.circuit.layout("Vsource").offset[0])
+        start = self.circuit.layout("Vsource").of(self.network.branches[0].name).start
         return slice(start, start + len(self.network.source_nodes))
 
     def has_rating(self) -> NDArray[np.bool_]:
@@ -236,9 +240,16 @@ class RegulatorRows:
 class _Record:
     """Arrays that fill up step by step."""
 
-    def __init__(self, series: DailySeries, steps: int, loading: bool) -> None:
+    def __init__(self, series: DailySeries, steps: int, loading: bool, regulation: bool) -> None:
         self.series, circuit, network = series, series.circuit, series.network
-        self._loading = loading
+        self._loading, self._regulation = loading, regulation
+        self._buses = three_phase_buses(network) if regulation else ()
+        triples = [network.nodes_of(bus) for bus in self._buses]
+        self._triples = np.array(triples, dtype=np.int64).reshape(-1, 3)
+        self._regulators = series.regulator_rows() if regulation else None
+        self._unbalance_pct = np.full((steps, len(self._buses)), np.nan)
+        flows = len(self._regulators.names) if self._regulators else 0
+        self._regulator_kw = np.full((steps, flows), np.nan)
         n = len(network.nodes)
         elements = circuit.element_names()
         self._is_load = np.array([name.startswith("load.") for name in elements])
@@ -253,7 +264,7 @@ class _Record:
         self.failures: dict[int, str] = {}
         self._judged = np.flatnonzero(network.v_judged)
         self._held: dict[int, Complexes] = {}
-        self._taps_now = list(circuit.taps().values())
+        self._taps_now = self._taps_before = list(circuit.taps().values())
         legs = [name.lower() for name in network.loads.names]
         fixed = {name.lower() for name in series.fixed_loads}
         self._leg_fixed = np.array([name in fixed for name in legs], dtype=bool)
@@ -275,6 +286,9 @@ class _Record:
         self.substation_kva[t] = -circuit.powers_kva("Vsource")[self._source]
         if self._loading:
             self.loading_pu[t] = self.series.loading_pu()
+        if self._regulators:
+            self._unbalance_pct[t] = unbalance_pct(v_v, self._triples)
+            self._regulator_kw[t] = self._regulators.kw(circuit, v_v)
         self.load_kw[t] = consumption.real[self._is_load].sum()
         self.losses_kw[t] = consumption.real[self._is_delivery].sum()
         self._held[t] = v_v
@@ -328,6 +342,13 @@ class _Record:
             substation_phases=tuple(network.nodes[n] for n in network.source_nodes),
             substation_kw=self.substation_kva.real, branches=series.branches, loading_pu=self.loading_pu,
         )  # fmt: skip
+        if self._regulators:
+            before = np.vstack([np.array(self._taps_before, dtype=np.int64)[None, :], self.tap[:-1]])
+            operation = replace(
+                operation, unbalance_buses=self._buses, unbalance_pct=self._unbalance_pct,
+                regulator_phases=self._regulators.names, regulator_kw=self._regulator_kw,
+                regulator_controls=series.regulators, tap_steps=np.abs(self.tap - before).astype(float),
+            )  # fmt: skip
         return Recording(
             operation, self.substation_kva.imag, self.failures, series.regulators, self.tap, self.losses_kw,
             self.load_kw,

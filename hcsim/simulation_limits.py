@@ -32,7 +32,7 @@ def simulation_limits(section: LimitsSection, options: Sequence[str] = ()) -> Li
     """
     limits = Limits.screening()
     stated = section.to_limits()
-    said: dict[str, Any] = {name: getattr(stated, name) for name in section.model_fields_set}
+    said: dict[str, Any] = {n: getattr(stated, n) for n in FIELDS.values() if n in section.model_fields_set}
     limits = dataclasses.replace(limits, **said)
     for option in options:
         name, _, value = option.partition("=")

@@ -22,7 +22,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
 from hcsim.errors import FeederError
-from hcsim.nodal import Feeder
+from hcsim.nodal import Feeder, missing_hours
 from hcsim.probe import Prober
 from hcsim.series import Controls
 from optim.limits import Limits
@@ -187,6 +187,9 @@ class StochasticJob:
                 break
             rows += self._step(prober, task, pct, sizes)
         return rows, prober.power_flows - before
+
+    def missing(self, workshop: tuple[Prober, Rooftops]) -> dict[str, str]:
+        return missing_hours(workshop[0], self.skip_steps)
 
     def _step(self, prober: Prober, task: Deployment, pct: float, sizes: Floats) -> list[dict[str, Any]]:
         """The worst hour of each criterion; one row each, and one for convergence."""

@@ -43,6 +43,9 @@ class Job(Protocol):
     def do(self, workshop: Any, task: Any) -> tuple[list[dict[str, Any]], int]:
         """Rows and number of power flows."""
 
+    def missing(self, workshop: Any) -> dict[str, str]:
+        """What the workshop itself cannot judge ("hour 12:00") -> why."""
+
 
 @dataclass(frozen=True)
 class TaskResult:
@@ -52,6 +55,8 @@ class TaskResult:
     seconds: float
     error: str = ""
     """Why there are no rows."""
+    missing: tuple[tuple[str, str], ...] = ()
+    """What the rows do not speak of, and why."""
 
 
 _workshops: dict[str, Any] = {}
@@ -68,7 +73,8 @@ def do_task(job: Job, task: Task) -> TaskResult:
     except HcsimError as error:
         words = f"{error.message} {error.remedy}".strip()
         return TaskResult(task.id, (), 0, time.perf_counter() - started, words)
-    return TaskResult(task.id, tuple(rows), flows, time.perf_counter() - started)
+    missing = tuple(job.missing(_workshops[job.key]).items())
+    return TaskResult(task.id, tuple(rows), flows, time.perf_counter() - started, "", missing)
 
 
 def run_tasks(

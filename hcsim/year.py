@@ -7,7 +7,7 @@ A year comes from a file of 8760 hours. Where a case has only a day, a year is m
 from __future__ import annotations
 
 import calendar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,9 @@ def time_axis(day: Profiles, hours: int, file: Path | None = None) -> TimeAxis:
             raise ConfigError("A year's profile needs --hours 576 or 8760.")
         return TimeAxis(day)
     year = read_year(file) if file is not None else year_of_day(day)
+    if file is not None and day.fixed:
+        raise ConfigError(f"{file} has no curve for {day.fixed[0].node}, which the case's day has.",
+                          "Leave --profiles out, or take the curve out of the case.")  # fmt: skip
     return year if hours == PLAIN_YEAR else representative(year)
 
 
@@ -75,7 +78,8 @@ def year_of_day(day: Profiles) -> TimeAxis:
         f"The year is made of the case's day (ours, not data): load down to {1 - LOAD_SWING:g} and sun to "
         f"{1 - PV_SWING:g} of the best month, weekends at {WEEKEND_LOAD:g} of the load."
     )
-    return TimeAxis(Profiles(_year_labels(), 1.0, load, np.tile(day.pv_pu, 365) * sun), (note,))
+    fixed = tuple(replace(own, p_kw=np.tile(own.p_kw, 365)) for own in day.fixed)
+    return TimeAxis(Profiles(_year_labels(), 1.0, load, np.tile(day.pv_pu, 365) * sun, fixed), (note,))
 
 
 def representative(year: TimeAxis) -> TimeAxis:
@@ -87,11 +91,17 @@ def representative(year: TimeAxis) -> TimeAxis:
     good[list(year.skip_steps)] = False
     count = np.bincount(kind[good], minlength=576)
     empty = np.flatnonzero(count == 0)
-    mean = [np.bincount(kind[good], weights=x[good], minlength=576) / np.maximum(count, 1)
-            for x in (year.profiles.load_pu, year.profiles.pv_pu)]  # fmt: skip
+
+
+    def mean(x: Floats) -> Floats:
+        return np.asarray(np.bincount(kind[good], weights=x[good], minlength=576) / np.maximum(count, 1))
+
     labels = tuple(f"{m} {d} {h:02d}:00" for m in MONTHS for d in ("weekday", "weekend") for h in range(24))
     notes = (*year.notes, "576 hours: the mean of every month's weekdays and weekend days, hour by hour.")
-    return TimeAxis(Profiles(labels, 1.0, mean[0], mean[1]), notes, tuple(int(k) for k in empty))
+    own = year.profiles
+    fixed = tuple(replace(curve, p_kw=mean(curve.p_kw)) for curve in own.fixed)
+    profiles = Profiles(labels, 1.0, mean(own.load_pu), mean(own.pv_pu), fixed)
+    return TimeAxis(profiles, notes, tuple(int(k) for k in empty))
 
 
 def read_year(file: Path) -> TimeAxis:

@@ -94,9 +94,12 @@ def record_year(
     circuit.set_taps(series.network_taps())
     recorder = _Recorder(series, limits, output_folder(folder))
     circuit.start_series(profiles.step_h)
+    series.switch_fixed(on=True)
     free, steps = controls == "free", len(profiles)
     try:
         for t in range(steps):
+            if profiles.fixed:
+                series.set_fixed(t)
             recorder.read(t, circuit.step(t, controls=free), free)
             if progress and t % 200 == 199:
                 progress(t + 1, steps)
@@ -105,6 +108,7 @@ def record_year(
         raise OutputError(f"Cannot write the year to {folder}: {error.strerror or error}.") from error
     finally:
         recorder.close()
+        series.switch_fixed(on=False)
         circuit.set_taps(taps_before)
         circuit.set_capacitor_states(caps_before)
         if fleet:

@@ -13,8 +13,10 @@ from hcsim.engine import Circuit
 from hcsim.feeder import read_network
 from hcsim.nodal import Feeder, NodalJob, Site, search_site
 from hcsim.probe import Prober
+from hcsim.replay import replay
 from optim.limits import Limits
-from optim.profiles import Profiles
+from optim.profiles import FixedInjection, Profiles
+from optim.schedule import BessUnit, Schedule
 
 CASES = Path(__file__).parent.parent / "cases"
 NODES = ("b1.1", "b1.2", "b1.3")
@@ -168,3 +170,65 @@ def test_tap_operations_are_counted_from_where_the_bare_feeder_stands():
         prober.probe(step, "settled")
         moved = abs(regulated.taps()["creg"] - prober.taps[step]["creg"])
         assert (moved <= 1) == (most == 1)
+
+
+def battery(charge_kw, profiles=PROFILES):
+    """Charges at 02:00, where reverse flow binds."""
+    unit = BessUnit("u1", "b1", 5000.0, 900.0, 0.9, 0.9, 0.0, 1.0)
+    charge = np.array([[0.0] * 3, [0.0] * 3, [charge_kw / 3] * 3])
+    none = np.zeros((3, 0))
+    return Schedule(
+        case="b", times=profiles.times, step_h=1.0, pv_nodes=(), pv_kw=np.zeros(0), pv_p_kw=none, pv_q_kvar=none,
+        bess=(unit,), bess_nodes=NODES, bess_of=(0, 0, 0), p_charge_kw=charge, p_discharge_kw=0 * charge,
+        soc_kwh=np.array([[0.0], [0.0], [0.0], [0.9 * charge_kw]]),
+    )  # fmt: skip
+
+
+def test_a_battery_makes_room_by_what_it_charges(circuit):
+    limits = replace(NONE, substation_min_kw=0.0)
+    job = NodalJob(FEEDER, PROFILES, limits, largest_kw_per_phase=10000.0)
+    prober = Prober(circuit, hand.two_bus(), PROFILES, limits, bess=battery(180.0))
+    answer = search_site(prober, job, Site("x", "b1", NODES, "generation"))[0]
+    assert answer.step == 2 and answer.k == pytest.approx(1300, abs=5)  # (600 + 180) / 0.6
+
+
+def test_a_battery_that_breaks_a_limit_by_itself_leaves_nothing(circuit):
+    limits = replace(NONE, substation_min_kw=0.0)
+    job = NodalJob(FEEDER, PROFILES, limits, largest_kw_per_phase=10000.0)
+    prober = Prober(circuit, hand.two_bus(), PROFILES, limits, bess=battery(-900.0))
+    answer = search_site(prober, job, Site("x", "b1", NODES, "generation"))[0]
+    assert (answer.k, answer.why, answer.step) == (0, "base", 2)
+
+
+def test_pv_that_is_there_already_takes_its_room(circuit):
+    own = tuple(FixedInjection(node, np.array([0.0, 0.0, 60.0])) for node in NODES)
+    there = replace(PROFILES, fixed=own)
+    limits = replace(NONE, substation_min_kw=0.0)
+    prober = Prober(circuit, hand.two_bus(), there, limits)
+    job = NodalJob(FEEDER, there, limits, largest_kw_per_phase=10000.0)
+    answer = search_site(prober, job, Site("x", "b1", NODES, "generation"))[0]
+    assert answer.step == 2 and answer.k == pytest.approx(700, abs=5)  # (600 - 180) / 0.6
+
+
+def test_the_replay_judges_by_the_same_criteria():
+    """A regulated feeder with PV: power back through the regulator, taps and unbalance in one replay."""
+    regulated = Circuit.compile(CASES / "two_bus_regulator.dss", controls=False)
+    network = hand.two_bus_regulator()
+    limits = replace(NONE, regulator_min_kw=0.0, tap_operations_max=0.0, unbalance_max_pct=0.5)
+    plan = Schedule(
+        case="p", times=PROFILES.times, step_h=1.0, pv_nodes=("b1.1",), pv_kw=np.array([3000.0]),
+        pv_p_kw=PROFILES.pv_pu[:, None] * 3000.0, pv_q_kvar=np.zeros((3, 1)), bess=(), bess_nodes=(), bess_of=(),
+        p_charge_kw=np.zeros((3, 0)), p_discharge_kw=np.zeros((3, 0)), soc_kwh=np.zeros((4, 0)),
+    )  # fmt: skip
+    found = replay(regulated, PROFILES, limits, plan, controls="free", network=network)
+    rows = found.violations
+    back = rows[rows["criterion"] == "regulator_reverse_flow"]
+    assert set(back["element"]) == {"Transformer.reg"} and set(back["phase"]) == {"1"}
+    # 02:00: 200 kW of load and 1800 kW of PV on phase 1; the losses of the line are before the regulator
+    assert back.set_index("time").loc["02:00", "value"] == pytest.approx(200 - 1800, abs=3)
+    taps = rows[rows["criterion"] == "tap_operations"]
+    moved = np.abs(np.diff(np.concatenate([[[0]], found.tap]), axis=0))
+    assert taps["value"].sum() == moved[moved > 0.5].sum() > 0
+    assert set(rows[rows["criterion"] == "voltage_unbalance"]["element"]) <= {"m", "b1"}
+    plain = replay(regulated, PROFILES, NONE, plan, controls="free", network=network)
+    assert plain.violations.empty and plain.operation.tap_steps is None
