@@ -102,20 +102,24 @@ def check_feeder(master: Path) -> FeederCheck:
     """
     if not master.is_file():
         raise ConfigError(f"There is no feeder file {master}.", "Name the master .dss file.")
-    clock = _Clock()
+    clock = Clock()
     circuit = Circuit.compile(master)
     circuit.solve(controls=False)
     clock.lap("compile")
     network, ledger = read_network(circuit)
     clock.lap("read")
+    return check_network(circuit, network, ledger, clock)
+
+
+def check_network(circuit: Circuit, network: Network, ledger: Ledger, clock: Clock | None = None) -> FeederCheck:
+    """The same for a circuit that has just been read."""
+    clock = clock or Clock()
     gate = check_gate(circuit, network, ledger)
     clock.lap("gate")
     errors = linearization_errors(network)
     clock.lap("linearization")
-    notes = tuple(getattr(circuit, "notes", ()))
-    return FeederCheck(
-        master, network, ledger, gate, errors, Ratings.of(ledger), notes + absurd_voltages(network), clock.laps()
-    )
+    notes = (*circuit.notes, *absurd_voltages(network))
+    return FeederCheck(circuit.master, network, ledger, gate, errors, Ratings.of(ledger), notes, clock.laps())
 
 
 def absurd_voltages(network: Network) -> tuple[str, ...]:
@@ -154,7 +158,9 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-class _Clock:
+class Clock:
+    """Seconds by part."""
+
     def __init__(self) -> None:
         self._begun = self._last = time.perf_counter()
         self._laps: dict[str, float] = {}

@@ -309,8 +309,10 @@ def _judged(reading: _Reading, live: Bools) -> tuple[NDArray[np.int64], Bools, t
         pu = abs(reading.v_v[n]) / reading.v_base_v[n] if reading.v_base_v[n] > 0 else 0.0
         if not live[n]:
             why = "no path from the source"
-        elif int(phase) > 3 or (pu < _GROUNDED_BY_ITSELF_PU and not floating[n]):
+        elif int(phase) > 3:
             why = "neutral conductor"
+        elif pu < _GROUNDED_BY_ITSELF_PU and not floating[n]:
+            why = "as good as grounded"
         elif floating[n]:
             others = (f"{bus}.{p}" for p in ((int(phase) + k - 1) % 3 + 1 for k in (1, 2)))
             partner = next((index[o] for o in others if o in index and live[index[o]]), -1)

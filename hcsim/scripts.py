@@ -141,6 +141,7 @@ class _Reader:
             if verb in MORE:
                 written.append(_Line("!" + raw) if dropping else self._with_files(raw, base))
                 continue
+            base = self._moved(verb, raw, base)
             dropping = self._drops(verb, bare)
             if dropping:
                 written.append(_Line("!" + raw))
@@ -155,6 +156,15 @@ class _Reader:
         if first_time:
             self.lines[script] = written
         return base
+
+    def _moved(self, verb: str, raw: str, base: Path) -> Path:
+        """The folder in which later references are looked up: `cd` and `set datapath` move it."""
+        match = _DATAPATH.search(raw) if verb == "set" else _REFERENCE.match(raw) if verb == "cd" else None
+        if match is None:
+            return base
+        name = next(g for g in match.groups()[1 if verb == "cd" else 0 :] if g is not None).strip()
+        folder = _in_any_case(base, PurePosixPath(name.replace("\\", "/")).parts)
+        return folder if folder is not None and folder.is_dir() else base
 
     def _text(self, script: Path) -> str:
         """A file as text. OpenDSS takes bytes; names that are not UTF-8 would come back as nothing."""
@@ -261,7 +271,8 @@ class _Reader:
             parts = [p for p in PureWindowsPath(name).parts if not p.endswith(("\\", "/", ":"))]
         for folder in dict.fromkeys((base, self._home)):
             for skip in range(len(parts) if foreign else 1):
-                if found := _in_any_case(folder, parts[skip:]):
+                found = _in_any_case(folder, parts[skip:])
+                if found is not None and found.is_file():
                     if foreign:
                         self._mend(f"{name} is not on this machine; read {found.relative_to(folder)} in its place.")
                     self.changed = True
@@ -285,7 +296,7 @@ def _split_comment(raw: str) -> tuple[str, str, str]:
 
 
 def _in_any_case(folder: Path, parts: Sequence[str]) -> Path | None:
-    """A file by its path, letters in any case."""
+    """A file or folder by its path, letters in any case."""
     here = folder
     for part in parts:
         if part in (".", ".."):
@@ -301,4 +312,4 @@ def _in_any_case(folder: Path, parts: Sequence[str]) -> Path | None:
         if match is None:
             return None
         here = match
-    return here if here.is_file() else None
+    return here if here.exists() else None

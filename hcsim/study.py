@@ -9,6 +9,7 @@ full disk or a program without a solution costs that part and no other.
 
 from __future__ import annotations
 
+import json
 import platform
 import shutil
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 from hcsim import __version__
 from hcsim.cases import Case, load_case
 from hcsim.certificate import Round, certified_in_words, round_in_words, write_certificate
+from hcsim.check import check_network
 from hcsim.compare import counted, verdict
 from hcsim.defaults import SitesWanted
 from hcsim.error_budget import certify_with_budget
@@ -132,10 +134,12 @@ class StudyRun:
             self.bench = Workbench.open(self.case)
             self.case = self.bench.case
             self.bench.require_gate(accept=accept_gate)
+            checked = check_network(self.bench.circuit, self.bench.network, self.bench.ledger)
             self.bench.check_sites()
             _ = self.bench.linear_model
             self._clear()
             write_csv(self.folder / "ledger.csv", self.bench.ledger.to_frame())
+            write_text(self.folder / "check.json", json.dumps(checked.to_json(), indent=1, allow_nan=False))
             for name, text in self.case.inputs.items():
                 write_text(self.folder / "inputs" / name, text)
             network = self.bench.network

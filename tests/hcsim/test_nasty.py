@@ -26,6 +26,7 @@ READ = {  # file -> what its notes must say
     "missing_level": ["lacked a level of the windings: 0.48 kV added"],
     "open_phase_60_pu": ["1 buses had the voltage base of another level"],
     "isolated_load": [],
+    "changes_folder": ["cd"],
     "loops": [],
     "bus_in_two_cases": [],
     "crlf": [],
