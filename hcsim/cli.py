@@ -147,10 +147,10 @@ def study(
     with a table and a folder: summary.json, report.html, schedules, replays, figures. Ctrl-C keeps what is finished.
     """
     from hcsim.compare import summarize
+    from hcsim.parts import INTERRUPTED as BY_USER
     from hcsim.report.tables import main_table
     from hcsim.results import CASES
     from hcsim.show import Show
-    from hcsim.study import INTERRUPTED as BY_USER
     from hcsim.study import Study, default_out
 
     loaded = Study.load(case, sites_wanted(sites))

@@ -10,26 +10,22 @@ full disk or a program without a solution costs that part and no other.
 from __future__ import annotations
 
 import json
-import platform
-import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
 from pathlib import Path
 
-from hcsim import __version__
 from hcsim.cases import Case, load_case
 from hcsim.certificate import Round, certified_in_words, round_in_words, write_certificate
 from hcsim.check import check_network
 from hcsim.compare import counted, verdict
 from hcsim.defaults import SitesWanted
 from hcsim.error_budget import certify_with_budget
-from hcsim.errors import ConfigError, HcsimError
+from hcsim.errors import ConfigError
 from hcsim.files import output_folder, write_csv, write_text
 from hcsim.loop_schedules import resized, spread_evenly
-from hcsim.progress import Event, Listener, silent
+from hcsim.parts import Interrupted, Parts, versions
+from hcsim.progress import Listener, silent
 from hcsim.results import (
     CASES,
     CaseResult,
@@ -46,12 +42,7 @@ from optim.hosting_search import STOPPED, solve_hosting
 from optim.schedule import Schedule
 from optim.solver import Progress, SolveOptions
 
-INTERRUPTED = "interrupted by the user"
 CONTROLS: tuple[Controls, ...] = ("locked", "free")
-
-
-class Interrupted(Exception):
-    """The user wants to stop, and the part at work has already ended in order."""
 
 
 @dataclass(frozen=True)
@@ -114,17 +105,15 @@ def default_out(case: Case) -> Path:
     return Path("hcsim-results") / case.name
 
 
-class StudyRun:
+class StudyRun(Parts):
     """The parts of a study in the making. Each method is one line of the table of contents above."""
 
     def __init__(self, case: Case, folder: Path, listener: Listener) -> None:
-        self.case, self.folder, self.listener = case, folder, listener
+        super().__init__(folder, listener)
+        self.case = case
         self.cases: dict[str, CaseResult] = {}
         self.base_replays: dict[str, ReplayResult] = {}
         self.baselines: dict[str, HostingCapacityResult] = {}
-        self.missing: dict[str, str] = {}
-        self.seconds: dict[str, float] = {}
-        self._begun = time.perf_counter()
 
     # -- the parts --------------------------------------------------------------------------------------
 
@@ -258,55 +247,10 @@ class StudyRun:
 
     # -- how parts run ----------------------------------------------------------------------------------
 
-    @contextmanager
-    def until_interrupted(self) -> Iterator[None]:
-        """Ctrl-C ends the work inside; what is finished stays."""
-        try:
-            yield
-        except (KeyboardInterrupt, Interrupted):
-            self.missing.setdefault("the rest of the study", INTERRUPTED)
-
-    @contextmanager
-    def _part(self, key: str, title: str) -> Iterator[None]:
-        """A part that may end without a result: the reason is kept under its key and the study goes on."""
-        try:
-            with self._timed(title):
-                yield
-        except HcsimError as error:
-            self.missing[key] = str(error)
-        except KeyboardInterrupt:
-            self.missing[key] = INTERRUPTED
-            raise
-
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        begun = time.perf_counter()
-        self._words = ""
-        self.listener(Event(name, "started"))
-        try:
-            yield
-        except BaseException as error:
-            words = str(error) if isinstance(error, HcsimError) else INTERRUPTED
-            self.listener(Event(name, "done" if isinstance(error, Interrupted) else "failed", words))
-            raise
-        finally:
-            self.seconds[name] = time.perf_counter() - begun
-        self.listener(Event(name, "done", self._words, 1.0))
-
-    def _say(self, part: str, words: str, share: float | None = None) -> None:
-        self._words = words
-        self.listener(Event(part, "working", words, share))
-
     def _hear_solver(self, part: str, said: Progress, options: SolveOptions) -> None:
         stage = said.phase.partition(": ")[2] or said.phase
         words = f"{stage}: {1e3 * said.objective:.1f} kW, at most {1e3 * said.bound:.1f} kW"
         self._say(part, words.replace("nan kW", "none yet"), min(said.seconds / options.time_limit_s, 1.0))
-
-    def _hear(self, part: str, of: str) -> Callable[[int, int], None]:
-        def hear(done: int, total: int) -> None:
-            self._say(part, f"{done} of {total} {of}", done / total)
-
-        return hear
 
     def _replay(self, schedule: Schedule | None, controls: Controls, part: str) -> ReplayResult:
         base = self.base_replays.get(controls) if schedule else None
@@ -325,27 +269,9 @@ class StudyRun:
             write_baseline(found, self.folder / "baselines" / name)
             self._say(part, f"{found.hc_kw:.1f} kW after {found.power_flows} power flows")
 
-    def _clear(self) -> None:
-        """Removes what an earlier study left in the folder, so that its parts are not taken for ours."""
-        if not (self.folder / "inputs" / "study.toml").is_file():
-            return
-        for file in ("summary.json", "report.html"):
-            (self.folder / file).unlink(missing_ok=True)
-        for name in ("schedules", "replays", "baselines", "certificates", "figures"):
-            shutil.rmtree(self.folder / name, ignore_errors=True)
-
-
 def claim_in_words(schedule: Schedule) -> str:
     solve = schedule.solve
     if solve is None:
         return f"{schedule.hc_kw:.1f} kW"
     proof = f"at most {solve.bound:.1f} kW, gap {100 * solve.gap:.2f} %, {solve.status.replace('_', ' ')}"
     return f"{schedule.hc_kw:.1f} kW, {proof}"
-
-
-def versions() -> dict[str, str]:
-    """What made the numbers."""
-    named = ("opendssdirect.py", "dss-python", "pyomo", "highspy", "numpy", "scipy")
-    return {"hcsim": __version__, "python": platform.python_version()} | {
-        name: metadata.version(name) for name in named
-    }
