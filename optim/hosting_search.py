@@ -331,11 +331,15 @@ class _Search:
             self._keep(outcome)
 
     def _directions(self, charge: Floats, discharge: Floats) -> Floats:
-        """(T, U) 1 where a unit (with circulation forbidden: the fleet) rather charges."""
+        """(T, U) 1 where a unit (with circulation forbidden: the fleet) rather charges; an idle one keeps its status,
+        which may matter to the last watt."""
         net = charge - discharge
         if hasattr(self.m, "fleet_charging"):
             net = np.repeat(net.sum(axis=1, keepdims=True), net.shape[1], axis=1)
-        return (net > 0).astype(float)
+            status = np.array([[number(self.m.fleet_charging[t])] * net.shape[1] for t in self.m.step])
+        else:
+            status = np.array([[number(self.m.charging[u, t]) for u in self.m.unit] for t in self.m.step])
+        return np.where(np.abs(net) > TANGLED_MW, net > 0, status > 0.5).astype(float)
 
     def _settle(self, phase: str, grace_s: float = 0.0) -> Outcome:
         """Solves the continuous program, adds the rows that its solution breaks, until it breaks none.

@@ -155,13 +155,19 @@ def test_three_candidates_two_units_three_steps(seed, circulation):
     agrees_with_enumeration(problem)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)  # the same programs in every run of CI
 @given(seed=st.integers(0, 10**6), shape=st.sampled_from([(2, 1, 3, "allow"), (3, 2, 2, "allow"), (3, 2, 3, "forbid")]))
 def test_random_programs(seed, shape):
     candidates, placed, steps, circulation = shape
     agrees_with_enumeration(
         random_problem(seed, candidates=candidates, placed=placed, steps=steps, circulation=circulation)
     )
+
+
+def test_a_status_that_matters_to_the_last_watt():
+    """Found by the test above: 44.9992 kW of load where 45 must be drawn. Charging 0.8 W is nothing to the integer
+    solver (tolerance 1e-6 MW), but with the unit set to discharge the continuous one finds no solution."""
+    agrees_with_enumeration(random_problem(65536, candidates=3, placed=2, steps=3, circulation="forbid"))
 
 
 def agrees_with_enumeration(problem):
