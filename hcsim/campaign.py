@@ -71,7 +71,8 @@ def open_feeder(case: Case) -> OpenFeeder:
     """Raises FeederError, ConvergenceError."""
     circuit = Circuit.compile(case.master)
     circuit.solve(controls=False)
-    network = read_network(circuit)[0]
+    network, ledger = read_network(circuit)
+    case = case.completed(network, ledger)
     notes = () if lines_are_rated(network) else (NO_RATINGS,)
     return OpenFeeder(case, Feeder(case.master, circuit.source_sha256), network, notes)
 

@@ -29,7 +29,7 @@ out_console = Console()
 err_console = Console(stderr=True)
 
 CaseArgument = Annotated[
-    str, typer.Argument(metavar="CASE", help="Bundled case or folder with a study.toml.")
+    str, typer.Argument(metavar="CASE", help="Bundled case, folder with a study.toml, or a feeder's master .dss file.")
 ]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the results.")]
 ResumeOption = Annotated[

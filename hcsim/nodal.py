@@ -36,11 +36,11 @@ NODAL_COLUMNS = {
     "status": pa.string(), "smallest": pa.bool_(),
 }  # fmt: skip
 
-OK, AGAIN = "ok", "ok, but a larger size passes again"
+OK, AGAIN = "ok", "ok, passes again above"
 NO_PHASE = "no live phase conductor: nothing can be connected"
 FLOW_FAILS = "no limit broken before the power flow fails"
 NOT_BINDING = "no limit broken up to the largest size asked"
-WORSE = "ok; beyond the limit already without it, and made worse"
+WORSE = "ok, an existing violation worsens"
 BROKEN = "broken by the batteries alone"
 NO_POWER = "no power at any hour"
 

@@ -198,19 +198,29 @@ class DailySeries:
         return np.isfinite(self._rated_a)
 
     def regulator_rows(self) -> RegulatorRows:
-        """The source-side conductors of every regulator, in flat vectors of their classes."""
-        names, nodes, at = [], [], []
+        """The source-side conductors of every regulator, in the flat vectors of its class. Where a winding
+        lies between two phases, or floats, only the power of the whole has a meaning."""
+        names: list[str] = []
+        nodes: list[int] = []
+        at: list[int] = []
+        row: list[int] = []
         layout = self.circuit.layout("Transformer") if "Transformer" in self.circuit.classes() else None
         node_ref = {e.name.lower(): e.node_ref.ravel() for e in self.circuit.elements(["Transformer"])}
         for branch in self.network.branches:
             if branch.kind != "regulator" or layout is None or branch.name.lower() not in node_ref:
                 continue
             start, ref = layout.of(branch.name).start, node_ref[branch.name.lower()]
-            for node in branch.from_nodes:
-                names.append(f"{branch.name}.{self.network.nodes[node].rsplit('.', 1)[1]}")
+            between = len(branch.from_nodes) == 2 or bool(
+                (self.network.v_reference[list(branch.from_nodes)] >= 0).any()
+            )
+            for i, node in enumerate(branch.from_nodes):
+                if i == 0 or not between:
+                    phase = "" if between else self.network.nodes[node].rsplit(".", 1)[1]
+                    names.append(f"{branch.name}.{phase}")
+                row.append(len(names) - 1)
                 nodes.append(node)
                 at.append(start + int(np.flatnonzero(ref == node)[0]))
-        return RegulatorRows(tuple(names), np.array(nodes, dtype=np.int64), np.array(at, dtype=np.int64))
+        return RegulatorRows(tuple(names), *(np.array(x, dtype=np.int64) for x in (nodes, at, row)))
 
     def loading_pu(self) -> Floats:
         """(B,) to-side current over normal rating at the present solution."""
@@ -225,16 +235,19 @@ class RegulatorRows:
     """Where the power through regulators is read. R source-side phases."""
 
     names: tuple[str, ...]
-    """"Transformer.reg1a.1": element and phase."""
+    """"Transformer.reg1a.1": element and phase; "Transformer.reg1." where it is judged as a whole."""
     nodes: Ints
     at: Ints
+    row: Ints
+    """Conductor -> which of `names` it belongs to."""
 
     def kw(self, circuit: Circuit, v_v: Complexes) -> Floats:
         """(R,) at the present solution, positive away from the source."""
         if not len(self.at):
             return np.empty(0)
         amperes = circuit.currents_a("Transformer")[self.at]
-        return np.asarray((v_v[self.nodes] * np.conj(amperes)).real / 1000.0)
+        kw = (v_v[self.nodes] * np.conj(amperes)).real / 1000.0
+        return np.bincount(self.row, weights=kw, minlength=len(self.names)).astype(float)
 
 
 class _Record:
