@@ -21,7 +21,7 @@ from hcsim.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, Loop
 from hcsim.errors import InfeasibleError, SolverError
 from hcsim.linearize import Visit, visit
 from hcsim.loop_schedules import Decisions, blend, decisions_of, idle, same_devices, with_reserve
-from hcsim.loop_stalls import excess, out_of_reach, oversteps, swinging, worst_in_words
+from hcsim.loop_stalls import at_rows, excess, out_of_reach, oversteps, swinging, worst_in_words
 from hcsim.results import CASES, ReplayResult
 from hcsim.workbench import Workbench
 from optim.hosting_problem import ELASTIC_KW_PER_KW, HostingProblem, TrustRegion
@@ -36,6 +36,12 @@ BOUND_SHARE = 0.15
 """Share of the time kept for the bound at the end."""
 WORTH_REOPENING_S = 8.0
 """With less time left, what was decided stays."""
+KEPT = 0.7
+"""Share of a margin that outlives a round, and of an overstep that becomes margin."""
+MOST_MARGIN_PU = 6e-3
+"""About a tap step."""
+MOST_MARGIN_KW = 0.03
+"""Share of the first claim."""
 REOPENED_RADIUS = 0.1
 """Share of the first claim that PV and reactive power may move where placement and statuses are open."""
 
@@ -81,11 +87,16 @@ class _Loop:
         self.visited: list[ReplayResult] = []
         """Replays of the rounds' proposals."""
         self.last_claim_kw = np.nan
-        self.margin_pu, self.margin_kw = options.margin_pu, options.margin_kw
-        self.largest = max(claim.hc_kw, 1.0)
+        peak_kw = float(bench.network.loads.p_kw.sum() * bench.profiles.load_pu.max())
+        self.largest = max(claim.hc_kw, peak_kw / 2, 1.0)
+        """What radii are measured by: a claim of nothing still has to be moved away from."""
 
     def run(self, starts: Sequence[Schedule]) -> Certificate:
         self.bare = self._visit(None).found
+        operation = self.bare.operation
+        self.node_at = {name: n for n, name in enumerate(operation.nodes)}
+        self.margin_pu = np.full(operation.v_pu.shape, self.options.margin_pu)
+        self.margin_kw = np.full(operation.substation_kw.shape, self.options.margin_kw)
         self.best: tuple[Schedule, ReplayResult] | None = None
         self._take_up(self.claim)
         for start in (self.claim, *starts):
@@ -155,7 +166,7 @@ class _Loop:
                     "moved neither."
                 )  # fmt: skip
             if radius < options.smallest_radius * self.largest:
-                return STALLED, self._why_stalled(proposal, seen)
+                return STALLED, self._why_stalled(seen)
 
     def _reopen(self) -> str:
         """Decides placement and statuses anew at the best schedule; PV stays in a trust region. The center
@@ -199,7 +210,7 @@ class _Loop:
             fleet=decisions.fleet,
             night_var=self.bench.pv.night_var,
             already=self.bare.operation,
-            margin_pu=0.0 if hard else self.margin_pu,
+            margin_pu=0.0 if hard else self.margin_pu[:, [self.node_at[n] for n in seen.model.nodes]],
             margin_kw=0.0 if hard else self.margin_kw,
             elastic_kw_per_pu=None if hard else self.options.elastic_kw_per_pu,
             trust=trust,
@@ -226,12 +237,15 @@ class _Loop:
         return moved
 
     def _adapt_margins(self, found: ReplayResult) -> None:
-        """A small overstep is what the linear model does not see: stay further inside by most of it."""
-        volts, power = excess(found, ("overvoltage", "undervoltage")), excess(found, ("reverse_flow",))
-        options = self.options
-        self.margin_pu = min(max(options.margin_pu, 0.7 * self.margin_pu + 0.7 * min(volts, 1e-3)),
-                             options.margin_pu + 3e-3)  # fmt: skip
-        self.margin_kw = min(max(options.margin_kw, 0.7 * self.margin_kw + 0.7 * min(power, 10.0)), 30.0)
+        """What a replay broke, the linear model did not see: stay further inside there, by most of it."""
+        operation, options = found.operation, self.options
+        table = new_violations(found.violations)
+        beyond = table.assign(beyond=oversteps(table)) if len(table) else table
+        most_kw = max(30.0, MOST_MARGIN_KW * self.largest)
+        volts = at_rows(beyond, ("overvoltage", "undervoltage"), operation.times, operation.nodes)
+        power = at_rows(beyond, ("reverse_flow",), operation.times, operation.substation_phases)
+        self.margin_pu = np.clip(KEPT * self.margin_pu + KEPT * volts, options.margin_pu, MOST_MARGIN_PU)
+        self.margin_kw = np.clip(KEPT * self.margin_kw + KEPT * power, options.margin_kw, most_kw)
 
     def _search_segment(self, far: Schedule) -> None:
         """Bisects between the anchor and one that failed for the furthest that passes."""
@@ -299,12 +313,12 @@ class _Loop:
             return STALLED, f"{self.options.max_rounds} rounds did not settle it."
         return None
 
-    def _why_stalled(self, proposal: Schedule, seen: Visit) -> str:
+    def _why_stalled(self, seen: Visit) -> str:
         words = ["Smaller steps did not raise the certified capacity."]
         if self.rounds[-1].worst:
             words = [f"Smaller steps did not remove it: {self.rounds[-1].worst}."]
         if seen.found.converged.all():
-            words.append(out_of_reach(seen.found, seen.model, proposal))
+            words.append(out_of_reach(seen.found, seen.model, self.largest))
         words.append(swinging(self.visited))
         return " ".join(w for w in words if w)
 

@@ -10,13 +10,12 @@ import pandas as pd
 from hcsim.results import ReplayResult
 from optim.limits import new_violations
 from optim.linear_model import Floats, LinearModel
-from optim.schedule import Schedule
 
 LOOK_BACK = 6
 """Rounds over which a regulator is watched for swinging."""
 SWINGS = 3
 OUT_OF_REACH_PU = 1e-3
-"""A voltage that all devices together move by less than this is beyond them: a sixth of a tap step."""
+"""A voltage that moves by less than this is beyond a device: a sixth of a tap step."""
 
 
 def worst_in_words(found: ReplayResult) -> str:
@@ -51,25 +50,21 @@ def swinging(visited: Sequence[ReplayResult]) -> str:
     return f"Regulator {name} swings between taps {low[t, r]} and {high[t, r]} at {time} from round to round{more}."
 
 
-def out_of_reach(found: ReplayResult, model: LinearModel, schedule: Schedule) -> str:
-    """The worst new voltage violation that the schedule's devices cannot move, as a sentence; "" where all can."""
+def out_of_reach(found: ReplayResult, model: LinearModel, device_kw: float) -> str:
+    """The worst new voltage violation that no device of this size, at any one of the model's ports, moves, as a
+    sentence; "" where each can be moved."""
     nodes = {name: n for n, name in enumerate(model.nodes)}
-    ports = {name: d for d, name in enumerate(model.ports)}
     table = new_violations(found.violations)
     for row in table[table["criterion"].isin(("overvoltage", "undervoltage"))].itertuples():
         n = nodes.get(f"{row.element}.{row.phase}")
         if n is None:
             continue
-        reach = 0.0
         t = int(row.step) if model.dv_dp.shape[0] > 1 else 0
-        for node, kw in zip(schedule.pv_nodes, schedule.pv_kw, strict=True):
-            reach += kw * float(np.hypot(model.dv_dp[t, n, ports[node]], model.dv_dq[t, n, ports[node]]))
-        for node, of in zip(schedule.bess_nodes, schedule.bess_of, strict=True):
-            reach += schedule.bess[of].power_kw * abs(float(model.dv_dp[t, n, ports[node]]))
+        reach = device_kw * float(np.max(np.hypot(model.dv_dp[t, n], model.dv_dq[t, n]), initial=0.0))
         if reach < OUT_OF_REACH_PU:
             return (
-                f"No device stands near the {row.criterion} at {row.element}.{row.phase} at {row.time}: all of "
-                f"them together move it by {reach:.1g} pu at most."
+                f"No device stands near the {row.criterion} at {row.element}.{row.phase} at {row.time}: one of "
+                f"{device_kw:.0f} kW at any site moves it by {reach:.1g} pu at most."
             )
     return ""
 
@@ -86,6 +81,18 @@ def oversteps(table: pd.DataFrame) -> Floats:
     value, limit, before = (table[c].to_numpy(float) for c in ("value", "limit", "base_value"))
     was_beyond = (value - limit) * (before - limit) > 0
     return np.abs(value - np.where(was_beyond, before, limit))
+
+
+def at_rows(
+    table: pd.DataFrame, criteria: tuple[str, ...], times: Sequence[str], names: Sequence[str]
+) -> Floats:
+    """(T, names) the column `beyond` of violations where they are, zero elsewhere."""
+    result = np.zeros((len(times), len(names)))
+    at = {name: n for n, name in enumerate(names)}
+    for row in table[table["criterion"].isin(criteria)].itertuples() if len(table) else ():
+        n = at[f"{row.element}.{row.phase}" if row.phase else row.element]
+        result[int(row.step), n] = max(result[int(row.step), n], row.beyond)
+    return result
 
 
 def _worst(found: ReplayResult) -> pd.Series | None:

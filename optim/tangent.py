@@ -133,8 +133,9 @@ class _Response:
 
         straight, crossed = _load_slopes(network.loads, point)
         own = (point.p_kw + 1j * point.q_kvar) * 1e3
-        v_port = point.v_v[port_nodes]
-        crossed += sp.csr_matrix((np.conj(own) / np.conj(v_port) ** 2, (port_nodes, port_nodes)), shape=(n, n))
+        across = _port_incidence(network, port_nodes)
+        v_port = across.T @ point.v_v
+        crossed += across @ sp.diags(np.conj(own) / np.conj(v_port) ** 2) @ across.T
         y = _admittance(network, point.admittance_of) + straight
         into = sp.csr_matrix((np.ones(s), (at_source, np.arange(s))), shape=(n, s))
         linear = sp.bmat([[y, -into], [into.T, z]])
@@ -147,15 +148,25 @@ class _Response:
         d = len(port_nodes)
         right = np.zeros((2 * (n + s), 2 * d))
         per_kw = 1e3 / np.conj(v_port)
-        for columns, step in ((np.arange(d), per_kw), (d + np.arange(d), -1j * per_kw)):
-            right[port_nodes, columns] = step.real
-            right[n + s + port_nodes, columns] = step.imag
+        for columns, step in ((slice(0, d), per_kw), (slice(d, 2 * d), -1j * per_kw)):
+            right[:n, columns] = (across @ sp.diags(step.real)).toarray()
+            right[n + s : n + s + n, columns] = (across @ sp.diags(step.imag)).toarray()
         x = spla.splu(system).solve(right)
         moved = x[: n + s] + 1j * x[n + s :]
         self.v_slope: Complexes = moved[:n]
         """(N, 2D) volts"""
         self.i_slope: Complexes = moved[n:]
         """(S, 2D) amperes out of the sources"""
+
+
+def _port_incidence(network: Network, port_nodes: Ints) -> sp.csr_matrix:
+    """(N, D) a device stands between its node and ground, or, where the node floats, the node it is judged to."""
+    d = np.arange(len(port_nodes))
+    other = network.v_reference[port_nodes]
+    between = other >= 0
+    values = np.concatenate([np.ones(len(d)), -np.ones(int(between.sum()))])
+    rows, columns = np.concatenate([port_nodes, other[between]]), np.concatenate([d, d[between]])
+    return sp.csr_matrix((values, (rows, columns)), shape=(len(network.nodes), len(d)))
 
 
 def _source_currents(v_v: Complexes, ideal_v: Complexes, z: sp.csr_matrix) -> Complexes:
