@@ -11,11 +11,15 @@ worker is known by name; it is given up, the rest goes on.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from multiprocessing import connection
 from typing import Any, Protocol
 
 from hcsim.errors import ConfigError, HcsimError
@@ -144,7 +148,22 @@ def _alone(job: Job, task: Task) -> TaskResult:
 
 def _new_pool(processes: int) -> ProcessPoolExecutor:
     """Spawned, never forked: OpenDSS holds threads and memory that a fork would break."""
-    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(processes, mp_context=context, initializer=_serve_the_study)
+
+
+def _serve_the_study() -> None:
+    """In a worker. Ctrl-C reaches every process of a terminal, but it is the study's to act on it: a worker ends
+    with the task in hand, not in the middle. And it ends with its study, even where that is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    study = multiprocessing.parent_process()
+    if study is not None:
+        threading.Thread(target=_end_with, args=(study.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
 
 
 def _on_dask(job: Job, tasks: Sequence[Task], address: str) -> Iterator[TaskResult]:

@@ -122,3 +122,34 @@ def test_a_run_killed_at_a_random_moment_ends_with_the_same_bytes(tmp_path):
     process = hcsim("nodal", "ieee123", "--resume", "--limit", "loading=off", "--out", str(killed), *buses)
     words, _ = process.communicate(timeout=120)
     assert process.returncode == 2 and "differs in: limits" in words
+
+
+@pytest.mark.timeout(120)
+def test_ctrl_c_keeps_what_is_finished_and_shows_no_traceback(tmp_path):
+    process = hcsim("stochastic", "ieee123", "--deployments", "200", "--processes", "2", "--out", str(tmp_path))
+    parts = tmp_path / "dataset" / "parts"
+    deadline = time.monotonic() + 60
+    while len(list(parts.glob("*.parquet"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    words, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in words, words
+    assert 2 <= len(list(parts.glob("*.parquet"))) < 200
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for children in /proc")
+def test_workers_end_with_a_study_that_is_killed(tmp_path):
+    process = hcsim("stochastic", "ieee123", "--deployments", "500", "--processes", "2", "--out", str(tmp_path))
+    deadline = time.monotonic() + 60
+    while len(list((tmp_path / "dataset" / "parts").glob("*.parquet"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    workers = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    assert len(workers) >= 2
+    process.kill()
+    process.wait(timeout=20)
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}/exe").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}/exe").exists()]
+    process.stdout.close()
