@@ -76,6 +76,15 @@ class ProgramSection(Section):
     kind: Literal["allocation", "planning"] = "allocation"
     """What `hcsim study` runs: paper 1's cases or paper 2's schemes."""
     linearization: Literal["lindist3flow", "tangent"] = "lindist3flow"
+    taps: Literal["as_read", "each_hour"] = "as_read"
+    """Where the program holds regulators and capacitors: as the feeder was read (paper 1), or where the bare
+    feeder's own controls put them in each hour, which only the tangent can; then no replay with locked taps."""
+
+    @model_validator(mode="after")
+    def _taps_need_the_tangent(self) -> ProgramSection:
+        if self.taps == "each_hour" and self.linearization != "tangent":
+            raise ValueError('taps = "each_hour" needs linearization = "tangent"')
+        return self
 
 
 class PvSection(Section):

@@ -72,11 +72,16 @@ v_min_pu = 0.95
 v_max_pu = 1.05
 substation_min_kw = 0.0 # least power from the source into each phase: no reverse flow
 loading_max_pu = {loading} # current over normal rating; {loading_why}
+unbalance_max_pct = "off" # largest deviation of a line-to-line voltage from the mean of the three, per cent
+v_deviation_max_pu = "off" # voltage change when devices come on; nodal and stochastic studies only
+regulator_min_kw = "off" # least power through each regulator phase, away from the source
+tap_operations_max = "off" # tap steps of one regulator within one step
 existing = "forgive" # what the bare feeder breaks already may stay as it is; "strict": must be mended
 
 [program]
 kind = "allocation"
 linearization = "tangent" # exact at each hour's operating point, any topology; or "lindist3flow" (radial feeders)
+taps = "each_hour" # regulators where the bare feeder's controls put them each hour; "as_read": locked all day
 
 [pv]
 # Candidates; all phases of a bus, or some: "83.1.3". {rule[0].upper() + rule[1:]}
@@ -107,6 +112,7 @@ threads = 2
 profiles = "ours: the default day of hcsim, not measured on this feeder."
 pv_buses = {quoted(rule, ensure_ascii=False)}
 bess = "ours: {ENERGY_H:g} kWh and {POWER_SHARE:g} kW per kW of peak load, the ratio of paper [1]."
+taps = "ours: the program holds regulators where the bare feeder's controls put them each hour; the replay frees them."
 loading = {quoted(f"ours: {loading_why}.", ensure_ascii=False)}
 existing = "ours: violations of the bare feeder are forgiven where they become no worse."
 """

@@ -135,7 +135,7 @@ class StudyRun(Parts):
             self._say("feeder", f"{len(network.buses)} buses, {len(network.nodes)} nodes")
 
     def replay_bare_feeder(self) -> None:
-        for controls in CONTROLS:
+        for controls in self.controls:
             title = f"bare feeder, controls {controls}"
             with self._part(f"bare feeder replay {controls}", title):
                 found = self._replay(None, controls, title)
@@ -159,7 +159,7 @@ class StudyRun(Parts):
         if name not in self.cases:
             return
         schedule = self.cases[name].schedule
-        for controls in CONTROLS:
+        for controls in self.controls:
             title = f"replay {name}, controls {controls}"
             with self._part(f"{name} replay {controls}", title):
                 found = self._replay(schedule, controls, title)
@@ -236,6 +236,11 @@ class StudyRun(Parts):
             seconds={**self.seconds, "total": time.perf_counter() - self._begun},
             missing=dict(self.missing),
         )
+
+    @property
+    def controls(self) -> tuple[Controls, ...]:
+        """How the replays hold regulators: locked only where the program assumes the one position of each."""
+        return ("free",) if self.case.config.program.taps == "each_hour" else CONTROLS
 
     @property
     def with_schedule_case(self) -> str:

@@ -141,16 +141,17 @@ class Workbench:
 
     @cached_property
     def linear_model(self) -> LinearModel:
-        """Linearized once for all programs, taps as read."""
+        """Linearized once for all programs, taps as [program] taps says."""
         if self.case.config.program.linearization == "lindist3flow":
             return lindist3flow.linearize(self.network, self.profiles, self.ports)
         return self._bare[1]
 
     @cached_property
     def _bare(self) -> tuple[ReplayResult, LinearModel]:
-        """The bare feeder with controls locked, and its tangent model."""
+        """The bare feeder with controls as the program assumes them, and its tangent model."""
+        controls: Controls = "free" if self.case.config.program.taps == "each_hour" else "locked"
         return replay_and_linearize(
-            self.circuit, self.network, self.profiles, self.limits, None, self.ports, controls="locked"
+            self.circuit, self.network, self.profiles, self.limits, None, self.ports, controls=controls
         )
 
     def problem(self, program: str) -> HostingProblem:

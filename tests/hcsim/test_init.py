@@ -18,6 +18,8 @@ from hcsim.profile_csv import read_profiles
 from hcsim.sites import candidate_buses, head_bus, read_sites, spread_sites
 from hcsim.study import Study
 from hcsim.workbench import Workbench
+from optim.hosting_search import solve_hosting
+from optim.limits import new_violations
 
 ROOT = Path(__file__).parent.parent.parent
 THREE_BUS = ROOT / "tests" / "cases" / "three_bus" / "Master.dss"
@@ -179,3 +181,25 @@ def test_sites_of_the_8500_node_feeder_are_on_the_medium_voltage():
     assert len(bench.pv.buses) == 30
     bases = [np.sqrt(3) * network.v_base_v[network.node_index[f"{bus}.1"]] for bus in bench.pv.buses]
     assert bases == pytest.approx([12470.0] * 30, rel=1e-4)
+
+
+def test_taps_of_each_hour_need_the_tangent(tree):
+    from hcsim.config import parse_config
+
+    case = Workbench.open(load_case(tree)).case
+    text = case.inputs["study.toml"]
+    assert parse_config(text, case.study_file).program.taps == "each_hour"
+    spoiled = text.replace('linearization = "tangent"', 'linearization = "lindist3flow"')
+    with pytest.raises(ConfigError, match=r"needs linearization = .tangent"):
+        parse_config(spoiled, case.study_file)
+
+
+@pytest.mark.skipif(FEEDERS is None, reason="HCSIM_FEEDERS is not set")
+def test_the_claim_on_ieee13_holds_in_the_simulation():
+    """Regulators where each hour puts them: first order from there is good for 3.6 MW of PV."""
+    bench = Workbench.open(load_case(Path(FEEDERS or "") / "13Bus" / "IEEE13Nodeckt.dss"))
+    schedule = solve_hosting(bench.problem("none"), "none", bench.solve_options())
+    base = bench.replay(None, "free")
+    found = bench.replay(schedule, "free", base=base)
+    assert schedule.hc_kw > 3000
+    assert new_violations(found.violations).empty
