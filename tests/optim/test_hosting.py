@@ -132,8 +132,9 @@ def test_sites_differ_by_phase_rating_and_trust_region():
     around = TrustRegion(np.array([100.0]), np.zeros((2, 1)), {"a.1": np.array([-50.0, 30.0])}, 1e3, 1e3, 40.0)
     assert not alike(replace(problem, trust=around))
     two_phase = linear_model([[100, 50], [20, 20]], ports=("p.1", "a.1", "b.2"), dsub_p_dp=[[-1, -1, 0], [0, 0, -1]])
-    split = Fleet((unit("a"), unit("b")), (("a.1",), ("b.2",)), 1)
-    assert not alike(HostingProblem(two_phase, problem.profiles, Limits(), ("p.1",), split))
+    for second in (("b.2",), ("a.1", "b.2")):
+        split = Fleet((unit("a"), unit("b")), (("a.1",), second), 1)
+        assert not alike(HostingProblem(two_phase, problem.profiles, Limits(), ("p.1",), split))
 
 
 # -- against enumeration ------------------------------------------------------------------------------------
