@@ -30,8 +30,10 @@ from optim.limits import new_violations
 from optim.schedule import Schedule
 from optim.storage import Fleet
 
-SOLVE_S = 20.0
-"""No linear program of the loop takes longer; one that does ends the loop."""
+SOLVE_S = 10.0
+"""No linear program of the loop takes much longer: one that does has lost its way."""
+FAILURES = 3
+"""Linear programs in a row that may end without a solution, each tried again in a smaller region."""
 BOUND_SHARE = 0.15
 """Share of the time kept for the bound at the end."""
 WORTH_REOPENING_S = 8.0
@@ -138,7 +140,7 @@ class _Loop:
     def _walk(self, first_radius: float) -> tuple[str, str]:
         """Rounds until claim and certificate meet, nothing helps, or time is up: status and sentence."""
         options = self.options
-        radius, settled = first_radius * self.largest, 0
+        radius, settled, failures = first_radius * self.largest, 0, 0
         while True:
             if stop := self._out_of_budget():
                 return stop
@@ -146,9 +148,12 @@ class _Loop:
             try:
                 proposal = self._propose(radius)
             except (InfeasibleError, SolverError) as error:
-                if stop := self._out_of_budget():
-                    return stop
-                return STALLED, f"The linear program of round {len(self.rounds) + 1} failed: {error}"
+                failures += 1
+                if failures > FAILURES:
+                    return STALLED, f"The linear program of round {len(self.rounds) + 1} failed: {error}"
+                radius *= 0.4
+                continue
+            failures = 0
             self.last_claim_kw = proposal.hc_kw
             seen = self._visit(proposal)
             self.visited.append(seen.found)

@@ -160,7 +160,9 @@ class _Search:
         assert self.best is not None
         decided = [v for v in self.continuous.variables if not v.is_continuous() and not v.fixed]
         values = np.round(self.continuous.value(decided))
-        least_reactive_power(self.m, self.best.objective - 1e-9 * max(abs(self.best.objective), 1.0))
+        # oversteps at their price leave the solver fewer digits
+        digit = 1e-9 if self.problem.elastic_kw_per_pu is None else 1e-6
+        least_reactive_power(self.m, self.best.objective - digit * max(abs(self.best.objective), 1.0))
         # as long as the search may take at most: an LP that it has solved many times by now
         options = replace(self.options, time_limit_s=max(10.0, self.options.time_limit_s / 4))
         self.continuous = HighsSession(self.m, options, self._progress, self._case)
@@ -176,7 +178,7 @@ class _Search:
     def _is_tidied(self) -> bool:
         try:
             return self._settle("least reactive power").values_valid
-        except InfeasibleError:  # kept to the last digit, a capacity can be one digit too much
+        except (InfeasibleError, SolverError):  # kept to the last digit, a capacity can be one digit too much
             return False
 
     # -- rounds -------------------------------------------------------------------------------------------
