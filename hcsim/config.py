@@ -129,6 +129,23 @@ class SolverSection(Section):
     threads: Annotated[int, Field(ge=1, le=256)] = 2
 
 
+class CertifySection(Section):
+    """The closed loop: `hcsim certify`, and the certified column of `hcsim study`."""
+
+    time_limit_s: Positive = 60.0
+    """Per case, error budget included."""
+    tolerance: Annotated[float, Field(gt=0.0, lt=0.1)] = 2e-3
+    """Certified where claim and certificate agree to this share."""
+    margin_pu: Annotated[float, Field(ge=0.0, le=0.05)] = 2e-4
+    """Least distance from voltage limits inside the programs."""
+    margin_kw: Annotated[float, Field(ge=0.0)] = 0.5
+    """Least distance from the substation's limit inside the programs, per phase."""
+    max_tap_operations: Annotated[int, Field(ge=0)] | None = None
+    """Tap steps of any one regulator over the studied day; more only where it takes more without devices."""
+    soc_reserve: Share = 0.0
+    """Share of its energy that no battery goes below."""
+
+
 class PaperSection(Section):
     """What a publication states for the same case; shown beside ours, never used in a program."""
 
@@ -150,6 +167,7 @@ class StudyConfig(Section):
     pv: PvSection | None = None
     bess: BessSection | None = None
     solver: SolverSection = SolverSection()
+    certify: CertifySection = CertifySection()
     paper: PaperSection | None = None
     planning: PlanningSection | None = None
     assumptions: dict[str, str] = Field(default_factory=dict)

@@ -178,7 +178,7 @@ class Workbench:
 
     def loop_options(self, time_limit_s: float | None = None) -> LoopOptions:
         """[certify] of study.toml, with what the user asks for on top."""
-        options = LoopOptions()
+        options = LoopOptions(**self.case.config.certify.model_dump())
         return options if time_limit_s is None else replace(options, time_limit_s=time_limit_s)
 
     # -- what OpenDSS says, on this case's profiles and limits -------------------------------------------

@@ -170,6 +170,15 @@ def test_rounds_are_heard(bench):
     assert all(a.certified_kw <= b.certified_kw for a, b in itertools.pairwise(heard))
 
 
+def test_settings_come_from_the_study(tmp_path):
+    folder = bench_of(tmp_path / "set").case.folder
+    with (folder / "study.toml").open("a") as file:
+        file.write("[certify]\nmargin_pu = 0.001\nmax_tap_operations = 8\nsoc_reserve = 0.3\n")
+    options = Workbench.open(folder).loop_options(12.0)
+    assert (options.margin_pu, options.max_tap_operations, options.soc_reserve) == (0.001, 8, 0.3)
+    assert options.time_limit_s == 12.0
+
+
 # -- words ------------------------------------------------------------------------------------------------
 
 
