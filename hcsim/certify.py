@@ -21,7 +21,7 @@ from hcsim.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, Loop
 from hcsim.errors import InfeasibleError, SolverError
 from hcsim.linearize import Visit, visit
 from hcsim.loop_schedules import Decisions, blend, decisions_of, idle, same_devices, with_reserve
-from hcsim.loop_stalls import at_rows, excess, out_of_reach, oversteps, swinging, worst_in_words
+from hcsim.loop_stalls import excess, out_of_reach, oversteps, swinging, worst_in_words
 from hcsim.results import CASES, ReplayResult
 from hcsim.workbench import Workbench
 from optim.hosting_problem import ELASTIC_KW_PER_KW, HostingProblem, TrustRegion
@@ -38,12 +38,12 @@ BOUND_SHARE = 0.15
 """Share of the time kept for the bound at the end."""
 WORTH_REOPENING_S = 8.0
 """With less time left, what was decided stays."""
+FIRST_PROBES = 7
+"""The same as long as nothing is certified: down to a hundredth of the claim."""
 KEPT = 0.7
 """Share of a margin that outlives a round, and of an overstep that becomes margin."""
-MOST_MARGIN_PU = 6e-3
-"""About a tap step."""
-MOST_MARGIN_KW = 0.03
-"""Share of the first claim."""
+MOST_MARGIN_PU, MOST_MARGIN_KW = 3e-3, 30.0
+"""Half a tap step; what one is worth in load."""
 REOPENED_RADIUS = 0.1
 """Share of the first claim that PV and reactive power may move where placement and statuses are open."""
 
@@ -90,15 +90,12 @@ class _Loop:
         """Replays of the rounds' proposals."""
         self.last_claim_kw = np.nan
         peak_kw = float(bench.network.loads.p_kw.sum() * bench.profiles.load_pu.max())
+        self.margin_pu, self.margin_kw = options.margin_pu, options.margin_kw
         self.largest = max(claim.hc_kw, peak_kw / 2, 1.0)
         """What radii are measured by: a claim of nothing still has to be moved away from."""
 
     def run(self, starts: Sequence[Schedule]) -> Certificate:
         self.bare = self._visit(None).found
-        operation = self.bare.operation
-        self.node_at = {name: n for n, name in enumerate(operation.nodes)}
-        self.margin_pu = np.full(operation.v_pu.shape, self.options.margin_pu)
-        self.margin_kw = np.full(operation.substation_kw.shape, self.options.margin_kw)
         self.best: tuple[Schedule, ReplayResult] | None = None
         self._take_up(self.claim)
         for start in (self.claim, *starts):
@@ -215,7 +212,7 @@ class _Loop:
             fleet=decisions.fleet,
             night_var=self.bench.pv.night_var,
             already=self.bare.operation,
-            margin_pu=0.0 if hard else self.margin_pu[:, [self.node_at[n] for n in seen.model.nodes]],
+            margin_pu=0.0 if hard else self.margin_pu,
             margin_kw=0.0 if hard else self.margin_kw,
             elastic_kw_per_pu=None if hard else self.options.elastic_kw_per_pu,
             trust=trust,
@@ -242,22 +239,19 @@ class _Loop:
         return moved
 
     def _adapt_margins(self, found: ReplayResult) -> None:
-        """What a replay broke, the linear model did not see: stay further inside there, by most of it."""
-        operation, options = found.operation, self.options
-        table = new_violations(found.violations)
-        beyond = table.assign(beyond=oversteps(table)) if len(table) else table
-        most_kw = max(30.0, MOST_MARGIN_KW * self.largest)
-        volts = at_rows(beyond, ("overvoltage", "undervoltage"), operation.times, operation.nodes)
-        power = at_rows(beyond, ("reverse_flow",), operation.times, operation.substation_phases)
-        self.margin_pu = np.clip(KEPT * self.margin_pu + KEPT * volts, options.margin_pu, MOST_MARGIN_PU)
-        self.margin_kw = np.clip(KEPT * self.margin_kw + KEPT * power, options.margin_kw, most_kw)
+        """What a replay broke, the linear model did not see: stay further inside by most of it. Everywhere, as
+        what is kept inside here breaks next door."""
+        volts, power = excess(found, ("overvoltage", "undervoltage")), excess(found, ("reverse_flow",))
+        wider_pu, wider_kw = KEPT * (self.margin_pu + min(volts, 1e-3)), KEPT * (self.margin_kw + min(power, 10.0))
+        self.margin_pu = max(self.options.margin_pu, min(wider_pu, MOST_MARGIN_PU))
+        self.margin_kw = max(self.options.margin_kw, min(wider_kw, MOST_MARGIN_KW))
 
     def _search_segment(self, far: Schedule) -> None:
         """Bisects between the anchor and one that failed for the furthest that passes."""
         near, low, high = self.anchor, 0.0, 1.0
         if far.hc_kw <= near.hc_kw:
             return
-        for _ in range(self.options.probes):
+        for _ in range(self.options.probes if near.hc_kw > 0 else FIRST_PROBES):
             share = (low + high) / 2
             probe = blend(near, far, share)
             self.power_flows += len(self.bench.profiles)

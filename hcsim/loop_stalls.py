@@ -83,18 +83,6 @@ def oversteps(table: pd.DataFrame) -> Floats:
     return np.abs(value - np.where(was_beyond, before, limit))
 
 
-def at_rows(
-    table: pd.DataFrame, criteria: tuple[str, ...], times: Sequence[str], names: Sequence[str]
-) -> Floats:
-    """(T, names) the column `beyond` of violations where they are, zero elsewhere."""
-    result = np.zeros((len(times), len(names)))
-    at = {name: n for n, name in enumerate(names)}
-    for row in table[table["criterion"].isin(criteria)].itertuples() if len(table) else ():
-        n = at[f"{row.element}.{row.phase}" if row.phase else row.element]
-        result[int(row.step), n] = max(result[int(row.step), n], row.beyond)
-    return result
-
-
 def _worst(found: ReplayResult) -> pd.Series | None:
     """The row of the first kind of violation that exceeds its limit most; a failed step before all."""
     table = new_violations(found.violations)

@@ -45,10 +45,10 @@ class HostingProblem:
     already: Operation | None = None
     """The bare feeder's own operation. Given, a limit that it breaks somewhere gives way there to what it is:
     no worse than before. None: limits are strict, as in the paper."""
-    margin_pu: float | Floats = 0.0
-    """Voltages are kept this far inside their limits; one figure, or (T, N) as the model's rows."""
-    margin_kw: float | Floats = 0.0
-    """One figure, or (T, S). Every phase of the source keeps at least this much more than its limit."""
+    margin_pu: float = 0.0
+    """Voltages are kept this far inside their limits."""
+    margin_kw: float = 0.0
+    """Every phase of the source keeps at least this much more than its limit."""
     elastic_kw_per_pu: float | None = None
     """Price at which limits may be overstepped, in kW of hosting capacity per pu of the worst overstep of each
     step (voltage, loading; ELASTIC_KW_PER_KW for reverse flow); None: hard limits."""
@@ -70,7 +70,7 @@ class HostingProblem:
         """(T, N) in pu, or +inf"""
         if self.limits.v_max_pu is None:
             return np.full(self.model.v_base.shape, np.inf)
-        inside = np.zeros(self.model.v_base.shape) + (self.limits.v_max_pu - self.margin_pu)
+        inside = np.full(self.model.v_base.shape, self.limits.v_max_pu - self.margin_pu)
         before = self._before_v_pu()
         return inside if before is None else np.where(before > self.limits.v_max_pu, before - self.margin_pu, inside)
 
@@ -78,7 +78,7 @@ class HostingProblem:
         """(T, N) in pu, or 0"""
         if self.limits.v_min_pu is None:
             return np.zeros(self.model.v_base.shape)
-        inside = np.zeros(self.model.v_base.shape) + (self.limits.v_min_pu + self.margin_pu)
+        inside = np.full(self.model.v_base.shape, self.limits.v_min_pu + self.margin_pu)
         before = self._before_v_pu()
         return inside if before is None else np.where(before < self.limits.v_min_pu, before + self.margin_pu, inside)
 
@@ -86,7 +86,7 @@ class HostingProblem:
         """(T, S); None where reverse flow is not judged"""
         if self.limits.substation_min_kw is None:
             return None
-        floor = np.zeros(self.model.substation_base_kw.shape) + (self.limits.substation_min_kw + self.margin_kw)
+        floor = np.full(self.model.substation_base_kw.shape, self.limits.substation_min_kw + self.margin_kw)
         if self.already is None:
             return floor
         order = _columns(self.already.substation_phases, self.model.substation_phases)
