@@ -72,7 +72,7 @@ class FeederCheck:
                 "lindist3flow_dv_max_pu": lin.lindist3flow_dv_max_pu,
                 "lindist3flow_node": lin.lindist3flow_node,
                 "lindist3flow_why_not": lin.lindist3flow_why,
-                "lindist3flow_voltage_dependent_loads": lin.voltage_dependent_loads,
+                "lindist3flow_lossless_dv_max_pu": lin.lindist3flow_lossless_dv_max_pu,
                 "tangent_dv_max_pu": lin.tangent_dv_max_pu,
                 "tangent_node": lin.tangent_node,
                 "tangent_why_not": lin.tangent_why,

@@ -229,7 +229,8 @@ def _linearization_in_words(found: FeederCheck) -> Iterable[str]:
     else:
         yield (
             f"LinDist3Flow is off by at most {lin.lindist3flow_dv_max_pu:.2g} pu at the base case "
-            f"({lin.lindist3flow_node})"
+            f"({lin.lindist3flow_node}); lossless, loads at nominal power, as paper 1 has it: "
+            f"{lin.lindist3flow_lossless_dv_max_pu:.2g} pu"
         )
     if lin.tangent_dv_max_pu is None:
         yield f"The tangent model does not apply: {lin.tangent_why}"

@@ -76,6 +76,9 @@ class ProgramSection(Section):
     kind: Literal["allocation", "planning"] = "allocation"
     """What `hcsim study` runs: paper 1's cases or paper 2's schemes."""
     linearization: Literal["lindist3flow", "tangent"] = "lindist3flow"
+    base: Literal["nominal", "served"] = "nominal"
+    """LinDist3Flow's base: loads at nominal power and no losses (paper 1), or loads as their voltage serves them
+    and the losses of the feeder without devices. The tangent always stands on the solved feeder."""
     taps: Literal["as_read", "each_hour"] = "as_read"
     """Where the program holds regulators and capacitors: as the feeder was read (paper 1), or where the bare
     feeder's own controls put them in each hour, which only the tangent can; then no replay with locked taps."""

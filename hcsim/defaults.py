@@ -81,6 +81,7 @@ existing = "forgive" # what the bare feeder breaks already may stay as it is; "s
 [program]
 kind = "allocation"
 linearization = "tangent" # exact at each hour's operating point, any topology; or "lindist3flow" (radial feeders)
+base = "served" # lindist3flow only: loads and losses as the bare feeder has them; "nominal": paper 1's
 taps = "each_hour" # regulators where the bare feeder's controls put them each hour; "as_read": locked all day
 
 [pv]

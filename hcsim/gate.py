@@ -58,8 +58,8 @@ class LinearizationErrors:
     """None where LinDist3Flow does not apply; `lindist3flow_why` says why."""
     lindist3flow_node: str
     lindist3flow_why: str
-    voltage_dependent_loads: bool
-    """How the loads stood in LinDist3Flow."""
+    lindist3flow_lossless_dv_max_pu: float | None
+    """The same with loads at nominal power and no losses, as paper 1 has it."""
     tangent_dv_max_pu: float | None
     tangent_node: str
     tangent_why: str
@@ -115,13 +115,17 @@ def require(gate: Gate, ledger: Ledger, *, accept: bool = False) -> None:
         raise FeederError(gate.reason, remedy)
 
 
-def linearization_errors(network: Network, *, voltage_dependent_loads: bool = False) -> LinearizationErrors:
-    """Both linear models at the base case against the voltages that OpenDSS solved there."""
-    lin_dv, lin_node, lin_why = None, "", ""
+def linearization_errors(network: Network) -> LinearizationErrors:
+    """Both linear models at the base case against the voltages that OpenDSS solved there.
+
+    LinDist3Flow with its loads as served and the base case's losses, and beside it as the paper has it.
+    """
+    lin_dv, lin_node, lin_why, lossless_dv = None, "", "", None
     try:
         once = Profiles(("base",), 1.0, np.ones(1), np.zeros(1))
-        model = lindist3flow.linearize(network, once, (), voltage_dependent_loads=voltage_dependent_loads)
+        model = lindist3flow.linearize(network, once, (), voltage_dependent_loads=True, losses=True)
         lin_dv, lin_node = model_error(network, model, network.v_solved_v)
+        lossless_dv = model_error(network, lindist3flow.linearize(network, once, ()), network.v_solved_v)[0]
     except ModelError as error:
         lin_why = error.message
     tan_dv, tan_node, tan_why = None, "", ""
@@ -131,7 +135,7 @@ def linearization_errors(network: Network, *, voltage_dependent_loads: bool = Fa
     except ModelError as error:
         tan_why = error.message
     return LinearizationErrors(
-        lin_dv, lin_node, lin_why, voltage_dependent_loads, tan_dv, tan_node, tan_why
+        lin_dv, lin_node, lin_why, lossless_dv, tan_dv, tan_node, tan_why
     )  # fmt: skip
 
 

@@ -143,7 +143,10 @@ class Workbench:
     def linear_model(self) -> LinearModel:
         """Linearized once for all programs, taps as [program] taps says."""
         if self.case.config.program.linearization == "lindist3flow":
-            return lindist3flow.linearize(self.network, self.profiles, self.ports)
+            served = self.case.config.program.base == "served"
+            return lindist3flow.linearize(
+                self.network, self.profiles, self.ports, voltage_dependent_loads=served, losses=served
+            )
         return self._bare[1]
 
     @cached_property

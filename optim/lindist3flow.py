@@ -135,12 +135,14 @@ def no_load_voltages(network: Network) -> Complexes:
 
 
 def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
-              voltage_dependent_loads: bool = False) -> LinearModel:  # fmt: skip
+              voltage_dependent_loads: bool = False, losses: bool = False) -> LinearModel:  # fmt: skip
     """Network -> LinearModel over the profile's steps, with devices at `ports` ("bus.phase").
 
     Loads are at their nominal power and shunts at 1 pu, as in the paper, unless `voltage_dependent_loads`:
     then a ZIP load follows the squared voltage across it to first order around its rated voltage (angles as
     at no load), and a shunt the squared voltage of its node, exactly where it is wye-connected.
+    `losses` (ours): losses and squared drops of the feeder without devices stand in the base, from the model's
+    own flows; sensitivities stay lossless. Without it they are neglected, as in the paper.
     Raises ModelError for a port that the network does not have or does not reach.
     """
     network = merge_parallel(network)
@@ -167,6 +169,10 @@ def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
             response.append(factor.solve(injection))
         demand = multiplier * fixed + shunt_fixed - own[t]
         base[t] = factor.solve(np.concatenate([demand.real, demand.imag, m.a_0, np.zeros(size)]))
+        for _ in range(LOSS_PASSES if losses else 0):
+            lost, squared_drop = _losses(m, base[t])
+            more = demand + lost
+            base[t] = factor.solve(np.concatenate([more.real, more.imag, m.a_0 - squared_drop, np.zeros(size)]))
     x = np.stack(response)  # (T or 1, 4 size, 2 D): rows P, Q, v, theta; columns dp, dq per kW and kvar
     d = len(ports)
     judged, judged_names = _judged_rows(network, m)
@@ -188,7 +194,7 @@ def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
         dsub_q_dq=x[:, size + source, d:] * 1e3,
         linearized_at="flat voltage profile, taps as read",
         assumptions=(
-            "losses neglected",
+            "losses those of the feeder without devices" if losses else "losses neglected",
             "phase angles and voltage ratios between phases as at no load",
             "loads follow voltage to first order" if voltage_dependent_loads else "loads at nominal power",
             "regulators locked at the positions at which the feeder was read",
@@ -202,6 +208,27 @@ def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
         dflow_q_dq=x[:, size : 2 * size, d:] * 1e3,
         rating_kva=_ratings_kva(network, m),
     )
+
+
+LOSS_PASSES = 4
+"""Each pass takes losses at the flows of the one before; they settle by their share of the load per pass."""
+
+
+def _losses(m: LinDist3Flow, state: Floats) -> tuple[Complexes, Floats]:
+    """Flows and voltages [P, Q, v, theta] -> (demand of the losses at the feeding nodes (R,) MVA, |Z I|^2 (R,) pu).
+
+    In the frame of each node's nominal angle I = conj(S) / |V| and Z I = (R + jX) I; a phase loses
+    (Z I) conj(I) between its ends, on top of what arrives, and |V_to|^2 = |V_from|^2 - 2 (R P + X Q) - |Z I|^2.
+    |V| is the mean over a branch's phases: with one each, currents of a delta would no longer sum to zero.
+    """
+    size = len(m.nodes)
+    power, v = state[:size] + 1j * state[size : 2 * size], np.maximum(state[2 * size : 3 * size], 1e-3)
+    _, branch = np.unique([name.rsplit(".", 1)[0] for name in m.branches], return_inverse=True)
+    mean = np.bincount(branch, np.sqrt(v)) / np.bincount(branch)
+    current = np.conj(power) / mean[branch]
+    drop = (m.d_r + 1j * m.d_x) @ current
+    to_feeding_node = m.a + sp.identity(size) + 1j * m.a_x
+    return to_feeding_node @ (drop * np.conj(current)), np.abs(drop) ** 2
 
 
 # -- pieces of the derivation ---------------------------------------------------------------------------

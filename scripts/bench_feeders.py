@@ -104,7 +104,7 @@ def errors(bench: Workbench) -> dict[str, list[float | None]]:
 def lindist(network: Network, ports: tuple[str, ...], load_pu: float) -> LinearModel | None:
     try:
         once = Profiles(("t",), 1.0, np.array([load_pu]), np.zeros(1))
-        return lindist3flow.linearize(network, once, ports)
+        return lindist3flow.linearize(network, once, ports, voltage_dependent_loads=True, losses=True)
     except HcsimError:
         return None  # not radial: the check says so
 

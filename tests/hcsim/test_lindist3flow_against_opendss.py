@@ -99,6 +99,11 @@ def test_published_feeders_at_their_solved_taps(master, nominal_pu, voltage_depe
     circuit = Circuit.compile(Path(FEEDERS) / master)
     circuit.solve(controls=True)
     network = read_network(circuit)[0]
-    for options, most in (({}, nominal_pu), ({"voltage_dependent_loads": True}, voltage_dependent_pu)):
+    served = {"voltage_dependent_loads": True, "losses": True}
+    # measured 0.0027 on IEEE 13, 0.0132 and 0.0131 on IEEE 34: served loads and the base case's losses
+    target_pu = 0.010 if "13" in master else 0.02
+    for options, most in (
+        ({}, nominal_pu), ({"voltage_dependent_loads": True}, voltage_dependent_pu), (served, target_pu),
+    ):  # fmt: skip
         linear, opendss, _ = both(network, **options)
         assert np.abs(linear - opendss).max() < most
