@@ -49,6 +49,8 @@ def robustness_words(found: Certificate) -> str:
     )
     if math.isfinite(r["robust_kw"]):
         words += f"; {r['margin_kw']:.1f} kW less bring it to {100 * r['wanted']:g} % ({r['robust_kw']:.1f} kW)"
+    elif r["share_passed"] < r["wanted"]:
+        words += f"; no scaling back to a third brings it to {100 * r['wanted']:g} %"
     return words + "."
 
 
