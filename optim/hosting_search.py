@@ -43,6 +43,9 @@ from optim.solver import (
     solve_with_pyomo,
 )
 
+CEILING_MW = 200.0
+"""More than any node-phase of a distribution feeder: keeps the solver's program bounded before the rows that
+limit it are written. A solution that reaches it is limited by nothing, which is an error."""
 TANGLED_MW = 1e-6
 STOPPED = "stopped by the user"
 """In the notes of a schedule that came out of Ctrl-C, whatever its proof was worth by then."""
@@ -120,6 +123,9 @@ class _Search:
         self.integer = HighsSession(self.m, self.options, self._progress, self._case) if integers else self.continuous
         self._sessions = [self.continuous, self.integer]
         self.integer.set_integer(integers, False)
+        for session in {id(s): s for s in (self.continuous, self.integer)}.values():
+            free = [size for size in self.m.pv.values() if size.ub is None]
+            session.set_bounds(free, [0.0] * len(free), [CEILING_MW] * len(free))
         relaxed = self._settle("relaxation", grace_s=FIRST_SCHEDULE_S)
         self.bound = min(self.bound, relaxed.bound)
         if not integers and relaxed.values_valid:
