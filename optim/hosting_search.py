@@ -142,6 +142,9 @@ class _Search:
         if self.best is None:
             self._give_up()
         self._restore(self._best_values)
+        if any(number(size) > 0.99 * CEILING_MW for size in self.m.pv.values()):
+            raise SolverError(f"{self._case}: the program is unbounded, nothing limits the PV capacity.",
+                              "Add a limit (reverse flow, voltage or rating).")  # fmt: skip
         if tidy and not self.interrupted:
             self._tidy()
         assert self.best is not None
