@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hcsim.planning_study import PlanningStudy
     from hcsim.study import Study
 
 __version__ = "0.1.0"
-__all__ = ["Study", "__version__"]
+__all__ = ["PlanningStudy", "Study", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from hcsim.study import Study
 
         return Study
+    if name == "PlanningStudy":
+        from hcsim.planning_study import PlanningStudy
+
+        return PlanningStudy
     raise AttributeError(f"module 'hcsim' has no attribute {name!r}")

@@ -19,12 +19,22 @@ from hcsim import __version__
 from hcsim.cli_certify import register as register_certify
 from hcsim.cli_feeder import AcceptOption, SitesOption, sites_wanted
 from hcsim.cli_feeder import register as register_feeder_commands
+from hcsim.cli_planning import (
+    ExactnessOption,
+    ProgramOption,
+    SchemesOption,
+    allocation_case,
+    planning_study,
+    program_of,
+)
+from hcsim.cli_planning import register as register_planning
 from hcsim.cli_simulation import register as register_simulation
 from hcsim.cli_simulation import year_baseline
+from hcsim.cli_words import limit_words, show_violations
 from hcsim.errors import ConfigError, HcsimError, OutputError
 
 if TYPE_CHECKING:
-    from hcsim.results import ReplayResult
+    pass
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 out_console = Console()
@@ -138,6 +148,9 @@ def study(
     certify_time: Annotated[
         float | None, typer.Option("--certify-time", min=1.0, help="Seconds per case for the closed loop.")
     ] = None,
+    program: ProgramOption = None,
+    schemes: SchemesOption = None,
+    exactness: ExactnessOption = None,
 ) -> None:
     """The main job: optimize, replay in OpenDSS, compare with simulation, certify, report.
 
@@ -145,6 +158,8 @@ def study(
     units), each claim replayed over the day with regulators locked and free, and the hosting capacity that
     plain simulation finds; then the closed loop certifies what OpenDSS passes with controls free. Ends
     with a table and a folder: summary.json, report.html, schedules, replays, figures. Ctrl-C keeps what is finished.
+
+    A planning study (ieee33) sites and sizes storage instead: schemes A, B and C of paper 2, each replayed.
     """
     from hcsim.compare import summarize
     from hcsim.parts import INTERRUPTED as BY_USER
@@ -154,6 +169,11 @@ def study(
     from hcsim.study import Study, default_out
 
     loaded = Study.load(case, sites_wanted(sites))
+    if program_of(loaded.case, program) == "planning":
+        planning_study(loaded.case, out, schemes=schemes, gap=gap, time_limit=time_limit, exactness=exactness,
+                       accept_gate=accept_gate)  # fmt: skip
+        return
+    loaded = Study(allocation_case(loaded.case))
     folder = out or default_out(loaded.case)
     names = [p.value for p in only] if only else list(CASES)
     with Show(err_console) as listener:
@@ -264,21 +284,22 @@ def replay(
     """
     from hcsim.compare import verdict
     from hcsim.files import output_folder
-    from hcsim.results import read_schedule, write_replay
+    from hcsim.planning_bench import read_commanded, replayer
+    from hcsim.results import write_replay
     from hcsim.workbench import Workbench
 
     folder = output_folder(out) if out else None
     bench = Workbench.open(case)
-    commanded = read_schedule(schedule, network=bench.network, profiles=bench.profiles)
+    commanded = read_commanded(bench, schedule)
     judged = True
+    run = replayer(bench, commanded)
     for word in ("locked", "free") if controls is Controls.both else (controls.value,):
-        bare = bench.replay(None, word)
-        found = bench.replay(commanded, word, base=bare)
+        found = run(commanded, word, run(None, word, None))
         said = verdict(found)
         judged = judged and said.kind != "not judged"
         colour = {"holds": "green", "refuted": "red"}.get(said.kind, "yellow")
         _say(f"{commanded.hc_kw:.1f} kW, controls {word}: [{colour}]{escape(said.words)}[/]")
-        _show_violations(found)
+        show_violations(found, out_console)
         if folder:
             write_replay(found, folder / word)
     if folder:
@@ -344,40 +365,12 @@ def baseline(
         _say(f"Probes in {escape(str(folder))}")
 
 
-def limit_words(limit: dict[str, Any]) -> str:
-    """ "overvoltage at 83.1 at 10:00: 1.0502 (limit 1.05)", or why there is none."""
-    if limit.get("criterion") in (None, "none"):
-        return f"none; {limit.get('reason', 'no reason given')}"
-    place = ".".join(str(limit[k]) for k in ("element", "phase") if limit.get(k))
-    return (
-        f"{str(limit['criterion']).replace('_', ' ')} at {place} at {limit.get('time')}: "
-        f"{limit.get('value', float('nan')):.5g} (limit {limit.get('limit', float('nan')):.5g})"
-    )
-
-
-def _show_violations(found: ReplayResult, most: int = 10) -> None:
-    """The worst new violations, and how many more there are."""
-    fresh = found.violations[~found.violations["existing"].astype(bool)]
-    if fresh.empty:
-        return
-    table = Table(box=None, pad_edge=False)
-    for heading in ("criterion", "element", "phase", "time", "value", "limit", "unit"):
-        table.add_column(heading, justify="right" if heading in ("value", "limit") else "left")
-    for row in fresh.head(most).itertuples():
-        table.add_row(
-            str(row.criterion), str(row.element), str(row.phase), str(row.time),
-            f"{row.value:.5g}", f"{row.limit:.5g}", str(row.unit),
-        )  # fmt: skip
-    out_console.print(table)
-    if len(fresh) > most:
-        _say(f"and {len(fresh) - most} more; --out writes them all.")
-
-
 def _say(words: str) -> None:
     out_console.print(words, soft_wrap=True, highlight=False)
 
 
 register_simulation(app)
+register_planning(app)
 
 
 def main() -> None:

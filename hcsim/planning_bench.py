@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -12,11 +13,11 @@ from numpy.typing import NDArray
 
 from hcsim.baseline import hosting_capacity
 from hcsim.config import site_nodes
-from hcsim.errors import ConfigError
+from hcsim.errors import ConfigError, ModelError
 from hcsim.planning_config import PlanningSection
 from hcsim.profile_csv import read_profile_table
 from hcsim.replay import replay
-from hcsim.results import HostingCapacityResult, ReplayResult
+from hcsim.results import HostingCapacityResult, ReplayResult, read_schedule
 from hcsim.series import Controls
 from hcsim.workbench import Workbench
 from optim.limits import Limits
@@ -44,20 +45,24 @@ class PlanningBench:
 
     @classmethod
     def of(cls, bench: Workbench) -> PlanningBench:
-        """Raises ConfigError (no [planning], buses that are not there), ModelError (meshed feeder, sizes that
-        admit nothing, areas that overlap)."""
+        """Raises ConfigError (no [planning], buses that are not there, areas that overlap, sizes that admit
+        nothing), ModelError (meshed feeder)."""
         section = bench.case.config.planning
         if section is None:
             raise ConfigError(f"{bench.case.study_file} has no section [planning].",
                               "Paper 2's schemes need it: see README.md.")  # fmt: skip
         _check_buses(bench, section)
-        case = PlanningCase(
-            feeder=positive_sequence(bench.network), profiles=bench.case.profiles,
-            pv_kw={bus.lower(): kw for bus, kw in section.pv_kw.items()}, ev_kw=_ev_kw(bench, section),
-            areas=dict(section.areas), pvhc_buses=section.pvhc_buses, typical=section.typical.to_limits(),
-            pvhc=section.pvhc.to_limits(), storage=section.storage.to_terms(), costs=section.costs.to_costs(),
-            exactness=section.exactness,
-        )  # fmt: skip
+        feeder = positive_sequence(bench.network)
+        try:
+            case = PlanningCase(
+                feeder=feeder, profiles=bench.case.profiles,
+                pv_kw={bus.lower(): kw for bus, kw in section.pv_kw.items()}, ev_kw=_ev_kw(bench, section),
+                areas=dict(section.areas), pvhc_buses=section.pvhc_buses, typical=section.typical.to_limits(),
+                pvhc=section.pvhc.to_limits(), storage=section.storage.to_terms(), costs=section.costs.to_costs(),
+                exactness=section.exactness,
+            )  # fmt: skip
+        except ModelError as error:
+            raise ConfigError(f"{bench.case.study_file}, [planning]: {error.message}", error.remedy) from None
         return cls(bench, section, case)
 
     def options(self, gap: float | None = None, time_limit_s: float | None = None) -> SolveOptions:
@@ -161,6 +166,33 @@ class PlanningBench:
             predicted_substation_kw=np.repeat(operation.substation_kw[:, None] / len(sources), len(sources), 1),
             assumptions=(*result.notes, *_station_note(self.section)),
         )  # fmt: skip
+
+
+Replayer = Callable[[Schedule | None, Controls, ReplayResult | None], ReplayResult]
+"""Schedule (None: without devices), controls, what the feeder is without devices -> replay."""
+
+
+def read_commanded(bench: Workbench, folder: Path) -> Schedule:
+    """The schedule in a folder, checked against the case. The PV of a planning schedule has a curve of its own:
+    its inverters are taken to give all they have at any hour. Raises ConfigError."""
+    facts = folder / "schedule.json"
+    text = facts.read_text(encoding="utf-8", errors="replace") if facts.is_file() else ""
+    profiles = bench.profiles
+    if f'"case": "{MARK}' in text:
+        profiles = replace(profiles, pv_pu=np.ones(len(profiles)))
+    return read_schedule(folder, network=bench.network, profiles=profiles)
+
+
+def replayer(bench: Workbench, commanded: Schedule) -> Replayer:
+    """How a schedule is replayed: a planning schedule with the charging station and its scenario's limits.
+
+    Raises ConfigError for a planning schedule of a case without [planning].
+    """
+    if not commanded.case.startswith(MARK):
+        return lambda schedule, controls, base: bench.replay(schedule, controls, base=base)
+    own = PlanningBench.of(bench)
+    scenario: ScenarioName = "pvhc" if commanded.case.endswith("pvhc") else "typical"
+    return lambda schedule, controls, base: own.replay(schedule, scenario, controls, base=base)
 
 
 def with_station(bench: Workbench, section: PlanningSection) -> Profiles:

@@ -1,0 +1,40 @@
+"""What commands say of limits and violations."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from hcsim.results import ReplayResult
+
+
+def limit_words(limit: dict[str, Any]) -> str:
+    """ "overvoltage at 83.1 at 10:00: 1.0502 (limit 1.05)", or why there is none."""
+    if limit.get("criterion") in (None, "none"):
+        return f"none; {limit.get('reason', 'no reason given')}"
+    place = ".".join(str(limit[k]) for k in ("element", "phase") if limit.get(k))
+    return (
+        f"{str(limit['criterion']).replace('_', ' ')} at {place} at {limit.get('time')}: "
+        f"{limit.get('value', float('nan')):.5g} (limit {limit.get('limit', float('nan')):.5g})"
+    )
+
+
+def show_violations(found: ReplayResult, console: Console, most: int = 10) -> None:
+    """The worst new violations, and how many more there are."""
+    fresh = found.violations[~found.violations["existing"].astype(bool)]
+    if fresh.empty:
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("criterion", "element", "phase", "time", "value", "limit", "unit"):
+        table.add_column(heading, justify="right" if heading in ("value", "limit") else "left")
+    for row in fresh.head(most).itertuples():
+        table.add_row(
+            str(row.criterion), str(row.element), str(row.phase), str(row.time),
+            f"{row.value:.5g}", f"{row.limit:.5g}", str(row.unit),
+        )  # fmt: skip
+    console.print(table)
+    if len(fresh) > most:
+        console.print(f"and {len(fresh) - most} more; --out writes them all.", soft_wrap=True, highlight=False)

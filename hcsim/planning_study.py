@@ -1,0 +1,240 @@
+"""Paper 2's study: schemes A, B and C planned, each scenario replayed in OpenDSS, hosting capacity simulated.
+
+    study = PlanningStudy.load("ieee33")
+    result = study.run(out="results")
+
+Prints nothing; a listener hears what happens. Parts are written as soon as they exist.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from hcsim.cases import Case, load_case
+from hcsim.compare import verdict
+from hcsim.errors import ConfigError
+from hcsim.files import output_folder, write_csv, write_parquet, write_text
+from hcsim.parts import Interrupted, Parts, versions
+from hcsim.planning_bench import SCENARIOS, PlanningBench, Sharing
+from hcsim.planning_config import PlanningPaper
+from hcsim.progress import Listener, silent
+from hcsim.results import (
+    HostingCapacityResult,
+    ReplayResult,
+    write_baseline,
+    write_replay,
+    write_schedule,
+)
+from hcsim.series import Controls
+from hcsim.study import CONTROLS, default_out
+from hcsim.workbench import Workbench
+from optim.network import Network
+from optim.planning import solve_planning
+from optim.planning_case import Exactness, PlanningCase, ScenarioName, Scheme
+from optim.planning_result import PlanningResult
+from optim.profiles import Profiles
+from optim.schedule import Schedule
+from optim.solver import Progress, SolveOptions
+
+SCHEMES: tuple[Scheme, ...] = ("A", "B", "C")
+SHARINGS: tuple[Sharing, ...] = ("as_planned", "uniform")
+
+
+@dataclass(frozen=True)
+class SchemeResult:
+    """One scheme: the claim and what OpenDSS says of it."""
+
+    result: PlanningResult
+    schedules: Mapping[ScenarioName, Schedule]
+    replays: Mapping[tuple[ScenarioName, Controls], ReplayResult] = field(default_factory=dict)
+    simulations: Mapping[Sharing, HostingCapacityResult] = field(default_factory=dict)
+    """Hosting capacity of the plan by iteration."""
+
+
+@dataclass(frozen=True)
+class PlanningStudyResult:
+    """Everything that the report shows. Parts may be missing; `missing` says why."""
+
+    case: str
+    title: str
+    network: Network
+    profiles: Profiles
+    """The day, charging station included."""
+    ledger: pd.DataFrame
+    planning: PlanningCase
+    schemes: Mapping[Scheme, SchemeResult]
+    assumptions: Mapping[str, str] = field(default_factory=dict)
+    paper: PlanningPaper | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PlanningStudy:
+    """A case, ready to be planned."""
+
+    case: Case
+
+    @classmethod
+    def load(cls, case: str | Path) -> PlanningStudy:
+        """Raises ConfigError (unknown case, study.toml, profiles), FeederError (no .dss file)."""
+        return cls(load_case(case))
+
+    def run(
+        self, out: str | Path | None = None, *, schemes: Sequence[str] = SCHEMES, gap: float | None = None,
+        time_limit_s: float | None = None, exactness: Exactness | None = None, accept_gate: bool = False,
+        listener: Listener = silent,
+    ) -> PlanningStudyResult:  # fmt: skip
+        """Runs the study and writes its results to `out` (default: ./hcsim-results/<case>).
+
+        Parts that end without a result are named, with the reason, in `PlanningStudyResult.missing`. Raises
+        what stops everything: ConfigError, FeederError, ModelError (meshed feeder, sizes that admit nothing),
+        OutputError.
+        """
+        chosen = known_schemes(schemes)
+        folder = output_folder(default_out(self.case) if out is None else Path(out))
+        work = PlanningRun(self.case, folder, listener)
+        work.open_feeder(exactness, accept_gate=accept_gate)
+        with work.until_interrupted():
+            for scheme in chosen:
+                work.solve_scheme(scheme, gap, time_limit_s)
+                work.replay_scheme(scheme)
+                work.simulate_hosting_capacity(scheme)
+        work.report()
+        return work.result()
+
+
+def known_schemes(names: Sequence[str]) -> tuple[Scheme, ...]:
+    """Raises ConfigError for a scheme that paper 2 does not have."""
+    wanted = [name.strip().upper() for name in names]
+    for name in wanted:
+        if name not in SCHEMES:
+            raise ConfigError(f"There is no scheme {name!r}.", f"Schemes: {', '.join(SCHEMES)}.")
+    return tuple(s for s in SCHEMES if s in wanted)
+
+
+class PlanningRun(Parts):
+    """The parts of a planning study. Each method is one line of the table of contents above."""
+
+    def __init__(self, case: Case, folder: Path, listener: Listener) -> None:
+        super().__init__(folder, listener)
+        self.case = case
+        self.schemes: dict[Scheme, SchemeResult] = {}
+        self._bare: dict[tuple[ScenarioName, Controls], ReplayResult] = {}
+
+    def open_feeder(self, exactness: Exactness | None = None, *, accept_gate: bool = False) -> None:
+        """Compile, read, gate, make the equivalent feeder. What fails here fails the study."""
+        with self._timed("feeder"):
+            bench = Workbench.open(self.case)
+            bench.require_gate(accept=accept_gate)
+            self.bench = PlanningBench.of(bench)
+            if exactness is not None:
+                self.bench = replace(self.bench, case=replace(self.bench.case, exactness=exactness))
+            self._clear()
+            write_csv(self.folder / "ledger.csv", bench.ledger.to_frame())
+            for name, text in self.case.inputs.items():
+                write_text(self.folder / "inputs" / name, text)
+            sections = len(self.bench.case.feeder)
+            self._say("feeder", f"{len(bench.network.buses)} buses, equivalent of {sections} sections")
+
+    def solve_scheme(self, scheme: Scheme, gap: float | None, time_limit_s: float | None) -> None:
+        part = f"scheme {scheme}"
+        with self._part(scheme, part):
+            options = self.bench.options(gap, time_limit_s)
+            found = solve_planning(self.bench.case, scheme, options, lambda p: self._hear_rounds(part, p, options))
+            schedules = {scenario: self.bench.schedule(found, scenario) for scenario in SCENARIOS}
+            self.schemes[scheme] = SchemeResult(found, schedules)
+            for scenario, schedule in schedules.items():
+                write_schedule(schedule, self.folder / "schedules" / f"{scheme}_{scenario}")
+            write_parquet(self.folder / "cones" / f"{scheme}.parquet", cone_table(found))
+            write_csv(self.folder / "rounds" / f"{scheme}.csv", pd.DataFrame(found.rounds))
+            self._say(part, claim_in_words(found))
+            if found.solve.status == "interrupted":
+                raise Interrupted
+
+    def replay_scheme(self, scheme: Scheme) -> None:
+        if scheme not in self.schemes:
+            return
+        for scenario in SCENARIOS:
+            for controls in CONTROLS:
+                title = f"replay {scheme} {scenario}, controls {controls}"
+                with self._part(f"{scheme} replay {scenario} {controls}", title):
+                    found = self._replay(scheme, scenario, controls, title)
+                    here = self.schemes[scheme]
+                    replays = {**here.replays, (scenario, controls): found}
+                    self.schemes[scheme] = replace(here, replays=replays)
+                    write_replay(found, self.folder / "replays" / scheme / scenario / controls)
+
+    def simulate_hosting_capacity(self, scheme: Scheme) -> None:
+        if scheme not in self.schemes:
+            return
+        for sharing in SHARINGS:
+            title = f"simulation HC {scheme}, {sharing.replace('_', ' ')}"
+            with self._part(f"{scheme} simulation {sharing}", title):
+                here = self.schemes[scheme]
+                found = self.bench.simulated_pvhc(
+                    here.schedules["pvhc"], here.result, sharing, progress=self._hear(title, "probes")
+                )
+                self.schemes[scheme] = replace(here, simulations={**here.simulations, sharing: found})
+                write_baseline(found, self.folder / "baselines" / scheme / sharing)
+                self._say(title, f"{found.hc_kw:.1f} kW after {found.power_flows} power flows")
+
+    def report(self) -> None:
+        """summary.json, plan.csv, figures and the page, from whatever exists."""
+        from hcsim.report.planning_page import write_planning_report  # drawing libraries take a second to load
+
+        with self._timed("report"):
+            write_planning_report(self.result(), self.folder)
+
+    def result(self) -> PlanningStudyResult:
+        """What there is so far."""
+        bench = self.bench.bench
+        return PlanningStudyResult(
+            case=self.case.name, title=self.case.config.title or self.case.name, network=bench.network,
+            profiles=self.bench.day, ledger=bench.ledger.to_frame(), planning=self.bench.case,
+            schemes=dict(self.schemes), assumptions=dict(self.case.config.assumptions),
+            paper=self.bench.section.paper, versions=versions(),
+            seconds={**self.seconds, "total": time.perf_counter() - self._begun}, missing=dict(self.missing),
+        )  # fmt: skip
+
+    def _replay(self, scheme: Scheme, scenario: ScenarioName, controls: Controls, part: str) -> ReplayResult:
+        base = self._bare.get((scenario, controls))
+        if base is None:
+            base = self._bare[scenario, controls] = self.bench.replay(None, scenario, controls)
+        found = self.bench.replay(self.schemes[scheme].schedules[scenario], scenario, controls, base=base,
+                                  progress=self._hear(part, "steps"))  # fmt: skip
+        self._say(part, verdict(found).words)
+        return found
+
+    def _hear_rounds(self, part: str, said: Progress, options: SolveOptions) -> None:
+        stage = said.phase.partition(": ")[2] or said.phase
+        words = f"{stage}: {said.objective:.3f}, at least {said.bound:.3f}".replace("nan", "none yet")
+        self._say(part, words.replace("-inf", "none yet"), min(said.seconds / options.time_limit_s, 1.0))
+
+
+def cone_table(found: PlanningResult) -> pd.DataFrame:
+    """Slack of (36) per scenario, step and branch: l u - P^2 - Q^2, squared pu on 1 MVA."""
+    parts = []
+    for operation in (found.typical, found.pvhc):
+        steps, width = operation.cone_slack.shape
+        parts.append(pd.DataFrame({
+            "scenario": operation.scenario, "step": np.repeat(np.arange(steps), width),
+            "branch": pd.Series(np.tile(np.array(operation.branches, dtype=object), steps), dtype="str"),
+            "cone_slack_pu": operation.cone_slack.ravel(), "current_a": operation.current_a.ravel(),
+        }))  # fmt: skip
+    return pd.concat(parts, ignore_index=True)
+
+
+def claim_in_words(found: PlanningResult) -> str:
+    """ "287,224 CNY per year, gap 0.004 %; 12.29 MW; units at 18, 33"."""
+    at = ", ".join(f"{u.bus} ({u.energy_kwh:,.0f} kWh, {u.power_kw:,.0f} kW)" for u in found.plan)
+    proof = f", gap {100 * found.solve.gap:.3f} %" if found.solve.gap else ""
+    units = f"units at {at}" if at else "no unit"
+    return f"{found.objective_cny:,.0f} CNY per year{proof}; {found.pvhc_mw:.2f} MW; {units}"

@@ -1,0 +1,73 @@
+"""Scheme C planned again for other revenues per MW of hosting capacity: when does the plan begin to move?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from hcsim.errors import ConfigError
+from hcsim.planning_bench import PlanningBench
+from hcsim.planning_study import claim_in_words
+from hcsim.progress import Event, Listener, silent
+from optim.planning import solve_planning
+from optim.planning_result import PlanningResult
+from optim.solver import Progress, SolveOptions
+
+COLUMNS = ("revenue_cny_per_mw", "pvhc_mw", "energy_kwh", "power_kw", "buses", "objective_cny", "capex_cny_per_year",
+           "loss_cny_per_year", "gap", "status", "seconds")  # fmt: skip
+
+
+def sweep_revenue(bench: PlanningBench, revenues: Sequence[float], options: SolveOptions,
+                  listener: Listener = silent) -> pd.DataFrame:  # fmt: skip
+    """A row of COLUMNS per revenue [CNY per MW and year], in the order given. Ctrl-C keeps the finished ones.
+
+    Raises ConfigError without any revenue, InfeasibleError, SolverError.
+    """
+    if not revenues:
+        raise ConfigError("The sweep has no revenue to try.",
+                          "Say --revenue 2300,23000, or set [planning] sweep_revenue_cny_per_mw.")  # fmt: skip
+    rows: list[dict[str, object]] = []
+    for revenue in revenues:
+        part = f"scheme C at {revenue:,.0f} CNY/MW"
+        listener(Event(part, "started"))
+        begun = time.perf_counter()
+        case = replace(bench.case, costs=replace(bench.case.costs, pvhc_revenue_cny_per_mw=revenue))
+        try:
+            found = solve_planning(case, "C", options, _teller(part, options, listener))
+        except BaseException as error:
+            listener(Event(part, "failed", str(error)))
+            if isinstance(error, KeyboardInterrupt) and rows:
+                break
+            raise
+        rows.append(_row(revenue, found, time.perf_counter() - begun))
+        listener(Event(part, "done", claim_in_words(found), 1.0))
+        if found.solve.status == "interrupted":
+            break
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _row(revenue: float, found: PlanningResult, seconds: float) -> dict[str, object]:
+    return {
+        "revenue_cny_per_mw": revenue,
+        "pvhc_mw": found.pvhc_mw,
+        "energy_kwh": sum(u.energy_kwh for u in found.plan),
+        "power_kw": sum(u.power_kw for u in found.plan),
+        "buses": " ".join(u.bus for u in found.plan),
+        "objective_cny": found.objective_cny,
+        "capex_cny_per_year": found.capex_cny_per_year,
+        "loss_cny_per_year": found.loss_cny_per_year,
+        "gap": found.solve.gap,
+        "status": found.solve.status,
+        "seconds": seconds,
+    }
+
+
+def _teller(part: str, options: SolveOptions, listener: Listener):  # type: ignore[no-untyped-def]
+    def tell(said: Progress) -> None:
+        stage = said.phase.partition(": ")[2] or said.phase
+        listener(Event(part, "working", stage, min(said.seconds / options.time_limit_s, 1.0)))
+
+    return tell

@@ -1,0 +1,189 @@
+"""The planning study as one self-contained page, in the paper's order."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from hcsim.files import write_csv, write_text
+from hcsim.planning_bench import SCENARIOS
+from hcsim.planning_compare import loss_deviation_rel, soc_deviation_kwh, summarize_planning
+from hcsim.planning_study import PlanningStudyResult
+from hcsim.report import style, words
+from hcsim.report.figures import save_figures
+from hcsim.report.planning_figures import PICTURES, draw_planning, sweep_figure
+from hcsim.report.planning_tables import cost_rows, plan_rows
+from hcsim.report.simulation import Shown, write_page
+from hcsim.report.tables import NOTHING, number
+from hcsim.results import CaseResult, ReplayResult, write_summary
+
+DEFINITIONS = (
+    ("Scheme A", "The feeder as it is: a power flow of the typical day, and the hosting capacity without storage."),
+    ("Scheme B", "Storage planned for the typical day alone: installation, operation and losses."),
+    ("Scheme C", "Storage planned for the typical day and the hosting capacity together."),
+    ("PVHC", "PV that may be added at the candidate buses beside the existing PV, as a constant injection, in a "
+             "scenario of its own with its own dispatch and limits."),
+    ("Bound, gap", "No plan of the program can cost less than the bound; gap = (cost − bound) / cost."),
+    ("Cone slack", "l·u − P² − Q² of the relaxed branch equation (36), squared pu on 1 MVA: 0 where the program's "
+                   "operating point is one of an AC power flow."),
+    ("Exactness capped", "Limits are held on lossless flows and voltages, corrected by an AC power flow of the "
+                         "solution until both agree."),
+    ("Exactness none", "The program as the paper writes it; where it is not tight, its claim is no operating point."),
+    ("Holds, refuted", "OpenDSS, run over every step in all phases, finds no new violation; or it does."),
+)  # fmt: skip
+
+
+def write_planning_report(study: PlanningStudyResult, folder: Path) -> Path:
+    """`summary.json`, `plan.csv`, `figures/` and `report.html` from whatever the study has; returns the page.
+
+    Raises OutputError where the folder cannot be written.
+    """
+    summary = summarize_planning(study)
+    write_summary(summary, folder)
+    write_csv(folder / "plan.csv", plan_table(study))
+    documents = save_figures(draw_planning(study), folder / "figures")
+    return write_text(folder / "report.html", render_planning(study, documents, summary))
+
+
+def plan_table(study: PlanningStudyResult) -> pd.DataFrame:
+    rows = [(name, u.area, u.bus, u.energy_kwh, u.power_kw)
+            for name, scheme in study.schemes.items() for u in scheme.result.plan]  # fmt: skip
+    return pd.DataFrame(rows, columns=["scheme", "area", "bus", "energy_kwh", "power_kw"])
+
+
+def render_planning(study: PlanningStudyResult, documents: Mapping[str, str],
+                    summary: Mapping[str, Any] | None = None, *, written: datetime | None = None) -> str:  # fmt: skip
+    """The page as text; parts that the study lacks are named in it."""
+    summary = summarize_planning(study) if summary is None else summary
+    environment = Environment(loader=PackageLoader("hcsim.report", "templates"), autoescape=True,
+                              undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    return environment.get_template("planning.html.j2").render(
+        study=study, summary=summary, written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
+        schemes=list(study.schemes), costs=cost_rows(summary), plan=plan_rows(summary),
+        missing=list(study.missing.items()), answer=answer(study, summary),
+        paper_notes=list(study.paper.notes) if study.paper else [], pictures=_pictures(documents),
+        cases=[_case(study, name, summary) for name in study.schemes],
+        assumptions=words.assumption_rows(study), ledger_counts=words.ledger_counts(study.ledger),  # type: ignore[arg-type]
+        ledger_reasons=words.ledger_reasons(study.ledger), definitions=DEFINITIONS,
+    )  # fmt: skip
+
+
+def sweep_page(case: str, table: pd.DataFrame, folder: Path) -> Path:
+    """Figure and sweep.html of a revenue sweep. Raises OutputError."""
+    with style.house_style():
+        figure = sweep_figure(table)
+    shown = Shown("08_revenue", "Revenue coefficient",
+                  "Scheme C planned again for other revenues per MW of hosting capacity.", figure)  # fmt: skip
+    return write_page("Revenue sweep", {"case": case}, [shown], {"Scheme C": table}, folder, "sweep.html")
+
+
+def sweep_table(table: pd.DataFrame) -> Table:
+    """The sweep for a terminal."""
+    shown = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in ("CNY/MW", "PVHC, MW", "kWh", "kW", "units at", "10,000 CNY a year", "gap", "s"):
+        shown.add_column(heading, justify="left" if heading == "units at" else "right")
+    for row in table.to_dict("records"):
+        shown.add_row(
+            f"{row['revenue_cny_per_mw']:,.0f}", f"{row['pvhc_mw']:.2f}", f"{row['energy_kwh']:,.0f}",
+            f"{row['power_kw']:,.0f}", str(row["buses"]), f"{row['objective_cny'] / 1e4:.2f}",
+            f"{100 * row['gap']:.4f} %", f"{row['seconds']:.0f}",
+        )  # fmt: skip
+    return shown
+
+
+def answer(study: PlanningStudyResult, summary: Mapping[str, Any]) -> list[str]:
+    """What was found, in sentences."""
+    said = []
+    cases = summary["cases"]
+    for name, case in cases.items():
+        proven = "" if name == "A" else f", proven to {100 * case['gap']:.4f} %"
+        units = ", ".join(f"{u['kwh']:,.0f} kWh and {u['kw']:,.0f} kW at bus {u['bus']}" for u in case["plan"])
+        plan = f"; storage: {units}" if units else "; no storage" if name != "A" else ""
+        said.append(f"Scheme {name}: {case['objective_cny']:,.0f} CNY per year{proven}{plan}. "
+                    f"Hosting capacity {case['pvhc_mw']:.2f} MW beside the existing PV.")  # fmt: skip
+        held = case["replay"].get("locked"), case["replay_pvhc"].get("locked")
+        if held[0] and held[1]:
+            volts = max((r["dv_max_pu"] or 0.0) for r in held)
+            said.append(f"In OpenDSS scheme {name}'s voltages differ by at most {volts:.1e} pu, its losses by "
+                        f"{abs(held[0]['loss_deviation_rel'] or 0.0):.1e} of themselves.")  # fmt: skip
+    if {"A", "B"} <= cases.keys():
+        less = 1 - cases["B"]["loss_cny_per_year"] / cases["A"]["loss_cny_per_year"]
+        said.append(f"Storage takes {100 * less:.1f} % off the losses and raises the hosting capacity by "
+                    f"{cases['B']['pvhc_mw'] - cases['A']['pvhc_mw']:.2f} MW.")  # fmt: skip
+    if {"B", "C"} <= cases.keys() and cases["B"]["plan"] == cases["C"]["plan"]:
+        said.append("Schemes B and C end in the same plan: the revenue of the hosting capacity does not move it.")
+    if study.planning.exactness == "none":
+        said.append("The program was solved as the paper writes it. Where the cone slack is not small, its claims are "
+                    "no operating point of the feeder.")  # fmt: skip
+    return said
+
+
+def _case(study: PlanningStudyResult, name: Any, summary: Mapping[str, Any]) -> dict[str, Any]:
+    scheme, facts = study.schemes[name], summary["cases"][name]
+    found = scheme.result
+    parts = []
+    for scenario in SCENARIOS:
+        replays: dict[str, ReplayResult] = {c: r for (s, c), r in scheme.replays.items() if s == scenario}
+        case = CaseResult(scheme.schedules[scenario], replays)
+        operation = found.typical if scenario == "typical" else found.pvhc
+        extra = [
+            ["losses against the program's", *(_signed(loss_deviation_rel(operation, r)) for r in replays.values())],
+            ["stored energy, largest difference, kWh", *(f"{soc_deviation_kwh(r):.1e}" for r in replays.values())],
+        ]
+        violations = []
+        for controls, replay in replays.items():
+            rows, more = words.violation_rows(replay.violations)
+            violations.append({"controls": words.CONTROLS[controls], "rows": rows, "more": more})
+        parts.append({
+            "title": "Typical day" if scenario == "typical" else "PVHC scenario",
+            "controls": [words.CONTROLS[c] for c in replays],
+            "rows": words.replay_rows(case) + (extra if replays else []),
+            "violations": violations,
+        })  # fmt: skip
+    return {
+        "name": name,
+        "facts": [
+            ("cost", f"{found.objective_cny:,.0f} CNY per year"),
+            *((("bound of the program", f"{facts['bound_cny']:,.0f} CNY per year"),
+               ("gap", f"{100 * found.solve.gap:.4f} %")) if name != "A" else ()),
+            ("status", words.STATUS_WORDS.get(found.solve.status, found.solve.status)),
+            ("hosting capacity", f"{found.pvhc_mw:.3f} MW, {found.pvhc_refined_mw:.3f} of it found by climbing on the "
+                                 "AC equations"),
+            ("hosting capacity by bus, kW", ", ".join(f"{b}: {kw:,.0f}" for b, kw in found.pvhc.pvhc_kw.items()
+                                                       if kw > 0.5) or NOTHING),
+            ("cone slack", f"{found.cone_slack_max:.1e} at the operating points, {found.slack_relaxed:.1e} at the "
+                           "solver's own point of the typical day"),
+            ("largest violation of the program", f"{found.violation:.1e} pu"),
+            ("rounds", f"{len(found.rounds)} passes and rounds, {found.cones.cuts} cuts"),
+            ("time", f"{found.solve.build_s + found.solve.solve_s:.1f} s for the plan, "
+                     f"{found.pvhc_solve.solve_s:.1f} s for the hosting capacity, with {found.pvhc_solve.solver}"),
+        ],
+        "scenarios": parts,
+        "rounds": [(r.phase, f"{r.seconds:.1f}", number(r.objective, 4), number(r.bound, 4) if r.bound > -1e30
+                    else NOTHING, r.cuts) for r in found.rounds],
+        "simulations": [(words.sentence(words.limit_words(s)), sharing.replace("_", " "), s.hc_kw, s.power_flows)
+                        for sharing, s in scheme.simulations.items()],
+        "notes": found.notes,
+    }  # fmt: skip
+
+
+def _signed(share: float | None) -> str:
+    return NOTHING if share is None else f"{100 * share:+.1e} %"
+
+
+def _pictures(documents: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    return {
+        picture.key[3:]: {
+            "title": picture.title, "caption": picture.caption,
+            "address": "data:image/svg+xml;base64," + base64.b64encode(documents[picture.key].encode()).decode(),
+        }
+        for picture in PICTURES if picture.key in documents
+    }  # fmt: skip
