@@ -22,7 +22,7 @@ from optim.planning_result import PlannedUnit, ScenarioOperation
 Floats = NDArray[np.float64]
 
 AREAS = (style.SKY, style.GREEN, style.ORANGE, style.PURPLE, style.YELLOW, style.BLUE, style.GREY)
-SCHEME_COLOURS = {"A": style.GREY, "B": style.BLUE, "C": style.VERMILION}
+SCHEME_COLOURS = {"A": style.GREY, "B": style.BLUE, "C": style.ORANGE}
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def voltage_at_the_unit(study: PlanningStudyResult) -> Figure | None:
             nodes = [n for n, node in enumerate(replay.operation.nodes) if node.rsplit(".", 1)[0] == bus]
             axes.plot(np.arange(len(values)) + 0.5, replay.operation.v_pu[:, nodes], ".", color=colour, markersize=4.0)
     for limit in (study.planning.typical.v_min_pu, study.planning.typical.v_max_pu):
-        axes.axhline(limit, color=style.LIMIT, linestyle=(0, (4, 2)), linewidth=1.2)
+        axes.axhline(limit, color=style.LIMIT, linestyle=(0, (1, 1.5)), linewidth=1.4, label="limits")
     axes.set(ylabel=f"voltage at bus {bus}, pu")
     style.hour_axis(axes, study.profiles.times)
     style.legend_below(figure, [axes])

@@ -41,6 +41,9 @@ DEFINITIONS = (
 )  # fmt: skip
 
 
+_NO_PROMISE = "Scheme A is the feeder as it is: it is judged by the limits of B and C, but promised none of them."
+
+
 def write_planning_report(study: PlanningStudyResult, folder: Path) -> Path:
     """`summary.json`, `plan.csv`, `figures/` and `report.html` from whatever the study has; returns the page.
 
@@ -171,7 +174,7 @@ def _case(study: PlanningStudyResult, name: Any, summary: Mapping[str, Any]) -> 
                     else NOTHING, r.cuts) for r in found.rounds],
         "simulations": [(words.sentence(words.limit_words(s)), sharing.replace("_", " "), s.hc_kw, s.power_flows)
                         for sharing, s in scheme.simulations.items()],
-        "notes": found.notes,
+        "notes": (*found.notes, *((_NO_PROMISE,) if name == "A" else ())),
     }  # fmt: skip
 
 
