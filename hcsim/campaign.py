@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 
 from hcsim.cases import Case
+from hcsim.config import check_bands
 from hcsim.datasets import Dataset
 from hcsim.engine import Circuit
 from hcsim.errors import OutputError
@@ -73,6 +74,7 @@ def open_feeder(case: Case) -> OpenFeeder:
     circuit.solve(controls=False)
     network, ledger = read_network(circuit)
     case = case.completed(network, ledger)
+    check_bands(case.config, network, case.study_file)
     notes = () if lines_are_rated(network) else (NO_RATINGS,)
     return OpenFeeder(case, Feeder(case.master, circuit.source_sha256), network, notes)
 

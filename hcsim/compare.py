@@ -7,7 +7,7 @@ report alike.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -206,6 +206,7 @@ def summarize(study: StudyResult) -> dict[str, Any]:
             "load_kw": float(network.loads.p_kw.sum()),
             "source_sha256": network.source_sha256,
         },
+        "limits": asdict(study.limits),
         "assumptions": dict(study.assumptions),
         "cases": {name: case_summary(study, name, case) for name, case in study.cases.items()},
         "baseline": {

@@ -7,17 +7,18 @@ The messages are put together in `hcsim/faults.py`.
 from __future__ import annotations
 
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from hcsim.config_base import Name, Names, Off, Positive, Section, Sentences, Share, VoltagePu
+from hcsim.config_base import AsTuple, Name, Names, Off, Positive, Section, Sentences, Share, VoltagePu
 from hcsim.errors import ConfigError
 from hcsim.faults import explain
 from hcsim.nearest import did_you_mean
 from hcsim.planning_config import PlanningSection
-from optim.limits import Limits
+from optim.limits import Limits, VoltageBand
 from optim.network import Network
 
 
@@ -28,6 +29,26 @@ class FeederSection(Section):
 
 class ProfilesSection(Section):
     file: str = "profiles.csv"
+
+
+class BandSection(Section):
+    """[[limits.bands]]: voltage limits of a voltage level of its own."""
+
+    kv_min: Annotated[float, Field(ge=0.0)] | None = None
+    """Nominal line-to-line kV from which on the band holds, as in the feeder's voltage bases; none: from zero."""
+    kv_max: Annotated[float, Field(gt=0.0)] | None = None
+    """Nominal line-to-line kV below which it holds; none: without end."""
+    v_min_pu: VoltagePu | Off | None = None
+    """None: that of [limits]."""
+    v_max_pu: VoltagePu | Off | None = None
+
+    @model_validator(mode="after")
+    def _says_where(self) -> BandSection:
+        if self.kv_min is None and self.kv_max is None:
+            raise ValueError("a band says with kv_min, kv_max or both (kV, line to line) for which level it is")
+        if self.kv_min is not None and self.kv_max is not None and self.kv_min >= self.kv_max:
+            raise ValueError(f"kv_min = {self.kv_min:g} must be below kv_max = {self.kv_max:g}")
+        return self
 
 
 class LimitsSection(Section):
@@ -48,17 +69,30 @@ class LimitsSection(Section):
     existing: Literal["strict", "forgive"] = "strict"
     """Where the bare feeder breaks a limit: the program mends it (strict), or makes it no worse (forgive).
     Replay and baseline always tell existing violations from new ones."""
+    bands: Annotated[tuple[BandSection, ...], AsTuple] = ()
+    """Voltage levels with limits of their own; elsewhere v_min_pu and v_max_pu hold."""
 
     @model_validator(mode="after")
     def _in_order(self) -> LimitsSection:
-        low, high = self.v_min_pu, self.v_max_pu
-        if not isinstance(low, str) and not isinstance(high, str) and low >= high:
-            raise ValueError(f"v_min_pu = {low:g} must be below v_max_pu = {high:g}")
+        limits = self.to_limits()
+        for where, low, high in (("", limits.v_min_pu, limits.v_max_pu),
+                                 *((f"band {b.words}: ", b.v_min_pu, b.v_max_pu) for b in limits.bands)):  # fmt: skip
+            if low is not None and high is not None and low >= high:
+                raise ValueError(f"{where}v_min_pu = {low:g} must be below v_max_pu = {high:g}")
+        ordered = sorted(limits.bands, key=lambda b: b.kv_min or 0.0)
+        for below, above in pairwise(ordered):
+            if below.kv_max is None or below.kv_max > (above.kv_min or 0.0):
+                raise ValueError(f"two bands speak of one level: {below.words}, and {above.words}")
         return self
 
     def to_limits(self) -> Limits:
         def judged(value: float | str) -> float | None:
             return None if isinstance(value, str) else float(value)
+
+        def band(b: BandSection) -> VoltageBand:
+            low = self.v_min_pu if b.v_min_pu is None else b.v_min_pu
+            high = self.v_max_pu if b.v_max_pu is None else b.v_max_pu
+            return VoltageBand(b.kv_min, b.kv_max, judged(low), judged(high))
 
         return Limits(
             v_min_pu=judged(self.v_min_pu),
@@ -69,6 +103,7 @@ class LimitsSection(Section):
             v_deviation_max_pu=judged(self.v_deviation_max_pu),
             regulator_min_kw=judged(self.regulator_min_kw),
             tap_operations_max=judged(self.tap_operations_max),
+            bands=tuple(band(b) for b in self.bands),
         )
 
 
@@ -215,6 +250,23 @@ def parse_config(text: str, file: Path) -> StudyConfig:
         return StudyConfig.model_validate(content)
     except ValidationError as error:
         raise ConfigError(explain(error, StudyConfig, file, text)) from None
+
+
+def check_bands(config: StudyConfig, network: Network, study_file: Path) -> None:
+    """Raises ConfigError for a band of [[limits.bands]] that no judged node of the feeder is in."""
+    kv = network.kv_base[network.v_judged]
+    for band in config.limits.to_limits().bands:
+        if not band.holds(kv).any():
+            raise ConfigError(
+                f"{study_file}, [[limits.bands]]: no node of {network.name} is {band.words}.",
+                f"Its voltage levels are {levels_in_words(network)}, line to line.",
+            )
+
+
+def levels_in_words(network: Network) -> str:
+    """ "4.16, 0.48 kV": nominal line-to-line voltages of the judged nodes, largest first."""
+    levels = sorted({float(f"{kv:.5g}") for kv in network.kv_base[network.v_judged]}, reverse=True)
+    return ", ".join(f"{level:g}" for level in levels) + " kV"
 
 
 def site_nodes(network: Network, buses: tuple[str, ...], where: str) -> tuple[str, ...]:

@@ -20,8 +20,10 @@ def _name(value: object) -> object:
     return str(value).lower() if isinstance(value, int | str) and not isinstance(value, bool) else value
 
 
+AsTuple = BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
+"""A TOML list, where only tuples are taken."""
 Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
-Sentences = Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
+Sentences = Annotated[tuple[str, ...], AsTuple]
 Name = Annotated[str, BeforeValidator(_name)]
 VoltagePu = Annotated[float, Field(ge=0.5, le=1.5)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hcsim.config import site_nodes
+from hcsim.config import levels_in_words, site_nodes
 from hcsim.ledger import Ledger, Ratings
 from hcsim.sites import DEFAULT_SITES, head_bus, read_sites, spread_sites
 from optim.network import Network
@@ -77,6 +77,12 @@ v_deviation_max_pu = "off" # voltage change when devices come on; nodal and stoc
 regulator_min_kw = "off" # least power through each regulator phase, away from the source
 tap_operations_max = "off" # tap steps of one regulator within one step
 existing = "forgive" # what the bare feeder breaks already may stay as it is; "strict": must be mended
+# Voltage levels with limits of their own; elsewhere those above hold. This feeder has {levels_in_words(network)}.
+# [[limits.bands]]
+# kv_min = 0.0 # from this nominal line-to-line kV on (120/240 V: 0.208); left out: from the lowest
+# kv_max = 1.0 # below this one; left out: up to the highest
+# v_min_pu = 0.917 # here ANSI C84.1 range B at the service entrance, 110 to 127 V; left out: as above
+# v_max_pu = 1.058
 
 [program]
 kind = "allocation"
@@ -108,6 +114,14 @@ name = "highs"
 gap = 1e-3 # a program stops when it is proven to this
 time_limit_s = 60.0 # per program
 threads = 2
+
+[certify] # the closed loop
+time_limit_s = 60.0 # per case
+tolerance = 2e-3 # certified where claim and certificate agree to this share
+margin_pu = 2e-4 # least distance from voltage limits inside the programs
+margin_kw = 0.5 # least distance from the substation's limit inside the programs, per phase
+# max_tap_operations = 20 # tap steps of any one regulator over the studied day
+soc_reserve = 0.0 # share of its energy that no battery goes below
 
 [assumptions] # shown in the report
 profiles = "ours: the default day of hcsim, not measured on this feeder."

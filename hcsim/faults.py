@@ -67,6 +67,8 @@ def _keys(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
     for part in location:
         if here is None:
             break
+        if isinstance(part, int):  # which table of a list of them
+            continue
         path.append(str(part))
         field = here.model_fields.get(str(part))
         here = _inner(field.annotation) if field else None
@@ -89,6 +91,8 @@ def _inner(annotation: Any) -> type[BaseModel] | None:
         for member in typing.get_args(annotation):
             if (inner := _inner(member)) is not None:
                 return inner
+    if typing.get_origin(annotation) is tuple:
+        return _inner(typing.get_args(annotation)[0])
     return None
 
 

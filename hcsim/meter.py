@@ -47,6 +47,8 @@ class Meter:
         self.limits, self.network = limits, network
         self.judged = np.flatnonzero(network.v_judged)
         self._base_v = network.v_judged_base_v[self.judged]
+        self.kv_base = network.kv_base[self.judged]
+        """(M,) for limits per voltage level."""
         self._reference = network.v_reference[self.judged]
         self._floating = bool((self._reference >= 0).any())
         self.three_phase = three_phase_buses(network)

@@ -51,6 +51,11 @@ class PlanningBench:
         if section is None:
             raise ConfigError(f"{bench.case.study_file} has no section [planning].",
                               "Paper 2's schemes need it: see README.md.")  # fmt: skip
+        if bench.case.config.limits.bands:
+            raise ConfigError(
+                f"{bench.case.study_file}: paper 2's program has one voltage range a scenario, no [[limits.bands]].",
+                "Take them out, and set [planning.typical] and [planning.pvhc] v_min_pu and v_max_pu.",
+            )
         _check_buses(bench, section)
         feeder = positive_sequence(bench.network)
         try:

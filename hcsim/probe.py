@@ -41,6 +41,8 @@ PROBE_ITERATIONS = 60
 SITE, BATTERY = f"{PREFIX}site_", f"{PREFIX}battery_"
 SHAPES = {"generation": f"{PREFIX}sun", "load": f"{PREFIX}flat"}
 SIGN = {"generation": -1.0, "load": 1.0}
+FAR = 1e9
+"""Threshold of an element without a limit: finite, so that gaps can be subtracted."""
 FROZEN_ONLY = ("voltage_deviation",)
 SETTLED_ONLY = ("tap_operations",)
 
@@ -76,7 +78,7 @@ class Prober:
         self.circuit, self.network, self.profiles, self.limits = circuit, network, profiles, limits
         self.series = DailySeries(circuit, network, profiles)
         self.meter = Meter(self.series, limits)
-        self.criteria = tuple(c for c in CRITERIA if c.limit(limits) is not None)
+        self.criteria = tuple(c for c in CRITERIA if c.judged(limits))
         if controls == "locked":
             self.criteria = tuple(c for c in self.criteria if c.name not in SETTLED_ONLY)
         self._in_mode = _modes(self.criteria, controls)
@@ -121,14 +123,19 @@ class Prober:
         self.thresholds = [self._thresholds_of(c) for c in self.criteria]
 
     def _thresholds_of(self, criterion: Criterion) -> Floats:
-        """(T, K), or (1, 1) where the bare feeder breaks nothing: the limit alone."""
-        limit = thresholds(criterion, self.limits, None, (1, 1))
+        """(T, K), or (1, K) where the bare feeder breaks nothing: the limits alone."""
+        limit = self._limits_of(criterion)
         if criterion.name in ("voltage_deviation", "tap_operations"):
             return limit
         some = next(r for r in self.base if r is not None)
         values = np.array([self.meter.value(criterion, r if r is not None else some) for r in self.base])
-        whole = thresholds(criterion, self.limits, values)
+        whole = np.minimum(thresholds(criterion, self.limits, values, kv_base=self.meter.kv_base), FAR)
         return whole if np.any(whole != limit) else limit
+
+    def _limits_of(self, criterion: Criterion) -> Floats:
+        """(1, K) thresholds where the bare feeder breaks nothing."""
+        shape = (1, len(self.meter.names(criterion)))
+        return np.minimum(thresholds(criterion, self.limits, None, shape, self.meter.kv_base), FAR)
 
     def _bring_batteries(self, bess: Schedule, controls: Controls) -> None:
         """The batteries' hourly power as loads of their own; then the day again, for taps and voltages."""
@@ -260,9 +267,8 @@ class Prober:
 
     def was_beyond(self, criterion: int, t: int, at: int) -> bool:
         """Whether the bare feeder is beyond this limit at this element and step already."""
-        plain = float(thresholds(self.criteria[criterion], self.limits, None, (1,))[0])
-        limit = self.thresholds[criterion]
-        return bool(len(limit) > 1 and limit[t][at] != plain)
+        plain, limit = self._limits_of(self.criteria[criterion]), self.thresholds[criterion]
+        return bool(len(limit) > 1 and limit[t][at] != plain[0, at])
 
     def _gap(self, c: int, t: int, reading: Reading) -> Floats:
         limit = self.thresholds[c]

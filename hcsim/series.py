@@ -354,6 +354,7 @@ class _Record:
             times=series.profiles.times, nodes=network.nodes, v_pu=self.v_pu,
             substation_phases=tuple(network.nodes[n] for n in network.source_nodes),
             substation_kw=self.substation_kva.real, branches=series.branches, loading_pu=self.loading_pu,
+            kv_base=network.kv_base,
         )  # fmt: skip
         if self._regulators:
             before = np.vstack([np.array(self._taps_before, dtype=np.int64)[None, :], self.tap[:-1]])

@@ -28,12 +28,14 @@ FIELDS = {
 def simulation_limits(section: LimitsSection, options: Sequence[str] = ()) -> Limits:
     """`Limits.screening`; what study.toml states in [limits]; then `options`, "loading=1.2" or "loading=off".
 
+    A voltage limit among `options` holds at every voltage level, whatever bands study.toml has.
+
     Raises ConfigError for an unknown criterion (naming the nearest) or a value that is no number.
     """
     limits = Limits.screening()
     stated = section.to_limits()
     said: dict[str, Any] = {n: getattr(stated, n) for n in FIELDS.values() if n in section.model_fields_set}
-    limits = dataclasses.replace(limits, **said)
+    limits = dataclasses.replace(limits, **said, bands=stated.bands)
     for option in options:
         name, _, value = option.partition("=")
         if name not in FIELDS:
@@ -42,10 +44,13 @@ def simulation_limits(section: LimitsSection, options: Sequence[str] = ()) -> Li
                 f"{did_you_mean(name, FIELDS)} Criteria: {', '.join(FIELDS)}.".strip(),
             )
         change: dict[str, Any] = {FIELDS[name]: _value(option, value)}
+        if name in ("overvoltage", "undervoltage"):
+            change["bands"] = tuple(dataclasses.replace(band, **change) for band in limits.bands)
         limits = dataclasses.replace(limits, **change)
-    low, high = limits.v_min_pu, limits.v_max_pu
-    if low is not None and high is not None and low >= high:
-        raise ConfigError(f"undervoltage={low:g} must be below overvoltage={high:g}.")
+    ranges = [(limits.v_min_pu, limits.v_max_pu), *((b.v_min_pu, b.v_max_pu) for b in limits.bands)]
+    for low, high in ranges:
+        if low is not None and high is not None and low >= high:
+            raise ConfigError(f"undervoltage={low:g} must be below overvoltage={high:g}.")
     return limits
 
 

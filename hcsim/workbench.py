@@ -16,7 +16,7 @@ from hcsim.baseline import hosting_capacity
 from hcsim.baseline_terms import Weights, terms_of
 from hcsim.cases import Case, load_case
 from hcsim.certificate import LoopOptions
-from hcsim.config import BessSection, PvSection, site_nodes
+from hcsim.config import BessSection, PvSection, check_bands, site_nodes
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.feeder import read_network
@@ -54,7 +54,9 @@ class Workbench:
         circuit = Circuit.compile(case.master)
         circuit.solve(controls=False)
         network, ledger = read_network(circuit)
-        return cls(case.completed(network, ledger), circuit, network, ledger)
+        case = case.completed(network, ledger)
+        check_bands(case.config, network, case.study_file)
+        return cls(case, circuit, network, ledger)
 
     @cached_property
     def gate(self) -> Gate:

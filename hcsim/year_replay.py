@@ -45,7 +45,7 @@ class YearResult:
     worst_node: str
     substation_kw: Floats
     hours_above: dict[str, float]
-    """Node -> hours above v_max, where there are any; likewise below v_min."""
+    """Node -> hours above its upper limit, where there are any; likewise below its lower limit."""
     hours_below: dict[str, float]
     hours_overloaded: dict[str, float]
     hours_reverse: float
@@ -209,11 +209,9 @@ class _Recorder:
         self._done, self._held = start + count, 0
 
     def _count(self, v: Floats, loading: Floats, feeder: Floats, start: int) -> None:
-        limits = self.limits
-        if limits.v_max_pu is not None:
-            self.above += (v > limits.v_max_pu + limits.v_tolerance_pu).sum(axis=0)
-        if limits.v_min_pu is not None:
-            self.below += (v < limits.v_min_pu - limits.v_tolerance_pu).sum(axis=0)
+        limits, kv_base = self.limits, self.series.network.kv_base[self.judged]
+        self.above += (v > limits.v_max_at(kv_base) + limits.v_tolerance_pu).sum(axis=0)
+        self.below += (v < limits.v_min_at(kv_base) - limits.v_tolerance_pu).sum(axis=0)
         if limits.loading_max_pu is not None:
             self.overloaded += (loading > limits.loading_max_pu + limits.loading_tolerance_pu).sum(axis=0)
         phases = len(self.series.network.source_nodes)

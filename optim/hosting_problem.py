@@ -68,19 +68,17 @@ class HostingProblem:
 
     def voltage_ceiling(self) -> Floats:
         """(T, N) in pu, or +inf"""
-        if self.limits.v_max_pu is None:
-            return np.full(self.model.v_base.shape, np.inf)
-        inside = np.full(self.model.v_base.shape, self.limits.v_max_pu - self.margin_pu)
+        limit = self.limits.v_max_at(self.model.kv_base)
+        inside = np.broadcast_to(limit - self.margin_pu, self.model.v_base.shape)
         before = self._before_v_pu()
-        return inside if before is None else np.where(before > self.limits.v_max_pu, before - self.margin_pu, inside)
+        return inside if before is None else np.where(before > limit, before - self.margin_pu, inside)
 
     def voltage_floor(self) -> Floats:
         """(T, N) in pu, or 0"""
-        if self.limits.v_min_pu is None:
-            return np.zeros(self.model.v_base.shape)
-        inside = np.full(self.model.v_base.shape, self.limits.v_min_pu + self.margin_pu)
+        limit = self.limits.v_min_at(self.model.kv_base)
+        inside = np.broadcast_to(np.maximum(limit + self.margin_pu, 0.0), self.model.v_base.shape)
         before = self._before_v_pu()
-        return inside if before is None else np.where(before < self.limits.v_min_pu, before + self.margin_pu, inside)
+        return inside if before is None else np.where(before < limit, before + self.margin_pu, inside)
 
     def substation_floor_kw(self) -> Floats | None:
         """(T, S); None where reverse flow is not judged"""

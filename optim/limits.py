@@ -9,9 +9,40 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optim.errors import ModelError
+
 VIOLATION_COLUMNS = (
     "criterion", "element", "phase", "step", "time", "value", "limit", "unit", "base_value", "existing",
 )  # fmt: skip
+
+
+SAME_KV = 1e-6
+"""Nominal voltages within this share of each other are one level: 277.13 V times the root of 3 is 480 V."""
+
+
+@dataclass(frozen=True)
+class VoltageBand:
+    """Voltage limits of a level of its own: of the nodes whose nominal line-to-line voltage is at least `kv_min` and
+    below `kv_max` (None: no bound). Limits in pu of a node's own nominal voltage; None: not judged there."""
+
+    kv_min: float | None
+    kv_max: float | None
+    v_min_pu: float | None
+    v_max_pu: float | None
+
+    def holds(self, kv_base: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of these nominal voltages (kV, line to line) are in the band."""
+        low = 0.0 if self.kv_min is None else self.kv_min
+        high = np.inf if self.kv_max is None else self.kv_max
+        kv = kv_base * (1.0 + SAME_KV)
+        return np.asarray((kv >= low) & (kv < high))
+
+    @property
+    def words(self) -> str:
+        """ "1 to 35 kV", "below 1 kV" """
+        if not self.kv_min:
+            return "all levels" if self.kv_max is None else f"below {self.kv_max:g} kV"
+        return f"from {self.kv_min:g} kV" if self.kv_max is None else f"{self.kv_min:g} to {self.kv_max:g} kV"
 
 
 @dataclass(frozen=True)
@@ -43,6 +74,41 @@ class Limits:
     unbalance_tolerance_pct: float = 1e-3
     loading_worse_pu: float = 0.0
     """By how much an element that is overloaded already may get worse and still be "no worse than before"."""
+    bands: tuple[VoltageBand, ...] = ()
+    """Voltage levels with limits of their own, none overlapping; elsewhere `v_min_pu` and `v_max_pu` hold."""
+
+    def v_min_at(self, kv_base: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """(N,) least voltage in pu at nodes of these nominal voltages (kV, line to line), -inf where none is set;
+        one number for all of them where no level has a band of its own. Raises ModelError where bands meet nodes
+        whose nominal voltage is not known."""
+        return self._by_level(kv_base, "v_min_pu", -np.inf)
+
+    def v_max_at(self, kv_base: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """(N,) the same for the largest voltage, +inf where none is set."""
+        return self._by_level(kv_base, "v_max_pu", np.inf)
+
+    def _by_level(self, kv_base: NDArray[np.float64] | None, side: str, none: float) -> NDArray[np.float64]:
+        def number(limit: float | None) -> float:
+            return none if limit is None else limit
+
+        everywhere = np.array(number(getattr(self, side)))
+        if not self.bands:
+            return everywhere
+        if kv_base is None:
+            raise ModelError("Voltage bands per level need the nodes' nominal voltages, which are not known here.")
+        limit = np.broadcast_to(everywhere, kv_base.shape).copy()
+        for band in self.bands:
+            limit[band.holds(kv_base)] = number(getattr(band, side))
+        return limit
+
+    def v_lines(self, kv_base: NDArray[np.float64] | None = None) -> list[tuple[str, float]]:
+        """Voltage limits with the level each holds for ("" where no level has its own), for figures; of levels that
+        are not among `kv_base` none."""
+        shown = [b for b in self.bands if kv_base is None or b.holds(kv_base).any()]
+        every = [(b.words, b.v_min_pu, b.v_max_pu) for b in shown]
+        if kv_base is None or not np.all(np.any([b.holds(kv_base) for b in self.bands], axis=0)):
+            every.append(("other levels" if self.bands else "", self.v_min_pu, self.v_max_pu))
+        return [(words, limit) for words, low, high in every for limit in (low, high) if limit is not None]
 
     @classmethod
     def screening(cls) -> Limits:
@@ -83,6 +149,8 @@ class Operation:
     regulator_controls: tuple[str, ...] = ()
     tap_steps: NDArray[np.float64] | None = None
     """(T, C) tap steps taken to reach this state."""
+    kv_base: NDArray[np.float64] | None = None
+    """(N,) nominal line-to-line voltage of the nodes, by which bands per voltage level are told."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +168,29 @@ class Criterion:
     """(T, K); None where the operation does not say."""
     worse: Callable[[Limits], float] = lambda m: 0.0
     """Beyond the tolerance, what an existing violation may gain."""
+    by_level: Callable[[Limits, NDArray[np.float64] | None], NDArray[np.float64]] | None = None
+    """The limit node by node, where voltage levels have their own."""
+
+    def judged(self, limits: Limits) -> bool:
+        """Whether there is a limit at all."""
+        if self.limit(limits) is not None:
+            return True
+        levels = np.array([b.kv_min or 0.0 for b in limits.bands])  # one inside each band
+        return self.by_level is not None and bool(np.isfinite(self.by_level(limits, levels)).any())
+
+    def limit_at(self, limits: Limits, kv_base: NDArray[np.float64] | None) -> NDArray[np.float64]:
+        """(K,) limits of its elements, or one for all of them; `sign` times infinity where there is none."""
+        if self.by_level is not None:
+            return self.by_level(limits, kv_base)
+        limit = self.limit(limits)
+        return np.array(self.sign * np.inf if limit is None else limit)
 
 
 CRITERIA = (
     Criterion("overvoltage", "pu", 1.0, lambda m: m.v_max_pu, lambda m: m.v_tolerance_pu,
-              lambda o: o.nodes, lambda o: o.v_pu),
+              lambda o: o.nodes, lambda o: o.v_pu, by_level=Limits.v_max_at),
     Criterion("undervoltage", "pu", -1.0, lambda m: m.v_min_pu, lambda m: m.v_tolerance_pu,
-              lambda o: o.nodes, lambda o: o.v_pu),
+              lambda o: o.nodes, lambda o: o.v_pu, by_level=Limits.v_min_at),
     Criterion("reverse_flow", "kW", -1.0, lambda m: m.substation_min_kw, lambda m: m.p_tolerance_kw,
               lambda o: o.substation_phases, lambda o: o.substation_kw),
     Criterion("loading", "pu", 1.0, lambda m: m.loading_max_pu, lambda m: m.loading_tolerance_pu,
@@ -124,18 +208,18 @@ CRITERIA = (
 
 
 def thresholds(
-    criterion: Criterion, limits: Limits, base: NDArray[np.float64] | None, shape: tuple[int, ...] = ()
-) -> NDArray[np.float64]:
+    criterion: Criterion, limits: Limits, base: NDArray[np.float64] | None, shape: tuple[int, ...] = (),
+    kv_base: NDArray[np.float64] | None = None,
+) -> NDArray[np.float64]:  # fmt: skip
     """What `sign * value` must exceed to be a new violation: the limit, or, where the base is beyond it
     already, what the base has ("no worse than before"); the tolerance on top. NaN in the base: the limit.
 
-    Shape of `base`, or `shape` without one. The criterion must not be switched off.
+    Shape of `base`, or `shape` without one. `kv_base` as in `Operation`, for limits per voltage level. Infinite
+    where there is no limit.
     """
-    limit = criterion.limit(limits)
-    assert limit is not None
-    plain = criterion.sign * limit + criterion.tolerance(limits)
+    plain = criterion.sign * criterion.limit_at(limits, kv_base) + criterion.tolerance(limits)
     if base is None:
-        return np.full(shape, plain)
+        return np.broadcast_to(plain, shape).copy()
     before = criterion.sign * base
     slack = criterion.tolerance(limits) + criterion.worse(limits)
     return np.where(before > plain, before + slack, plain)
@@ -161,17 +245,18 @@ def new_violations(table: pd.DataFrame) -> pd.DataFrame:
 
 def _beyond(criterion: Criterion, found: Operation, limits: Limits, base: Operation | None) -> pd.DataFrame:
     """Rows where the value is beyond its limit; nothing where the criterion is off or was not recorded."""
-    limit, value = criterion.limit(limits), criterion.values(found)
+    value = criterion.values(found)
     nothing = pd.DataFrame(columns=list(VIOLATION_COLUMNS))
-    if limit is None or value is None:
+    if value is None or not criterion.judged(limits):
         return nothing
-    worth = criterion.sign * value
-    steps, columns = np.nonzero(worth > criterion.sign * limit + criterion.tolerance(limits))
+    limit = np.broadcast_to(criterion.limit_at(limits, found.kv_base), value.shape)
+    plain = criterion.sign * limit + criterion.tolerance(limits)
+    steps, columns = np.nonzero(criterion.sign * value > plain)
     if not len(steps):  # NaN compares False: not judged
         return nothing
-    worst = worth[steps, columns]
+    worth = criterion.sign * value[steps, columns]
     before = criterion.values(base) if base is not None else None
-    allowed = thresholds(criterion, limits, before, value.shape)[steps, columns]
+    allowed = thresholds(criterion, limits, before, value.shape, found.kv_base)[steps, columns]
     elements = criterion.elements(found)
     names = [_element_and_phase(elements[int(c)], criterion.name) for c in columns]
     table = pd.DataFrame(
@@ -182,13 +267,13 @@ def _beyond(criterion: Criterion, found: Operation, limits: Limits, base: Operat
             "step": steps,
             "time": [found.times[int(s)] for s in steps],
             "value": value[steps, columns],
-            "limit": limit,
+            "limit": limit[steps, columns],
             "unit": criterion.unit,
             "base_value": before[steps, columns] if before is not None else np.nan,
-            "existing": worst <= allowed,
+            "existing": worth <= allowed,
         }
     )
-    return table.iloc[np.argsort(-worst, kind="stable")]
+    return table.iloc[np.argsort(plain[steps, columns] - worth, kind="stable")]
 
 
 def _element_and_phase(name: str, criterion: str) -> tuple[str, str]:

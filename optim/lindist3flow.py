@@ -207,6 +207,7 @@ def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
         dflow_q_dp=x[:, size : 2 * size, :d] * 1e3,
         dflow_q_dq=x[:, size : 2 * size, d:] * 1e3,
         rating_kva=_ratings_kva(network, m),
+        kv_base=network.kv_of(judged_names),
     )
 
 

@@ -55,6 +55,8 @@ class LinearModel:
     dflow_q_dq: Floats | None = None
     rating_kva: Floats | None = None
     """(B,) inf where unrated."""
+    kv_base: Floats | None = None
+    """(N,) nominal line-to-line voltage of the judged nodes."""
 
     def to_row(self, v_pu: float) -> float:
         """A voltage limit in pu, in the unit of the voltage rows."""

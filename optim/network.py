@@ -7,6 +7,7 @@ Sign convention of the project: power is positive into the network; loads are po
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -168,6 +169,15 @@ class Network:
     def v_judged_base_v(self) -> Floats:
         """(N,) base of the judged voltage: line-to-line where the node is judged against another."""
         return np.where(self.v_reference >= 0, np.sqrt(3.0), 1.0) * self.v_base_v
+
+    @cached_property
+    def kv_base(self) -> Floats:
+        """(N,) nominal line-to-line voltage in kV, as a feeder's voltage bases state it: what tells voltage levels."""
+        return np.sqrt(3.0) * self.v_base_v / 1e3
+
+    def kv_of(self, nodes: Sequence[str]) -> Floats:
+        """`kv_base` of the nodes named."""
+        return self.kv_base[[self.node_index[name] for name in nodes]]
 
     def nodes_of(self, bus: str) -> tuple[int, ...]:
         """Node indices of a bus, phase order (phases 1-3 only)."""

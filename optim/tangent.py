@@ -102,6 +102,7 @@ def linearize(
         dflow_q_dp=q_flow[1],
         dflow_q_dq=q_flow[2],
         rating_kva=flows.rating_kva,
+        kv_base=network.kv_base[judged],
     )
 
 

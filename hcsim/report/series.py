@@ -85,9 +85,7 @@ def voltages(study: StudyResult) -> Figure | None:
             seen = replay.operation.v_pu
             style.stairs(panel, np.fmax.reduce(seen, axis=1), color=colour, label=f"{label}, lowest and highest")
             style.stairs(panel, np.fmin.reduce(seen, axis=1), color=colour)
-        for limit in (study.limits.v_min_pu, study.limits.v_max_pu):
-            if limit is not None:
-                panel.axhline(limit, color=style.LIMIT, linestyle=(0, (4, 2)), linewidth=1.2, label="limits")
+        style.voltage_limits(panel, study.limits, study.network.kv_base[study.network.v_judged])
         panel.set_title(style.case_title(study, name, _broken(NAMES)))
         style.hour_axis(panel, study.profiles.times)
     axes[0].set_ylabel("voltage, pu")

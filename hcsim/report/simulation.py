@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from hcsim.files import write_text
 from hcsim.report import style
 from hcsim.report.figures import draw_feeder, save_figures
-from optim.limits import CRITERIA
+from optim.limits import CRITERIA, Limits
 from optim.network import Network
 
 COLOURS = dict(
@@ -135,7 +135,7 @@ def capacity_distribution(capacities: pd.DataFrame) -> Figure | None:
 
 
 def duration_curve(
-    curves: Mapping[str, NDArray[np.float64]], limits_pu: Sequence[float | None], hours: float
+    curves: Mapping[str, NDArray[np.float64]], limits: Limits, hours: float
 ) -> Figure | None:
     """Voltages sorted by size: how many hours they are exceeded. Name -> (T,) pu."""
     if not curves:
@@ -146,9 +146,7 @@ def duration_curve(
         for (name, values), colour in zip(curves.items(), style.UNITS, strict=False):
             ordered = np.sort(values[np.isfinite(values)])[::-1]
             axes.plot(np.linspace(0, hours, len(ordered)), ordered, color=colour, label=name)
-        for limit in limits_pu:
-            if limit is not None:
-                axes.axhline(limit, color=style.LIMIT, linestyle="--", linewidth=1.0)
+        style.voltage_limits(axes, limits)
         axes.set(xlabel="hours at or above", ylabel="pu", xlim=(0, hours))
         style.legend_below(figure, [axes])
     return figure
@@ -206,12 +204,13 @@ def year_page(study: Any, folder: Path) -> Path:
         Shown("01_voltage_duration", "Duration curves of voltage",
               "For how many hours of the year the highest and lowest voltage of all nodes, and the node with the "
               "highest, are at or above a value. Dashed: limits.",
-              duration_curve(curves, (study.limits.v_min_pu, study.limits.v_max_pu), hours)),
+              duration_curve(curves, study.limits, hours)),
     ]  # fmt: skip
     tables = {
         f"Hours beyond a limit, {name.replace('_', ' ')}": pd.DataFrame(
             [(kind, element, hours_of) for kind, found in (
-                ("above v_max", year.hours_above), ("below v_min", year.hours_below),
+                ("above its upper voltage limit", year.hours_above),
+                ("below its lower voltage limit", year.hours_below),
                 ("overloaded", year.hours_overloaded)) for element, hours_of in found.items()],
             columns=["limit", "element", "hours"],
         )

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from hcsim.results import StudyResult
+from optim.limits import Limits
 
 PAGE_INCHES = 10.0
 """Width of a figure; the page shows it at about the same size."""
@@ -25,6 +26,8 @@ GREY, PALE = "#767676", "#C9CDD2"
 
 CLAIM, LOCKED, FREE, LIMIT = BLACK, BLUE, ORANGE, VERMILION
 """The same colour for the same thing in every figure: claim, replay locked, replay free, limit."""
+DASHES = ((4, 2), (1, 1), (6, 1, 1, 1), (8, 3))
+"""Of limits, by voltage level."""
 PHASES = {"1": PURPLE, "2": GREEN, "3": SKY}
 UNITS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK, GREY)
 REPLAYS = {"locked": ("OpenDSS, taps locked", LOCKED), "free": ("OpenDSS, taps free", FREE)}
@@ -98,6 +101,16 @@ def legend_below(figure: Figure, axes: Sequence[Axes], columns: int = 6) -> None
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     figure.legend(list(found.values()), list(found), loc="outside lower center", ncols=columns)
+
+
+def voltage_limits(axes: Axes, limits: Limits, kv_base: np.ndarray | None = None) -> None:
+    """Lines at the voltage limits; where voltage levels have their own, a dash pattern and a label for each."""
+    lines = limits.v_lines(kv_base)
+    levels = list(dict.fromkeys(words for words, _ in lines))
+    for words, limit in lines:
+        pattern = (0, DASHES[levels.index(words) % len(DASHES)])
+        label = f"limits {words}" if words else "limits"
+        axes.axhline(limit, color=LIMIT, linestyle=pattern, linewidth=1.2, label=label)
 
 
 def case_title(study: StudyResult, case: str, names: dict[str, str]) -> str:
