@@ -207,10 +207,12 @@ class Circuit:
         return float(self.powers_kva("Load").real.sum())
 
     def nominal_load_kw(self) -> float:
-        """What the enabled loads ask for in a snapshot at rated voltage, isolated ones excluded."""
-        return float(sum(e.properties["kw"] for e in self.elements(["Load"]) if e.enabled)) * float(
-            self._circuit.Solution.LoadMult
-        )
+        """What the enabled loads ask for in a snapshot at rated voltage."""
+        pointer, count = self._batch("Load")
+        enabled = self._circuit._get_int32_array(self._circuit._lib.Batch_GetInt32S, pointer[0], count, b"enabled")
+        self._circuit._lib.Batch_Dispose(pointer[0])
+        asked = self.read("Load", "", "kw")[np.asarray(enabled) != 0]
+        return float(asked.sum()) * float(self._circuit.Solution.LoadMult)
 
     # -- element classes -----------------------------------------------------------------------------
 
