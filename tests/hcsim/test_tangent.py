@@ -15,7 +15,7 @@ import pytest
 
 from hcsim.engine import Circuit
 from hcsim.feeder import read_network
-from hcsim.gate import model_error, tangent_at
+from optim.tangent import OperatingPoint, linearize
 
 ROOT = Path(__file__).parent.parent.parent
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
@@ -28,8 +28,9 @@ STEP_KVA = 2000.0
 """No step is larger. Where that does not move a voltage by FELT_PU, at a stiff source, nothing but the source's power
 is compared: the power flow's rounding is as large as what happens to the rest."""
 FELT_PU = 5e-5
-CASES = {  # master, at most so many ports
+CASES = {  # master, at most so many ports, what a device at every port feeds in already, kW + j kvar
     "ieee123": (ROOT / "dss_models" / "ieee123" / "Master.dss", 300),
+    "ieee123 fed back": (ROOT / "dss_models" / "ieee123" / "Master.dss", 40, 150.0 - 40.0j),
     "ieee33": (ROOT / "dss_models" / "ieee33" / "Master.dss", 100),
     "ring": (NASTY / "loops.dss", 100),
     "delta delta": (ROOT / "tests" / "cases" / "delta_delta.dss", 100),
@@ -38,6 +39,7 @@ if FEEDERS:
     CASES |= {
         "ieee13": (Path(FEEDERS) / "13Bus" / "IEEE13Nodeckt.dss", 100),
         "ieee34": (Path(FEEDERS) / "34Bus" / "ieee34Mod1.dss", 100),
+        "ieee34 fed back": (Path(FEEDERS) / "34Bus" / "ieee34Mod1.dss", 20, 60.0 + 20.0j),
         "ieee37": (Path(FEEDERS) / "37Bus" / "ieee37.dss", 120),
         "ckt5": (Path(FEEDERS) / "ckt5" / "Master_ckt5.dss", 12),
         "centre tap": (NASTY / "no_bases.dss", 100),
@@ -47,7 +49,8 @@ if FEEDERS:
 class Probe:
     """A circuit with a probe at every port, and what OpenDSS says for a step at one of them."""
 
-    def __init__(self, master, most):
+    def __init__(self, master, most, standing_kva=0j):
+        self.standing_kva = standing_kva
         self.circuit = Circuit.compile(master)
         self._solve()
         self.network, _ = read_network(self.circuit)
@@ -62,10 +65,15 @@ class Probe:
             other = network.v_reference[n]
             where = f"{bus}.{phase}" if other < 0 else f"{bus}.{phase}.{network.nodes[other].rsplit('.', 1)[1]}"
             kv = float(network.v_judged_base_v[n]) / 1e3
-            self.circuit.define("generator", f"probe_{k}", f"bus1={where} phases=1 conn={'wye' if other < 0 else 'delta'} "
-                                f"kv={kv!r} kw=0 kvar=0 model=1 vminpu=0.01 vmaxpu=9")  # fmt: skip
+            connection = "wye" if other < 0 else "delta"
+            self.circuit.define("generator", f"probe_{k}", f"bus1={where} phases=1 conn={connection} kv={kv!r} "
+                                f"{self._words(standing_kva)} model=1 vminpu=0.01 vmaxpu=9")  # fmt: skip
         self.layouts = {kind: self.circuit.layout(kind) for kind in ("Line", "Transformer", "Reactor")
                         if any(b.name.lower().startswith(kind.lower() + ".") for b in network.branches)}  # fmt: skip
+
+    @staticmethod
+    def _words(kva):
+        return f"kw={float(kva.real)!r} kvar={float(kva.imag)!r}"
 
     def _solve(self):
         self.circuit.solve(controls=False, tolerance=1e-11, max_iterations=1000)
@@ -73,12 +81,12 @@ class Probe:
     def state(self, k=-1, kva=0.0):
         """Voltages (N,) V, source power (S,) kVA, and currents (A,) A with P + jQ injected at port k."""
         if k >= 0:
-            self.circuit.define("generator", f"probe_{k}", f"kw={float(kva.real)!r} kvar={float(kva.imag)!r}")
+            self.circuit.define("generator", f"probe_{k}", self._words(self.standing_kva + kva))
         self._solve()
         currents = [self.circuit.currents_a(kind).copy() for kind in self.layouts]
         found = self.circuit.voltages_v().copy(), self.circuit.substation_kva().copy(), np.concatenate(currents)
         if k >= 0:
-            self.circuit.define("generator", f"probe_{k}", "kw=0 kvar=0")
+            self.circuit.define("generator", f"probe_{k}", self._words(self.standing_kva))
         return found
 
     def slopes(self, k, direction, step):
@@ -116,22 +124,30 @@ def probe(request):
 
 @pytest.fixture(scope="module")
 def model(probe):
-    return tangent_at(probe.network, probe.network.v_solved_v, probe.ports)
+    d = len(probe.ports)
+    at = probe.standing_kva
+    point = OperatingPoint(probe.state()[0], np.ones(len(probe.network.loads.names)),
+                           np.full(d, at.real), np.full(d, at.imag))  # fmt: skip
+    return linearize(probe.network, [point], ("base",), probe.ports)
 
 
 def test_exact_at_its_point(probe, model):
-    error, _ = model_error(probe.network, model, probe.state()[0])
-    assert error < 1e-9
-    source = probe.circuit.substation_kva()
-    assert model.substation_base_kw[0] == pytest.approx(source.real, rel=1e-6, abs=1e-3)
-    assert model.substation_base_kvar[0] == pytest.approx(source.imag, rel=1e-6, abs=1e-3)
+    v_v, source, _ = probe.state()
+    p, q = (np.full((1, len(probe.ports)), part) for part in (probe.standing_kva.real, probe.standing_kva.imag))
+    at = [probe.network.node_index[n] for n in model.nodes]
+    assert np.abs(model.voltages_pu(p, q)[0] - probe.network.judged_v_pu(v_v)[at]).max() < 1e-9
+    found_kw = model.substation_base_kw[0] + model.dsub_p_dp[0] @ p[0] + model.dsub_p_dq[0] @ q[0]
+    assert found_kw == pytest.approx(source.real, rel=1e-6, abs=1e-3)
+    found_kvar = model.substation_base_kvar[0] + model.dsub_q_dp[0] @ p[0] + model.dsub_q_dq[0] @ q[0]
+    assert found_kvar == pytest.approx(source.imag, rel=1e-6, abs=1e-3)
 
 
 def test_every_device_every_phase_moves_what_it_moves_in_opendss(probe, model):
     """Voltages, substation power and branch currents, per kW and per kvar, at every port."""
     network, nodes = probe.network, [probe.network.node_index[n] for n in model.nodes]
     rows, to = probe.current_rows(model.branches)
-    frame = network.v_solved_v[to] / np.abs(network.v_solved_v[to]) * network.v_base_v[to] / 1e3
+    v_to = probe.state()[0][to]
+    frame = v_to / np.abs(v_to) * network.v_base_v[to] / 1e3
     worst = {"v": (0.0, ""), "source": (0.0, ""), "current": (0.0, "")}
     for k, port in enumerate(probe.ports):
         for direction, power in ((1.0 + 0j, "p"), (1j, "q")):
