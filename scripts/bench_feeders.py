@@ -5,7 +5,8 @@ against OpenDSS in pu, taps where the base case leaves them:
 
 - base: nominal load, no device;
 - half load: every load at half, the models built for that hour;
-- PV: 3 MW shared equally by all phases of the sites, unity power factor; the models built without it.
+- PV: 3 MW shared equally by all phases of the sites, unity power factor, line-to-line where no phase has a
+  reference to ground; the models built without it.
 
 "all" is check, linearization of 24 hours and the program without batteries, together: what a user waits for.
 """
@@ -29,6 +30,7 @@ import numpy as np
 from hcsim.cases import load_case
 from hcsim.check import check_feeder
 from hcsim.defaults import SitesWanted
+from hcsim.devices import terminal
 from hcsim.errors import HcsimError
 from hcsim.gate import model_error, probe_port, tangent_at
 from hcsim.workbench import Workbench
@@ -121,8 +123,7 @@ def with_pv(bench: Workbench, ports: tuple[str, ...], each_kw: float) -> Complex
     """OpenDSS's voltages with that much injected at every port, the circuit as before afterwards."""
     names = [f"pv_{k}" for k in range(len(ports))]
     for name, port in zip(names, ports, strict=True):
-        kv = float(bench.network.v_base_v[bench.network.node_index[port]]) / 1e3
-        bench.circuit.define("generator", name, f"bus1={port} phases=1 kv={kv!r} kw={each_kw!r} pf=1 "
+        bench.circuit.define("generator", name, f"{terminal(bench.network, port)} kw={each_kw!r} pf=1 "
                              "model=1 vminpu=0.01 vmaxpu=9")  # fmt: skip
     found = solved(bench)
     for name in names:
