@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hcsim.controls import held_in_words
 from hcsim.devices import BessFleet, PvFleet
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
@@ -69,7 +70,7 @@ def hosting_capacity(
     finally:
         prober.leave()
     return HostingCapacityResult(
-        method=_method(pv_nodes, q_per_kw, bess, controls, tolerance_kw, found.failed_below_kw),
+        method=_method(pv_nodes, q_per_kw, bess, controls, tolerance_kw, found.failed_below_kw, circuit.held),
         hc_kw=found.hc_kw,
         bracket_kw=found.bracket_kw,
         limit=found.limit,
@@ -278,7 +279,7 @@ def _checked_weights(weights: Floats, pv_nodes: Sequence[str]) -> Floats:
 
 def _method(
     pv_nodes: Sequence[str], q_per_kw: Floats | None, bess: Schedule | None, controls: Controls,
-    tolerance_kw: float, failed_below_kw: tuple[float, ...],
+    tolerance_kw: float, failed_below_kw: tuple[float, ...], held: Sequence[str] = (),
 ) -> str:  # fmt: skip
     words = [
         f"PV at {len(pv_nodes)} node-phases raised together by fixed shares; every probe an OpenDSS time "
@@ -287,6 +288,7 @@ def _method(
         "Unity power factor." if q_per_kw is None else "The schedule's reactive power, scaled with size.",
         "No BESS." if bess is None else f"The batteries of schedule {bess.case} dispatched unchanged.",
     ]
+    words += [held_in_words(held)] if held and controls == "free" else []
     if failed_below_kw:
         sizes = ", ".join(f"{k:.0f}" for k in failed_below_kw)
         words.append(f"Smaller probes failed, with too little PV for the batteries: {sizes} kW.")

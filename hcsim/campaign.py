@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from hcsim.cases import Case
 from hcsim.config import check_bands
+from hcsim.controls import selected
 from hcsim.datasets import Dataset
 from hcsim.engine import Circuit
 from hcsim.errors import OutputError
@@ -75,8 +76,10 @@ def open_feeder(case: Case) -> OpenFeeder:
     network, ledger = read_network(circuit)
     case = case.completed(network, ledger)
     check_bands(case.config, network, case.study_file)
-    notes = () if lines_are_rated(network) else (NO_RATINGS,)
-    return OpenFeeder(case, Feeder(case.master, circuit.source_sha256), network, notes)
+    selection = selected(circuit, case)
+    notes = [] if lines_are_rated(network) else [NO_RATINGS]
+    notes += [selection.words] if selection.held else []
+    return OpenFeeder(case, Feeder(case.master, circuit.source_sha256, selection.held), network, tuple(notes))
 
 
 def run_campaign(
@@ -148,6 +151,7 @@ def identity_of(
             "pv_pu": profiles.pv_pu, "fixed": profiles.fixed,
         },
         "limits": limits,
+        "held": feeder.held,
         "bess": schedule,
         **settings,
     }  # fmt: skip

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hcsim.controls import ALL_FREE, Selection
 from hcsim.files import output_folder, write_csv, write_json
 from hcsim.results import ReplayResult, write_replay, write_schedule
 from hcsim.series import Controls
@@ -89,6 +90,8 @@ class Certificate:
     seconds: float
     error_budget: dict[str, float] = field(default_factory=dict)
     """See `hcsim.error_budget`; empty where it was not asked for."""
+    controls: Selection = ALL_FREE
+    """Which of the feeder's controls were free to act."""
     robustness: dict[str, float] = field(default_factory=dict)
     """See `hcsim.robustness`; empty where it was not asked for."""
 
@@ -123,7 +126,7 @@ def write_certificate(found: Certificate, folder: Path) -> Path:
     own = output_folder(folder / "certificates" / found.case)
     write_csv(own / "rounds.csv", rounds_table(found.rounds))
     facts = ("case", "certified_kw", "claim_kw", "bound_kw", "status", "reason", "power_flows", "seconds",
-             "error_budget", "robustness")  # fmt: skip
+             "controls", "error_budget", "robustness")  # fmt: skip
     write_json(own / "certificate.json", {key: getattr(found, key) for key in facts})
     return schedule
 

@@ -364,6 +364,7 @@ class _Loop:
             rounds=tuple(self.rounds),
             power_flows=self.power_flows,
             seconds=time.perf_counter() - self.begun,
+            controls=self.bench.selection,
         )
 
 

@@ -30,7 +30,7 @@ from hcsim.cli_planning import (
 from hcsim.cli_planning import register as register_planning
 from hcsim.cli_simulation import register as register_simulation
 from hcsim.cli_simulation import year_baseline
-from hcsim.cli_words import limit_words, show_violations
+from hcsim.cli_words import FreeOption, LockOption, limit_words, show_violations
 from hcsim.errors import ConfigError, HcsimError, OutputError
 
 if TYPE_CHECKING:
@@ -275,6 +275,8 @@ def replay(
         Controls,
         typer.Option(help="Regulators and capacitors: free to act, locked as the program assumed, or both."),
     ] = Controls.both,
+    free: FreeOption = None,
+    lock: LockOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for voltages, flows, SoC, violations as Parquet.")] = None,
 ) -> None:
     """Run a schedule through OpenDSS, every step and phase, and say whether its claim holds.
@@ -289,7 +291,9 @@ def replay(
     from hcsim.workbench import Workbench
 
     folder = output_folder(out) if out else None
-    bench = Workbench.open(case)
+    bench = Workbench.open(case, free or (), lock or ())
+    if bench.selection.held and controls is not Controls.locked:
+        _say(escape(bench.selection.words))
     commanded = read_commanded(bench, schedule)
     judged = True
     run = replayer(bench, commanded)
@@ -322,6 +326,8 @@ def baseline(
         ),
     ] = Weights.uniform,
     controls: Annotated[Controls, typer.Option(help="Regulators and capacitors during the search.")] = Controls.free,
+    free: FreeOption = None,
+    lock: LockOption = None,
     year: Annotated[
         bool, typer.Option("--year", help="8760 hours instead of the case's day; the year is recorded too.")
     ] = False,
@@ -335,9 +341,10 @@ def baseline(
     Bracket and bisection on whole days. Names the limit that binds, where and when.
     """
     if year:
-        if bess or weights is Weights.schedule or controls is Controls.both:
+        if bess or weights is Weights.schedule or controls is Controls.both or free or lock:
             raise ConfigError(
-                "--year goes with --weights uniform or load, --controls free or locked, and without --bess.",
+                "--year goes with --weights uniform or load, --controls free or locked, and without --bess, --free "
+                "and --lock ([controls] of study.toml holds there too).",
                 "`hcsim nodal --bess` and `hcsim stochastic --bess` take a schedule through a year.",
             )
         year_baseline(
@@ -352,12 +359,14 @@ def baseline(
     if controls is Controls.both:
         raise ConfigError("A search runs under one kind of controls.", "Use --controls free or locked.")
     folder = output_folder(out) if out else None
-    bench = Workbench.open(case)
+    bench = Workbench.open(case, free or (), lock or ())
     beside = read_schedule(bess, network=bench.network, profiles=bench.profiles) if bess else None
     with err_console.status("simulating"):
         found = bench.baseline(weights.value, beside, controls="locked" if controls is Controls.locked else "free")
     _say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     _say(f"Limit: {escape(limit_words(found.limit))}")
+    if bench.selection.held and controls is Controls.free:
+        _say(escape(bench.selection.words))
     for again in found.passed_again_kw:
         _say(f"[yellow]{again:.1f} kW passed again[/]: violation is not monotone here (regulators step).")
     if folder:

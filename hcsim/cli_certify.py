@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from hcsim.cli_words import FreeOption, LockOption
+
 if TYPE_CHECKING:
     from hcsim.certificate import Certificate
     from hcsim.workbench import Workbench
@@ -40,6 +42,8 @@ def certify(
         int, typer.Option(min=0, help="Replay under this many drawn days of load and PV off by 10 %; 200 is usual.")
     ] = 0,
     seed: Annotated[int, typer.Option(help="Of the drawn days.")] = 1,
+    free: FreeOption = None,
+    lock: LockOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/<case>")] = None,
 ) -> None:
     """Close the loop: find the hosting capacity that OpenDSS passes with every control acting.
@@ -55,7 +59,9 @@ def certify(
     from hcsim.study import default_out
     from hcsim.workbench import Workbench
 
-    bench = Workbench.open(case)
+    bench = Workbench.open(case, free or (), lock or ())
+    if bench.selection.held:
+        _say(escape(bench.selection.words))
     folder = output_folder(out or default_out(bench.case))
     options = bench.loop_options(seconds)
     for claim in _claims(bench, schedules or [], only or ["none", "centralized"]):

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
     from hcsim.results import ReplayResult
+
+
+FreeOption = Annotated[
+    list[str] | None,
+    typer.Option("--free", metavar="NAME", help="Only these controls act where controls are free: a name "
+                 "(RegControl.creg1a), a class (CapControl), wildcards, all or none; repeatable. Default: [controls]."),
+]  # fmt: skip
+LockOption = Annotated[
+    list[str] | None, typer.Option("--lock", metavar="NAME", help="These controls do not act; likewise.")
+]
 
 
 def limit_words(limit: dict[str, Any]) -> str:

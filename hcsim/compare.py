@@ -207,6 +207,7 @@ def summarize(study: StudyResult) -> dict[str, Any]:
             "source_sha256": network.source_sha256,
         },
         "limits": asdict(study.limits),
+        "controls": asdict(study.controls),
         "assumptions": dict(study.assumptions),
         "cases": {name: case_summary(study, name, case) for name, case in study.cases.items()},
         "baseline": {

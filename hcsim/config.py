@@ -107,6 +107,15 @@ class LimitsSection(Section):
         )
 
 
+class ControlsSection(Section):
+    """Which of the feeder's own controls act where controls are free (replay, baseline, closed loop, simulation)."""
+
+    free: Literal["all", "none"] | Names = "all"
+    """ "all", "none", or names, classes and wildcards: "RegControl.creg1a", "CapControl", "creg4*"."""
+    locked: Names = ()
+    """These not, whatever `free` says; likewise."""
+
+
 class ProgramSection(Section):
     kind: Literal["allocation", "planning"] = "allocation"
     """What `hcsim study` runs: paper 1's cases or paper 2's schemes."""
@@ -201,6 +210,7 @@ class StudyConfig(Section):
     feeder: FeederSection = FeederSection()
     profiles: ProfilesSection = ProfilesSection()
     limits: LimitsSection = LimitsSection()
+    controls: ControlsSection = ControlsSection()
     program: ProgramSection = ProgramSection()
     pv: PvSection | None = None
     bess: BessSection | None = None

@@ -84,6 +84,10 @@ existing = "forgive" # what the bare feeder breaks already may stay as it is; "s
 # v_min_pu = 0.917 # here ANSI C84.1 range B at the service entrance, 110 to 127 V; left out: as above
 # v_max_pu = 1.058
 
+[controls] # which of the feeder's own controls act where controls are free: replay, simulation, closed loop
+free = "all" # or "none", or a list: names ("RegControl.creg1a"), classes ("CapControl"), wildcards ("creg4*")
+locked = [] # these hold what the feeder was read with, whatever free says
+
 [program]
 kind = "allocation"
 linearization = "tangent" # exact at each hour's operating point, any topology; or "lindist3flow" (radial feeders)

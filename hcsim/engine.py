@@ -30,8 +30,7 @@ from hcsim.scripts import Scripts, files_sha256, read_scripts
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 
-_CONTROLS_DO_NOT_SETTLE = 485
-_JSON_FULL = 0x001
+_CONTROLS_DO_NOT_SETTLE, _JSON_FULL = 485, 0x001
 
 class Circuit:
     """A feeder compiled in its own OpenDSS context. Make one with `Circuit.compile`."""
@@ -50,6 +49,7 @@ class Circuit:
         self._dss.DataPath = self._scratch.name
         self._circuit = self._dss.ActiveCircuit
         self._kept: dict[str, tuple[Any, int]] = {}
+        self.held: tuple[str, ...] = ()  # controls that never act, see hcsim/controls.py
         self._scripts = Scripts(self.master)
 
     @classmethod

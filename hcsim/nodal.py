@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from hcsim.controls import hold
 from hcsim.engine import Circuit
 from hcsim.errors import FeederError
 from hcsim.feeder import read_network
@@ -61,6 +62,8 @@ class Feeder:
 
     master: Path
     source_sha256: str
+    held: tuple[str, ...] = ()
+    """Controls that do not act where controls are free."""
 
     def open(self) -> tuple[Circuit, Network]:
         """Compiled and read with the taps of its files. Raises FeederError where the files differ."""
@@ -71,7 +74,9 @@ class Feeder:
                 "Keep its files as they are while a study runs, and the same on every machine.",
             )
         circuit.solve(controls=False)
-        return circuit, read_network(circuit)[0]
+        network = read_network(circuit)[0]
+        hold(circuit, self.held)
+        return circuit, network
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hcsim.controls import held_in_words
 from hcsim.devices import BessFleet, PvFleet
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
@@ -274,6 +275,7 @@ def check_steps(schedule: Schedule, profiles: Profiles) -> None:
 
 def _notes(series: DailySeries, recording: Recording, profiles: Profiles) -> tuple[str, ...]:
     notes = [f"Step {t} ({profiles.times[t]}): {why}." for t, why in sorted(recording.failures.items())]
+    notes += [held_in_words(series.circuit.held)] if series.circuit.held else []
     if fixed := series.fixed_loads:
         more = f" and {len(fixed) - 10} more" if len(fixed) > 10 else ""
         notes.append(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hcsim.controls import ALL_FREE, Selection
 from hcsim.errors import ConfigError
 from hcsim.files import output_folder, write_csv, write_json, write_parquet
 from hcsim.schedule_files import read_schedule, write_schedule
@@ -139,6 +140,8 @@ class StudyResult:
     """Name -> sentence with the word stated, ours or calibrated."""
     paper: Mapping[str, object] = field(default_factory=dict)
     """[paper] of study.toml: source, none_kw, centralized_kw, distributed_kw, bess_buses."""
+    controls: Selection = ALL_FREE
+    """Which of the feeder's controls were free to act."""
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     """Part of the study -> wall-clock seconds."""

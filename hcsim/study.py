@@ -232,6 +232,7 @@ class StudyRun(Parts):
             with_schedule_case=self.with_schedule_case,
             assumptions=dict(self.case.config.assumptions),
             paper=paper.model_dump(exclude_none=True) if paper else {},
+            controls=self.bench.selection,
             versions=versions(),
             seconds={**self.seconds, "total": time.perf_counter() - self._begun},
             missing=dict(self.missing),

@@ -6,7 +6,7 @@ profiles and limits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from hcsim.baseline_terms import Weights, terms_of
 from hcsim.cases import Case, load_case
 from hcsim.certificate import LoopOptions
 from hcsim.config import BessSection, PvSection, check_bands, site_nodes
+from hcsim.controls import ALL_FREE, Selection, selected
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.feeder import read_network
@@ -43,10 +44,12 @@ class Workbench:
     circuit: Circuit
     network: Network
     ledger: Ledger
+    selection: Selection = ALL_FREE
+    """Which of the feeder's controls are free to act where controls are free."""
 
     @classmethod
-    def open(cls, case: Case | str | Path) -> Workbench:
-        """Compiles the feeder and reads it, taps as in the file.
+    def open(cls, case: Case | str | Path, free: Sequence[str] = (), locked: Sequence[str] = ()) -> Workbench:
+        """Compiles the feeder and reads it, taps as in the file. `free` and `locked` take the place of [controls].
 
         Raises ConfigError (study folder), FeederError (with OpenDSS's message), ConvergenceError.
         """
@@ -56,7 +59,8 @@ class Workbench:
         network, ledger = read_network(circuit)
         case = case.completed(network, ledger)
         check_bands(case.config, network, case.study_file)
-        return cls(case, circuit, network, ledger)
+        selection = selected(circuit, case, free, locked)
+        return cls(case, circuit, network, ledger, selection)
 
     @cached_property
     def gate(self) -> Gate:

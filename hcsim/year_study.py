@@ -13,6 +13,7 @@ from hcsim.baseline import hosting_capacity
 from hcsim.baseline_terms import Weights, terms_of
 from hcsim.campaign import OpenFeeder
 from hcsim.config import site_nodes
+from hcsim.controls import hold
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.files import write_json
@@ -57,6 +58,7 @@ def run_year(
     terms = terms_of(network, nodes, weights, None)
     circuit = Circuit.compile(opened.case.master)
     circuit.solve(controls=False)
+    hold(circuit, opened.feeder.held)
 
     def hear(part: str) -> Callable[[int, int], None] | None:
         return (lambda done, total: progress(part, done, total)) if progress else None

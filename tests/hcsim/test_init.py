@@ -107,14 +107,23 @@ def test_init_writes_what_study_runs(tree, tmp_path):
 
 
 def test_every_key_stands_in_the_written_study(tree, tmp_path):
-    from hcsim.config import BessSection, CertifySection, LimitsSection, ProgramSection, PvSection, SolverSection
+    from hcsim.config import (
+        BessSection,
+        CertifySection,
+        ControlsSection,
+        LimitsSection,
+        ProgramSection,
+        PvSection,
+        SolverSection,
+    )
 
     bench = Workbench.open(load_case(tree))
     text = bench.case.inputs["study.toml"]
     content = tomllib.loads(text)
     assert "# [[limits.bands]]" in text and "# max_tap_operations = " in text  # there is no default to spell out
     for name, model in (("limits", LimitsSection), ("program", ProgramSection), ("pv", PvSection),
-                        ("bess", BessSection), ("solver", SolverSection), ("certify", CertifySection)):  # fmt: skip
+                        ("bess", BessSection), ("solver", SolverSection), ("certify", CertifySection),
+                        ("controls", ControlsSection)):  # fmt: skip
         assert set(model.model_fields) - {"bands", "max_tap_operations"} <= set(content[name]), name
 
 
