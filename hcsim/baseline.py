@@ -19,9 +19,10 @@ from hcsim.devices import BessFleet, PvFleet
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.replay import check_steps, convergence_violations, judges_regulation
+from hcsim.resting import resting_days
 from hcsim.results import HostingCapacityResult
 from hcsim.series import Controls, DailySeries
-from optim.limits import Limits, new_violations, violations
+from optim.limits import Before, Limits, new_violations, violations
 from optim.network import Network
 from optim.profiles import Profiles
 from optim.schedule import Schedule
@@ -106,8 +107,13 @@ class _Prober:
         self._regulation = judges_regulation(limits)
         bare = self.series.run(controls=controls, taps=taps, loading=self._loading, regulation=self._regulation)
         bare.require_sound(f"{network.name}, bare feeder, controls {controls}")
-        self.base = bare.operation
-        self.power_flows = len(profiles)
+        resting = (
+            resting_days(self.series, bare.tap, loading=self._loading, regulation=self._regulation)
+            if controls == "free"
+            else ()
+        )
+        self.base = Before((bare.operation, *resting))
+        self.power_flows = len(profiles) * (1 + len(resting))
 
     def place(
         self, pv_nodes: Sequence[str], weights: Floats, q_per_kw: Floats | None, bess: Schedule | None

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from hcsim.controls import ALL_FREE, Selection
 from hcsim.files import output_folder, write_csv, write_json
 from hcsim.results import ReplayResult, write_replay, write_schedule
 from hcsim.series import Controls
+from optim.limits import CRITERIA
 from optim.schedule import Schedule
 
 CERTIFIED, STALLED, OUT_OF_TIME = "certified to tolerance", "stalled", "out of time"
@@ -104,6 +106,20 @@ class Certificate:
     def certified_kw(self) -> float:
         return self.schedule.hc_kw
 
+    @property
+    def existing_worse(self) -> dict[str, float]:
+        """Criterion -> by how much, in its unit, a violation that the bare feeder has as well is worse at most than at
+        the same place and hour of the bare feeder's own day: its controls rest elsewhere in their bands."""
+        table = self.replay.violations
+        table = table[table["existing"].astype(bool)]
+        worse = {}
+        for criterion in CRITERIA:
+            rows = table[table["criterion"] == criterion.name]
+            if len(rows):
+                gain = criterion.sign * (rows["value"].to_numpy(float) - rows["base_value"].to_numpy(float))
+                worse[criterion.name] = max(float(np.nanmax(gain)), 0.0)
+        return worse
+
 
 SUFFIX = "_certified"
 
@@ -126,7 +142,7 @@ def write_certificate(found: Certificate, folder: Path) -> Path:
     own = output_folder(folder / "certificates" / found.case)
     write_csv(own / "rounds.csv", rounds_table(found.rounds))
     facts = ("case", "certified_kw", "claim_kw", "bound_kw", "status", "reason", "power_flows", "seconds",
-             "controls", "error_budget", "robustness")  # fmt: skip
+             "controls", "error_budget", "robustness", "existing_worse")  # fmt: skip
     write_json(own / "certificate.json", {key: getattr(found, key) for key in facts})
     return schedule
 
@@ -138,6 +154,18 @@ def round_in_words(r: Round) -> str:
     return (
         f"round {r.number}: claims {r.claim_kw:.1f} kW, {said}, {r.tap_operations} tap moves, "
         f"certified {r.certified_kw:.1f} kW{note}"
+    )
+
+
+def existing_in_words(found: Certificate) -> str:
+    """One line on what the bare feeder breaks as well, "" where it breaks nothing."""
+    units = {criterion.name: criterion.unit for criterion in CRITERIA}
+    said = [f"{name.replace('_', ' ')} {worse:.2g} {units[name]}" for name, worse in found.existing_worse.items()]
+    if not said:
+        return ""
+    return (
+        "What the bare feeder breaks as well is nowhere worse than its controls may have it by themselves; against "
+        f"its own day, at the same place and hour, by at most: {', '.join(said)}."
     )
 
 

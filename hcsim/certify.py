@@ -211,7 +211,7 @@ class _Loop:
             pv_nodes=self.claim.pv_nodes,
             fleet=decisions.fleet,
             night_var=self.bench.pv.night_var,
-            already=self.bare.operation,
+            already=self.bare.before,
             margin_pu=0.0 if hard else self.margin_pu,
             margin_kw=0.0 if hard else self.margin_kw,
             elastic_kw_per_pu=None if hard else self.options.elastic_kw_per_pu,

@@ -91,12 +91,13 @@ def _claims(bench: Workbench, folders: list[Path], programs: list[str]) -> list[
 
 
 def _say_more(found: Certificate) -> None:
+    from hcsim.certificate import existing_in_words
     from hcsim.error_budget import budget_in_words
     from hcsim.report.loop import robustness_words
 
     if found.bound_kw == found.bound_kw:
         _say(f"At most {found.bound_kw:.1f} kW by the last linearization without trust region.")
-    for words in (budget_in_words(found.error_budget), robustness_words(found)):
+    for words in (existing_in_words(found), budget_in_words(found.error_budget), robustness_words(found)):
         if words:
             _say(words)
 

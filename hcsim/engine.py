@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from scipy import sparse
 
 from hcsim.bases import mend_voltage_bases
 from hcsim.elements import CONTROL_AND_METER_CLASSES, Element, Layout, parse_properties
+from hcsim.engine_controls import Controlled
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.scripts import Scripts, files_sha256, read_scripts
 
@@ -32,7 +33,7 @@ Ints = NDArray[np.int64]
 
 _CONTROLS_DO_NOT_SETTLE, _JSON_FULL = 485, 0x001
 
-class Circuit:
+class Circuit(Controlled):
     """A feeder compiled in its own OpenDSS context. Make one with `Circuit.compile`."""
 
     def __init__(self, master: Path) -> None:
@@ -293,36 +294,6 @@ class Circuit:
         for i in range(self._circuit.NumBuses):
             self._circuit.SetActiveBusi(i)
             yield self._circuit.ActiveBus
-
-    # -- controls ------------------------------------------------------------------------------------
-
-    def taps(self) -> dict[str, int]:
-        """Enabled RegControl ("creg1a") -> tap position in steps, 0 neutral."""
-        return {c.Name.lower(): int(c.TapNumber) for c in self._circuit.RegControls}
-
-    def controls_acted(self) -> bool:
-        """Whether the last solve may have moved a control: it needed more than one control iteration."""
-        return int(self._circuit.Solution.ControlIterations) > 1
-
-    def set_taps(self, taps: Mapping[str, int]) -> None:
-        """Put regulators at positions. Raises FeederError for a control that does not exist."""
-        known = self.taps()
-        controls = self._circuit.RegControls
-        for name, position in taps.items():
-            if name.lower() not in known:
-                raise FeederError(f"No RegControl {name} in {self.name}.", f"There are: {', '.join(known)}.")
-            controls.Name = name
-            controls.TapNumber = int(position)
-
-    def capacitor_states(self) -> dict[str, tuple[int, ...]]:
-        """Capacitor ("c83") -> its steps, 1 closed, 0 open."""
-        return {c.Name.lower(): tuple(int(s) for s in c.States) for c in self._circuit.Capacitors}
-
-    def set_capacitor_states(self, states: Mapping[str, tuple[int, ...]]) -> None:
-        """Put the steps of capacitors back, as `capacitor_states` gave them."""
-        for name, steps in states.items():
-            self._circuit.Capacitors.Name = name
-            self._circuit.Capacitors.States = list(steps)
 
     def fixed_loads(self) -> tuple[str, ...]:
         """Loads ("Load.s1a") with status=fixed, which OpenDSS never scales by a profile."""

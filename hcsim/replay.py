@@ -13,9 +13,10 @@ from hcsim.controls import held_in_words
 from hcsim.devices import BessFleet, PvFleet
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
+from hcsim.resting import resting_days
 from hcsim.results import ReplayResult
 from hcsim.series import Controls, DailySeries, Recording
-from optim.limits import VIOLATION_COLUMNS, Limits, violations
+from optim.limits import VIOLATION_COLUMNS, Limits, Operation, violations
 from optim.network import Network
 from optim.profiles import Profiles
 from optim.schedule import Schedule
@@ -63,6 +64,7 @@ def replay(
         check_steps(schedule, profiles)
     crew = Crew(circuit, network, schedule, profiles.step_h) if schedule is not None else None
     series = DailySeries(circuit, network, profiles)
+    resting: tuple[Operation, ...] = ()
     try:
         if crew is not None:
             crew.report_to_duty()
@@ -78,7 +80,9 @@ def replay(
         crew.forget(recording.failures)
     else:
         recording.require_sound(f"{network.name}, bare feeder, controls {controls}")
-    found = [violations(recording.operation, limits, base.operation if base else None),
+        if controls == "free":
+            resting = resting_days(series, recording.tap, loading=True, regulation=judges_regulation(limits))
+    found = [violations(recording.operation, limits, base.before if base else None),
              convergence_violations(recording, network)]  # fmt: skip
     if crew is not None:
         found += [crew.not_delivered(limits.p_tolerance_kw), crew.energy_violations()]
@@ -97,9 +101,10 @@ def replay(
         soc=crew.soc_table() if crew else pd.DataFrame(columns=list(SOC_COLUMNS)),
         violations=_joined(found),
         energy_not_delivered_kwh=crew.energy_not_delivered_kwh() if crew else 0.0,
-        power_flows=len(profiles),
+        power_flows=(1 + len(resting)) * len(profiles),
         seconds=time.perf_counter() - started,
         notes=_notes(series, recording, profiles),
+        resting=resting,
     )
 
 

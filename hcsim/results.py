@@ -16,7 +16,7 @@ from hcsim.controls import ALL_FREE, Selection
 from hcsim.errors import ConfigError
 from hcsim.files import output_folder, write_csv, write_json, write_parquet
 from hcsim.schedule_files import read_schedule, write_schedule
-from optim.limits import Limits, Operation, new_violations
+from optim.limits import Before, Limits, Operation, new_violations
 from optim.network import Network
 from optim.profiles import Profiles
 from optim.schedule import Schedule
@@ -79,6 +79,13 @@ class ReplayResult:
     seconds: float
     notes: tuple[str, ...] = ()
     """Sentences: steps that failed and why, loads that do not follow the profile."""
+    resting: tuple[Operation, ...] = ()
+    """Bare feeder, controls free: the same steps with controls come to rest from elsewhere (`hcsim.resting`)."""
+
+    @property
+    def before(self) -> Before:
+        """Of the bare feeder: what a schedule's violations are compared with."""
+        return Before((self.operation, *self.resting))
 
     @property
     def passed(self) -> bool:

@@ -172,7 +172,7 @@ class Workbench:
             pv_nodes=self.pv_nodes,
             fleet=self.fleet(program),
             night_var=self.pv.night_var,
-            already=self._bare[0].operation if forgiving else None,
+            already=self._bare[0].before if forgiving else None,
         )
 
     def solve_options(self, gap: float | None = None, time_limit_s: float | None = None) -> SolveOptions:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from optim.errors import ModelError
-from optim.limits import Limits, Operation
+from optim.limits import CRITERIA, Before, Limits
 from optim.linear_model import Floats, LinearModel
 from optim.profiles import Profiles
 from optim.storage import Fleet
@@ -42,13 +42,15 @@ class HostingProblem:
     fleet: Fleet | None = None
     night_var: bool = True
     """Reactive power also where r = 0, as (7b)-(7c) of the paper have it."""
-    already: Operation | None = None
+    already: Before | None = None
     """The bare feeder's own operation. Given, a limit that it breaks somewhere gives way there to what it is:
     no worse than before. None: limits are strict, as in the paper."""
     margin_pu: float = 0.0
     """Voltages are kept this far inside their limits."""
     margin_kw: float = 0.0
     """Every phase of the source keeps at least this much more than its limit."""
+    margin_loading: float = 0.0
+    """Branches are kept this share of their rating inside their limit."""
     elastic_kw_per_pu: float | None = None
     """Price at which limits may be overstepped, in kW of hosting capacity per pu of the worst overstep of each
     step (voltage, loading; ELASTIC_KW_PER_KW for reverse flow); None: hard limits."""
@@ -70,14 +72,14 @@ class HostingProblem:
         """(T, N) in pu, or +inf"""
         limit = self.limits.v_max_at(self.model.kv_base)
         inside = np.broadcast_to(limit - self.margin_pu, self.model.v_base.shape)
-        before = self._before_v_pu()
+        before = self._before("overvoltage", self.model.nodes)
         return inside if before is None else np.where(before > limit, before - self.margin_pu, inside)
 
     def voltage_floor(self) -> Floats:
         """(T, N) in pu, or 0"""
         limit = self.limits.v_min_at(self.model.kv_base)
         inside = np.broadcast_to(np.maximum(limit + self.margin_pu, 0.0), self.model.v_base.shape)
-        before = self._before_v_pu()
+        before = self._before("undervoltage", self.model.nodes)
         return inside if before is None else np.where(before < limit, before + self.margin_pu, inside)
 
     def substation_floor_kw(self) -> Floats | None:
@@ -85,10 +87,8 @@ class HostingProblem:
         if self.limits.substation_min_kw is None:
             return None
         floor = np.full(self.model.substation_base_kw.shape, self.limits.substation_min_kw + self.margin_kw)
-        if self.already is None:
-            return floor
-        order = _columns(self.already.substation_phases, self.model.substation_phases)
-        return np.minimum(floor, self.already.substation_kw[:, order] + self.margin_kw)
+        before = self._before("reverse_flow", self.model.substation_phases)
+        return floor if before is None else np.minimum(floor, before + self.margin_kw)
 
     def loading_ceiling_kva(self) -> Floats | None:
         """(T, B); None where loading is not judged or no branch has a row"""
@@ -96,23 +96,20 @@ class HostingProblem:
         if self.limits.loading_max_pu is None or model.rating_kva is None or not len(model.branches):
             return None
         ceiling = np.full((len(self.profiles), len(model.branches)), self.limits.loading_max_pu)
-        if self.already is not None and self.already.loading_pu is not None:
-            known = {name: k for k, name in enumerate(self.already.branches)}
-            for b, name in enumerate(model.branches):
-                if name in known:
-                    before = self.already.loading_pu[:, known[name]]
-                    ceiling[:, b] = np.where(before > self.limits.loading_max_pu, before, ceiling[:, b])
-        return ceiling * model.rating_kva
+        before = self._before("loading", model.branches, strict=False)
+        if before is not None:
+            ceiling = np.fmax(ceiling, before)
+        return (ceiling - self.margin_loading) * model.rating_kva
 
-    def _before_v_pu(self) -> Floats | None:
-        if self.already is None:
+    def _before(self, name: str, want: tuple[str, ...], *, strict: bool = True) -> Floats | None:
+        """(T, len(want)) the worst of the bare feeder by a criterion; None where it is not given. Of elements that
+        it does not know, NaN, or, `strict`, ModelError."""
+        criterion = next(c for c in CRITERIA if c.name == name)
+        worst = self.already.worst(criterion) if self.already is not None else None
+        if self.already is None or worst is None:
             return None
-        return self.already.v_pu[:, _columns(self.already.nodes, self.model.nodes)]
-
-
-def _columns(have: tuple[str, ...], want: tuple[str, ...]) -> list[int]:
-    at = {name: k for k, name in enumerate(have)}
-    missing = [name for name in want if name not in at]
-    if missing:
-        raise ModelError(f"The bare feeder's operation does not know {missing[0]}.")
-    return [at[name] for name in want]
+        at = {element: k for k, element in enumerate(criterion.elements(self.already.days[0]))}
+        missing = [element for element in want if element not in at]
+        if missing and strict:
+            raise ModelError(f"The bare feeder's operation does not know {missing[0]}.")
+        return np.append(worst, np.full((len(worst), 1), np.nan), axis=1)[:, [at.get(e, -1) for e in want]]

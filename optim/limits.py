@@ -154,6 +154,25 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class Before:
+    """The feeder without the devices under study, what "no worse than before" compares with. Same nodes and times.
+
+    Where a regulator or switched bank stands inside its deadband depends on the hours before, and so on the
+    devices of those hours. What it may do without them is therefore a range: `days` are the feeder's own day
+    first, then the same hours with controls come to rest from elsewhere.
+    """
+
+    days: tuple[Operation, ...]
+
+    def worst(self, criterion: Criterion) -> NDArray[np.float64] | None:
+        """(T, K) the worst that each element has at each step on any of the days; None where none says."""
+        known = [v for v in map(criterion.values, self.days) if v is not None]
+        if not known:
+            return None
+        return criterion.sign * np.fmax.reduce([criterion.sign * v for v in known])
+
+
+@dataclass(frozen=True)
 class Criterion:
     """One kind of limit. What is judged is `sign * value > sign * limit + tolerance`."""
 
@@ -225,13 +244,15 @@ def thresholds(
     return np.where(before > plain, before + slack, plain)
 
 
-def violations(found: Operation, limits: Limits, base: Operation | None = None) -> pd.DataFrame:
+def violations(found: Operation, limits: Limits, base: Before | Operation | None = None) -> pd.DataFrame:
     """All violations as a table with VIOLATION_COLUMNS, worst of each criterion first.
 
     `base` is the same feeder without the devices under study, same nodes and times. A violation that the
-    base has too, at the same element and step, and that has not become worse, is `existing`; everything
-    else is new, as in the California ICA's "no worse than before".
+    base has too, at the same element and step, and that has not become worse than on the worst of its days,
+    is `existing`; everything else is new, as in the California ICA's "no worse than before". The column
+    `base_value` is what the feeder's own day has.
     """
+    base = Before((base,)) if isinstance(base, Operation) else base
     parts = [_beyond(criterion, found, limits, base) for criterion in CRITERIA]
     parts = [p for p in parts if len(p)]
     if not parts:
@@ -243,7 +264,7 @@ def new_violations(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table["existing"].astype(bool)]
 
 
-def _beyond(criterion: Criterion, found: Operation, limits: Limits, base: Operation | None) -> pd.DataFrame:
+def _beyond(criterion: Criterion, found: Operation, limits: Limits, base: Before | None) -> pd.DataFrame:
     """Rows where the value is beyond its limit; nothing where the criterion is off or was not recorded."""
     value = criterion.values(found)
     nothing = pd.DataFrame(columns=list(VIOLATION_COLUMNS))
@@ -255,8 +276,9 @@ def _beyond(criterion: Criterion, found: Operation, limits: Limits, base: Operat
     if not len(steps):  # NaN compares False: not judged
         return nothing
     worth = criterion.sign * value[steps, columns]
-    before = criterion.values(base) if base is not None else None
-    allowed = thresholds(criterion, limits, before, value.shape, found.kv_base)[steps, columns]
+    before = criterion.values(base.days[0]) if base is not None else None
+    worst_before = base.worst(criterion) if base is not None else None
+    allowed = thresholds(criterion, limits, worst_before, value.shape, found.kv_base)[steps, columns]
     elements = criterion.elements(found)
     names = [_element_and_phase(elements[int(c)], criterion.name) for c in columns]
     table = pd.DataFrame(

@@ -16,6 +16,7 @@ from hcsim.certify import certify
 from hcsim.error_budget import PARTS, certify_with_budget, missed_kw
 from hcsim.loop_schedules import blend, decisions_of, idle, resized, scaled, spread_evenly
 from hcsim.loop_stalls import out_of_reach, oversteps, swinging
+from hcsim.replay import replay
 from hcsim.results import read_schedule, write_schedule
 from hcsim.robustness import Draws, perturbed, with_robustness
 from hcsim.workbench import Workbench
@@ -43,12 +44,13 @@ PV_PU = (0.0, 0.3, 1.0, 0.9, 0.4, 0.0)
 LOAD_PU = (0.5, 0.5, 0.6, 0.5, 0.7, 0.9)
 
 
-def bench_of(folder: Path, master: str = "two_bus_regulator", v_max: float = 1.02, v_min: float = 0.9) -> Workbench:
+def bench_of(folder: Path, master: str = "two_bus_regulator", v_max: float = 1.02, v_min: float = 0.9,
+             load: tuple[float, ...] = LOAD_PU) -> Workbench:  # fmt: skip
     """r = 1 at noon, so that the inverter has no reactive power there: PV alone decides."""
     folder.mkdir(exist_ok=True)
     (folder / "Master.dss").write_text((CASES / f"{master}.dss").read_text())
     (folder / "study.toml").write_text(STUDY.format(master="Master.dss", v_max=v_max, v_min=v_min))
-    rows = [f"{4 * h},{load},{pv}" for h, (load, pv) in enumerate(zip(LOAD_PU, PV_PU, strict=True))]
+    rows = [f"{4 * h},{load},{pv}" for h, (load, pv) in enumerate(zip(load, PV_PU, strict=True))]
     (folder / "profiles.csv").write_text("hour,load_pu,pv_pu\n" + "\n".join(rows) + "\n")
     return Workbench.open(folder)
 
@@ -138,6 +140,53 @@ def test_certified_is_never_below_what_it_starts_from(bench, found):
     start = scaled(found.schedule, 0.999)
     low = certify(bench, scaled(found.schedule, 0.3), LoopOptions(max_rounds=0, bound=False), starts=[start])
     assert low.certified_kw == pytest.approx(0.999 * found.certified_kw)
+
+
+def rests_v_pu(bench) -> tuple[np.ndarray, np.ndarray]:
+    """(T,) lowest and highest voltage of phase 1 behind the regulator at which it stays where it is: all 33 positions
+    of every hour, locked, those inside 120 +- 1 V."""
+    at = bench.network.node_index["b1.1"]
+    solved = [
+        replay(bench.circuit, bench.profiles, bench.limits, None, controls="locked", taps={"creg": tap},
+               network=bench.network).operation.v_pu[:, at]
+        for tap in range(-16, 17)
+    ]  # fmt: skip
+    inside = [np.where((120 * v >= 119) & (120 * v <= 121), v, np.nan) for v in solved]
+    return np.nanmin(inside, axis=0), np.nanmax(inside, axis=0)
+
+
+def test_before_is_where_the_regulator_may_rest(bench):
+    """The bare feeder's range is what enumeration of every tap position finds, in every hour."""
+    low, high = rests_v_pu(bench)
+    days = bench.replay(None, "free").before.days
+    own = np.array([day.v_pu[:, bench.network.node_index["b1.1"]] for day in days])
+    assert own.min(axis=0) == pytest.approx(low, abs=1e-6)  # power flow's own tolerance
+    assert own.max(axis=0) == pytest.approx(high, abs=1e-6)
+    assert np.all(high - low > 0.006), "a band of 2 V holds two or three steps of 0.75 V"
+
+
+def test_without_controls_before_is_the_one_day(tmp_path):
+    bench = bench_of(tmp_path / "plain", master="two_bus")
+    assert len(bench.replay(None, "free").before.days) == 1
+
+
+def test_violation_within_the_deadband_does_not_stand_in_the_way(tmp_path):
+    """The band reaches from 0.9917 to 1.0083 pu: below 1.007 pu it is a violation where the regulator rests. As load
+    falls all day the bare feeder rests high in the band; after PV at noon it rests lower, which is nothing that PV
+    does to the evening."""
+    bench = bench_of(tmp_path / "low", v_min=1.007, load=(0.9, 0.8, 0.7, 0.6, 0.5, 0.5))
+    bare = bench.replay(None, "free")
+    claim = claim_of(bench_of(tmp_path / "usual"))
+    found = certify(bench, claim, LoopOptions(time_limit_s=20))
+    alone = replace(bare, resting=())
+    evening = [
+        new_violations(bench.replay(resized(claim, kw), "free", base=alone).violations)["step"].eq(5).any()
+        for kw in np.linspace(0.2, 1.6, 8) * claim.hc_kw
+    ]
+    assert any(evening), "some size leaves the evening lower than the bare feeder's own day does"
+    assert found.replay.passed
+    assert found.certified_kw >= 0.97 * found.claim_kw
+    assert 0 < found.existing_worse["undervoltage"] < 0.0167  # 2 V on 120 V
 
 
 def test_feeder_that_violates_before_any_device(tmp_path):

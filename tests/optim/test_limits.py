@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from optim.limits import CRITERIA, Limits, Operation, new_violations, thresholds, violations
+from optim.limits import CRITERIA, Before, Limits, Operation, new_violations, thresholds, violations
 
 
 def operation(v=1.0, sub=10.0, load=0.5, dev=0.0, unb=1.0, reg=5.0, taps=0.0):
@@ -59,3 +59,13 @@ def test_limits_alone_are_the_two_of_the_paper():
     """A study that does not ask for more gets no more."""
     plain = Limits()
     assert [c.name for c in CRITERIA if c.limit(plain) is not None] == ["overvoltage", "undervoltage", "reverse_flow"]
+
+
+def test_before_is_the_worst_of_its_days_and_the_table_shows_the_first():
+    """A day at 0.94 that may as well rest at 0.93, nowhere at 0.92: 0.93 exists, 0.9299 is new; above, likewise."""
+    before = Before((operation(v=0.94), operation(v=0.93), operation(v=np.nan), operation(v=1.07)))
+    for v, new in ((0.94, False), (0.93, False), (0.9299, True), (1.069, False), (1.071, True)):
+        table = violations(operation(v=v), Limits(), before)
+        assert table["base_value"].tolist() == [0.94]
+        assert bool(len(new_violations(table))) == new
+    assert violations(operation(sub=-1.0), Limits(), before)["existing"].tolist() == [False]
