@@ -108,7 +108,7 @@ class _Prober:
         bare = self.series.run(controls=controls, taps=taps, loading=self._loading, regulation=self._regulation)
         bare.require_sound(f"{network.name}, bare feeder, controls {controls}")
         resting = (
-            resting_days(self.series, bare.tap, loading=self._loading, regulation=self._regulation)
+            resting_days(self.series, loading=self._loading, regulation=self._regulation)
             if controls == "free"
             else ()
         )

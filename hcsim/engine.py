@@ -50,7 +50,7 @@ class Circuit(Controlled):
         self._dss.DataPath = self._scratch.name
         self._circuit = self._dss.ActiveCircuit
         self._kept: dict[str, tuple[Any, int]] = {}
-        self.held: tuple[str, ...] = ()  # controls that never act, see hcsim/controls.py
+        self.held = ()
         self._scripts = Scripts(self.master)
 
     @classmethod

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from hcsim.errors import FeederError
+
+FINE = 256
+"""Into how many parts a tap step and a bandwidth are cut where a regulator shall keep to an edge of its band."""
 
 
 class Controlled:
     """The part of `hcsim.engine.Circuit` that knows RegControls, CapControls and what they move."""
 
     _circuit: Any
+    held: tuple[str, ...]
+    """Controls that never act, see hcsim/controls.py."""
 
     def taps(self) -> dict[str, int]:
         """Enabled RegControl ("creg1a") -> tap position in steps, 0 neutral."""
@@ -32,16 +37,37 @@ class Controlled:
             controls.Name = name
             controls.TapNumber = int(position)
 
-    def bands_in_steps(self) -> dict[str, int]:
-        """Enabled RegControl -> tap steps that lead out of its bandwidth from anywhere inside."""
-        found = {}
-        for control in self._circuit.RegControls:
-            windings = self._circuit.Transformers
+    @contextmanager
+    def regulated_at(self, *, upper: bool) -> Iterator[None]:
+        """Inside, every RegControl that is not held keeps its voltage at the upper or lower edge of its band, by
+        steps so fine that it gets there; afterwards all is as it was."""
+        held = {name.lower() for name in self.held}
+        taps = self.taps()
+        controls, windings = self._circuit.RegControls, self._circuit.Transformers
+        before = []
+        for control in controls:
+            if f"regcontrol.{control.Name.lower()}" in held:
+                continue
             windings.Name, windings.Wdg = control.Transformer, control.Winding
-            step = (windings.MaxTap - windings.MinTap) / max(windings.NumTaps, 1)
-            share = control.ForwardBand / max(control.ForwardVreg, 1e-9)
-            found[control.Name.lower()] = math.ceil(share / step) + 1
-        return found
+            own = (control.ForwardVreg, control.ForwardBand, control.MaxTapChange, windings.NumTaps)
+            before.append((control.Name, control.Transformer, control.Winding, own))
+        try:
+            for name, transformer, winding, (vreg, band, _, steps) in before:
+                inside = (band - band / FINE) / 2
+                edge = vreg + inside if upper else vreg - inside
+                self._regulate(name, transformer, winding, (edge, band / FINE, 2 * FINE * steps, FINE * steps))
+            yield
+        finally:
+            for name, transformer, winding, own in before:
+                self._regulate(name, transformer, winding, own)
+            self.set_taps(taps)
+
+    def _regulate(self, name: str, transformer: str, winding: int, settings: tuple[float, float, int, int]) -> None:
+        controls, windings = self._circuit.RegControls, self._circuit.Transformers
+        windings.Name, windings.Wdg = transformer, winding
+        windings.NumTaps = settings[3]
+        controls.Name = name
+        controls.ForwardVreg, controls.ForwardBand, controls.MaxTapChange = settings[:3]
 
     def capacitor_states(self) -> dict[str, tuple[int, ...]]:
         """Capacitor ("c83") -> its steps, 1 closed, 0 open."""

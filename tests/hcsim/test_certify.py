@@ -151,18 +151,24 @@ def rests_v_pu(bench) -> tuple[np.ndarray, np.ndarray]:
                network=bench.network).operation.v_pu[:, at]
         for tap in range(-16, 17)
     ]  # fmt: skip
-    inside = [np.where((120 * v >= 119) & (120 * v <= 121), v, np.nan) for v in solved]
+    volts = [12470 / np.sqrt(3) / 60 * v for v in solved]
+    inside = [np.where((u >= 119) & (u <= 121), v, np.nan) for u, v in zip(volts, solved, strict=True)]
     return np.nanmin(inside, axis=0), np.nanmax(inside, axis=0)
 
 
 def test_before_is_where_the_regulator_may_rest(bench):
-    """The bare feeder's range is what enumeration of every tap position finds, in every hour."""
-    low, high = rests_v_pu(bench)
+    """The bare feeder's range reaches to the edges of 120 +- 1 V on the 60:1 transformer, and every tap position at
+    which the regulator would stay lies inside it."""
     days = bench.replay(None, "free").before.days
     own = np.array([day.v_pu[:, bench.network.node_index["b1.1"]] for day in days])
-    assert own.min(axis=0) == pytest.approx(low, abs=1e-6)  # power flow's own tolerance
-    assert own.max(axis=0) == pytest.approx(high, abs=1e-6)
-    assert np.all(high - low > 0.006), "a band of 2 V holds two or three steps of 0.75 V"
+    volts = 60 * np.sqrt(3) / 12470  # pu per volt of the regulator's transformer
+    assert own.min(axis=0) == pytest.approx(119 * volts, abs=1e-4)  # a 256th of the band, of a tap step
+    assert own.max(axis=0) == pytest.approx(121 * volts, abs=1e-4)
+    low, high = rests_v_pu(bench)
+    assert np.all(own.min(axis=0) <= low) and np.all(own.max(axis=0) >= high)
+    taps = bench.circuit.taps()
+    assert bench.replay(None, "free").tap.tolist() == bench.replay(None, "free").tap.tolist()
+    assert bench.circuit.taps() == taps
 
 
 def test_without_controls_before_is_the_one_day(tmp_path):
