@@ -8,7 +8,7 @@ from typing import Any
 
 from hcsim.errors import FeederError
 
-FINE = 256
+FINE = 64
 """Into how many parts a tap step and a bandwidth are cut where a regulator shall keep to an edge of its band."""
 
 
