@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hcsim.controls import held_in_words
-from hcsim.devices import BessFleet, PvFleet
+from hcsim.devices import BessFleet
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
+from hcsim.inverters import InverterControl, pv_fleet, unsettled
 from hcsim.replay import check_steps, convergence_violations, judges_regulation
 from hcsim.resting import resting_days
 from hcsim.results import HostingCapacityResult
@@ -41,12 +42,13 @@ def hosting_capacity(
     circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, pv_nodes: Sequence[str],
     weights: Floats, *, q_per_kw: Floats | None = None, bess: Schedule | None = None,
     controls: Controls = "free", tolerance_kw: float = 1.0, taps: Mapping[str, int] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None, inverters: InverterControl | None = None,
 ) -> HostingCapacityResult:  # fmt: skip
     """The largest PV, in kW of inverter capacity over all `pv_nodes` (G,), that breaks no limit anew.
 
     `weights` (G,) are shares of the total, normalized here. Each inverter delivers pv_pu(t) of its size at
-    unity power factor, or `q_per_kw` (T, G) kvar per kW of size. `bess` dispatches the batteries of a
+    unity power factor, or `q_per_kw` (T, G) kvar per kW of size, or as `inverters` make of their voltage. `bess`
+    dispatches the batteries of a
     schedule unchanged beside it (its PV is not used). A limit that the bare feeder breaks as badly does not
     count. Every probe starts at the same taps.
 
@@ -61,17 +63,21 @@ def hosting_capacity(
     weights = _checked_weights(weights, pv_nodes)
     if q_per_kw is not None and q_per_kw.shape != (len(profiles), len(pv_nodes)):
         raise ConfigError(f"q_per_kw has shape {q_per_kw.shape}, not ({len(profiles)}, {len(pv_nodes)}).")
+    if q_per_kw is not None and inverters is not None:
+        raise ConfigError("Inverters that follow their voltage take no reactive power from a schedule.")
     if bess is not None:
         check_steps(bess, profiles)
     prober = _Prober(circuit, network, profiles, limits, controls, taps)
-    prober.place(pv_nodes, weights, q_per_kw, bess)
+    prober.place(pv_nodes, weights, q_per_kw, bess, inverters)
     try:
         peak_kw = float(network.loads.p_kw.sum() * profiles.load_pu.max())
         found = _Search(prober, max(peak_kw, 1.0) / 8.0, tolerance_kw, progress).run(bess is not None)
     finally:
         prober.leave()
     return HostingCapacityResult(
-        method=_method(pv_nodes, q_per_kw, bess, controls, tolerance_kw, found.failed_below_kw, circuit.held),
+        method=_method(
+            pv_nodes, q_per_kw, bess, controls, tolerance_kw, found.failed_below_kw, circuit.held, inverters
+        ),
         hc_kw=found.hc_kw,
         bracket_kw=found.bracket_kw,
         limit=found.limit,
@@ -79,6 +85,8 @@ def hosting_capacity(
         passed_again_kw=found.passed_again_kw,
         power_flows=prober.power_flows,
         seconds=time.perf_counter() - started,
+        inverters=inverters.mode if inverters else "off",
+        at_hc=found.probes[found.hc_kw].pv,
     )
 
 
@@ -87,6 +95,8 @@ class _Probe:
     pv_kw: float
     first: dict[str, object] | None
     """The first new violation, None where the probe passed."""
+    pv: Mapping[str, float] = field(default_factory=dict)
+    """What the inverters did, `HostingCapacityResult.at_hc`."""
 
     @property
     def passed(self) -> bool:
@@ -116,12 +126,14 @@ class _Prober:
         self.power_flows = len(profiles) * (1 + len(resting))
 
     def place(
-        self, pv_nodes: Sequence[str], weights: Floats, q_per_kw: Floats | None, bess: Schedule | None
-    ) -> None:
+        self, pv_nodes: Sequence[str], weights: Floats, q_per_kw: Floats | None, bess: Schedule | None,
+        inverters: InverterControl | None,
+    ) -> None:  # fmt: skip
         self.weights, self.schedule = weights, bess
         unity = np.zeros((len(self.profiles), len(pv_nodes)))
         self.q_per_kw = unity if q_per_kw is None else q_per_kw
-        self.pv = PvFleet(self.circuit, self.network, pv_nodes)
+        self.autonomous = inverters is not None
+        self.pv = pv_fleet(self.circuit, self.network, pv_nodes, inverters)
         self.bess = (
             BessFleet(self.circuit, self.network, bess.bess, bess.bess_nodes, bess.bess_of) if bess else None
         )
@@ -136,20 +148,21 @@ class _Prober:
 
     def probe(self, pv_kw: float) -> _Probe:
         self._size_kw = pv_kw * self.weights
+        self._pv_kva = np.full((len(self.profiles), len(self.weights)), complex(np.nan, np.nan))
         self.pv.resize(self._size_kw)
         if self.bess and self.schedule:
             self.bess.reset(self.schedule.soc_kwh[0])
         recording = self.series.run(
             controls=self.controls, taps=self.taps, before_step=self._command,
             after_step=self._collect, loading=self._loading,
-            regulation=self._regulation,
+            regulation=self._regulation, autonomous=self.autonomous,
         )  # fmt: skip
         self.power_flows += len(self.profiles)
         new = new_violations(violations(recording.operation, self.limits, self.base))
         lost = convergence_violations(recording, self.network)
         tables = [t for t in (lost, new) if len(t)]
         if not tables:
-            return _Probe(pv_kw, None)
+            return _Probe(pv_kw, None, self._pv_words())
         first = pd.concat(tables).sort_values("step", kind="stable").iloc[0]
         words = {key: str(first[key]) for key in ("criterion", "element", "phase", "time", "unit")}
         return _Probe(pv_kw, {**words, "value": float(first["value"]), "limit": float(first["limit"])})
@@ -159,9 +172,22 @@ class _Prober:
         if self.bess and self.schedule:
             self.bess.set_power(self.schedule.bess_p_kw[t], self.profiles.step_h)
 
-    def _collect(self, t: int, consumption_kva: Complexes | None) -> None:
+    def _collect(self, t: int, consumption_kva: Complexes | None) -> str:
+        if consumption_kva is not None:
+            self._pv_kva[t] = self.pv.delivered_kva(consumption_kva)
         if self.bess:
             self.bess.finish_step(consumption_kva is not None)
+        return unsettled(self.pv, consumption_kva)
+
+    def _pv_words(self) -> dict[str, float]:
+        """What the inverters made of the sun in a probe that passed."""
+        step_h, kw, kvar = self.profiles.step_h, self._pv_kva.real, self._pv_kva.imag
+        available = float(self.profiles.pv_pu.sum() * self._size_kw.sum()) * step_h
+        return {
+            "available_kwh": available, "curtailed_kwh": max(available - float(kw.sum()) * step_h, 0.0),
+            "injected_kvarh": float(np.maximum(kvar, 0.0).sum()) * step_h,
+            "absorbed_kvarh": float(np.maximum(-kvar, 0.0).sum()) * step_h,
+        }  # fmt: skip
 
 
 class _Search:
@@ -286,12 +312,16 @@ def _checked_weights(weights: Floats, pv_nodes: Sequence[str]) -> Floats:
 def _method(
     pv_nodes: Sequence[str], q_per_kw: Floats | None, bess: Schedule | None, controls: Controls,
     tolerance_kw: float, failed_below_kw: tuple[float, ...], held: Sequence[str] = (),
+    inverters: InverterControl | None = None,
 ) -> str:  # fmt: skip
+    reactive = "Unity power factor." if q_per_kw is None else "The schedule's reactive power, scaled with size."
+    if inverters is not None:
+        reactive = f"Inverters on their own: {inverters.words}."
     words = [
         f"PV at {len(pv_nodes)} node-phases raised together by fixed shares; every probe an OpenDSS time "
         f"series with controls {controls}; bracketed by doubling, bisected to {tolerance_kw:g} kW, then "
         "probed below and above.",
-        "Unity power factor." if q_per_kw is None else "The schedule's reactive power, scaled with size.",
+        reactive,
         "No BESS." if bess is None else f"The batteries of schedule {bess.case} dispatched unchanged.",
     ]
     words += [held_in_words(held)] if held and controls == "free" else []

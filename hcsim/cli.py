@@ -19,6 +19,7 @@ from hcsim import __version__
 from hcsim.cli_certify import register as register_certify
 from hcsim.cli_feeder import AcceptOption, SitesOption, sites_wanted
 from hcsim.cli_feeder import register as register_feeder_commands
+from hcsim.cli_inverters import CompareOption, InvertersOption, control_of, show_day
 from hcsim.cli_planning import (
     ExactnessOption,
     ProgramOption,
@@ -30,7 +31,7 @@ from hcsim.cli_planning import (
 from hcsim.cli_planning import register as register_planning
 from hcsim.cli_simulation import register as register_simulation
 from hcsim.cli_simulation import year_baseline
-from hcsim.cli_words import FreeOption, LockOption, limit_words, show_violations
+from hcsim.cli_words import FreeOption, LockOption, at_hc_words, limit_words, show_violations
 from hcsim.errors import ConfigError, HcsimError, OutputError
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def study(
     certify_time: Annotated[
         float | None, typer.Option("--certify-time", min=1.0, help="Seconds per case for the closed loop.")
     ] = None,
+    inverters: CompareOption = None,
     program: ProgramOption = None,
     schemes: SchemesOption = None,
     exactness: ExactnessOption = None,
@@ -163,6 +165,7 @@ def study(
     """
     from hcsim.compare import summarize
     from hcsim.parts import INTERRUPTED as BY_USER
+    from hcsim.report.inverters import inverter_sentences
     from hcsim.report.tables import main_table
     from hcsim.results import CASES
     from hcsim.show import Show
@@ -179,9 +182,11 @@ def study(
     with Show(err_console) as listener:
         result = loaded.run(
             folder, programs=names, gap=gap, time_limit_s=time_limit, accept_gate=accept_gate, certify=certify,
-            certify_time_s=certify_time, listener=listener,
+            certify_time_s=certify_time, inverters=inverters.value if inverters else None, listener=listener,
         )  # fmt: skip
     out_console.print(main_table(summarize(result)))
+    for sentence in inverter_sentences(result):
+        _say(escape(sentence))
     _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'report.html'))}.")
     for part, reason in result.missing.items():
         err_console.print(f"[yellow]Missing: {escape(part)}[/]: {escape(reason)}", soft_wrap=True)
@@ -277,15 +282,18 @@ def replay(
     ] = Controls.both,
     free: FreeOption = None,
     lock: LockOption = None,
+    inverters: InvertersOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for voltages, flows, SoC, violations as Parquet.")] = None,
 ) -> None:
     """Run a schedule through OpenDSS, every step and phase, and say whether its claim holds.
 
     The schedule may be edited by hand or come from another optimizer. Exit code 1 only where OpenDSS cannot
-    judge (a step does not converge); a refuted schedule is an answer.
+    judge (a step does not converge); a refuted schedule is an answer. With --inverters, PV follows its own
+    voltage and only batteries the schedule; locked controls then hold everything but the inverters.
     """
     from hcsim.compare import verdict
     from hcsim.files import output_folder
+    from hcsim.inverter_results import at_unity, inverter_day, write_inverter_day
     from hcsim.planning_bench import read_commanded, replayer
     from hcsim.results import write_replay
     from hcsim.workbench import Workbench
@@ -296,9 +304,10 @@ def replay(
         _say(escape(bench.selection.words))
     commanded = read_commanded(bench, schedule)
     judged = True
-    run = replayer(bench, commanded)
+    control = control_of(bench, inverters)
+    plain, run = replayer(bench, commanded), replayer(bench, commanded, control)
     for word in ("locked", "free") if controls is Controls.both else (controls.value,):
-        found = run(commanded, word, run(None, word, None))
+        found = run(commanded, word, base := plain(None, word, None))
         said = verdict(found)
         judged = judged and said.kind != "not judged"
         colour = {"holds": "green", "refuted": "red"}.get(said.kind, "yellow")
@@ -306,6 +315,11 @@ def replay(
         show_violations(found, out_console)
         if folder:
             write_replay(found, folder / word)
+        if control:
+            day = inverter_day(found, plain(at_unity(commanded), word, base), commanded.step_h)
+            show_day(day, out_console)
+            if folder:
+                write_inverter_day(day, control, folder / word)
     if folder:
         _say(f"Replay in {escape(str(folder))}")
     if not judged:
@@ -328,6 +342,7 @@ def baseline(
     controls: Annotated[Controls, typer.Option(help="Regulators and capacitors during the search.")] = Controls.free,
     free: FreeOption = None,
     lock: LockOption = None,
+    inverters: InvertersOption = None,
     year: Annotated[
         bool, typer.Option("--year", help="8760 hours instead of the case's day; the year is recorded too.")
     ] = False,
@@ -341,10 +356,10 @@ def baseline(
     Bracket and bisection on whole days. Names the limit that binds, where and when.
     """
     if year:
-        if bess or weights is Weights.schedule or controls is Controls.both or free or lock:
+        if bess or weights is Weights.schedule or controls is Controls.both or free or lock or inverters:
             raise ConfigError(
-                "--year goes with --weights uniform or load, --controls free or locked, and without --bess, --free "
-                "and --lock ([controls] of study.toml holds there too).",
+                "--year goes with --weights uniform or load, --controls free or locked, and without --bess, --free, "
+                "--lock ([controls] of study.toml holds there too) and --inverters.",
                 "`hcsim nodal --bess` and `hcsim stochastic --bess` take a schedule through a year.",
             )
         year_baseline(
@@ -362,11 +377,16 @@ def baseline(
     bench = Workbench.open(case, free or (), lock or ())
     beside = read_schedule(bess, network=bench.network, profiles=bench.profiles) if bess else None
     with err_console.status("simulating"):
-        found = bench.baseline(weights.value, beside, controls="locked" if controls is Controls.locked else "free")
+        found = bench.baseline(
+            weights.value, beside, controls="locked" if controls is Controls.locked else "free",
+            reactive=control_of(bench, inverters) or "as_given",
+        )  # fmt: skip
     _say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     _say(f"Limit: {escape(limit_words(found.limit))}")
     if bench.selection.held and controls is Controls.free:
         _say(escape(bench.selection.words))
+    if found.at_hc and found.inverters != "off":
+        _say(f"Inverters on {found.inverters}: {at_hc_words(found.at_hc)}")
     for again in found.passed_again_kw:
         _say(f"[yellow]{again:.1f} kW passed again[/]: violation is not monotone here (regulators step).")
     if folder:

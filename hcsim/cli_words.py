@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +31,14 @@ def limit_words(limit: dict[str, Any]) -> str:
     return (
         f"{str(limit['criterion']).replace('_', ' ')} at {place} at {limit.get('time')}: "
         f"{limit.get('value', float('nan')):.5g} (limit {limit.get('limit', float('nan')):.5g})"
+    )
+
+
+def at_hc_words(at_hc: Mapping[str, float]) -> str:
+    """What inverters do at a hosting capacity, "12.3 of 19,280 kWh curtailed, 1,073 kvarh absorbed, 2 injected"."""
+    return (
+        f"{at_hc['curtailed_kwh']:,.1f} of {at_hc['available_kwh']:,.0f} kWh curtailed, "
+        f"{at_hc['absorbed_kvarh']:,.0f} kvarh absorbed, {at_hc['injected_kvarh']:,.0f} injected"
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.certificate import Certificate
+from hcsim.inverter_results import control_facts, day_facts
 from hcsim.results import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
 from optim.errors import ModelError
 from optim.limits import new_violations
@@ -214,6 +215,7 @@ def summarize(study: StudyResult) -> dict[str, Any]:
             name: baseline_summary(found, study.with_schedule_case if name == "with_schedule" else None)
             for name, found in study.baselines.items()
         },
+        **({"inverters": inverters_summary(study)} if study.inverters else {}),
     }
 
 
@@ -297,6 +299,22 @@ def baseline_summary(found: HostingCapacityResult, of_case: str | None = None) -
         "power_flows": found.power_flows,
         **({"case": of_case} if of_case else {}),
     }
+
+
+def inverters_summary(study: StudyResult) -> dict[str, Any]:
+    """Hosting capacity by sharing, and by who decides on reactive power: "unity", "schedule" or the control; and
+    what becomes of the claim with autonomous inverters ("claim", energies over the studied steps)."""
+    compared = study.inverters
+    if compared is None:
+        return {}
+    rows: dict[str, Any] = {}
+    for sharing, row in compared.rows.items():
+        rows[sharing] = {kind: baseline_summary(f) | {"at_hc": dict(f.at_hc)} for kind, f in row.found.items()}
+        if row.day:
+            judged = verdict(row.day.replay)
+            said = {"verdict": judged.kind, "new_violations": judged.new, "existing_violations": judged.existing}
+            rows[sharing]["claim"] = {"hc_kw": study.cases[sharing].schedule.hc_kw, **said, **day_facts(row.day)}
+    return {**control_facts(compared.control), "hosting_capacity": rows}
 
 
 def phase_of(name: str) -> str:

@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, model_validator
 from hcsim.config_base import AsTuple, Name, Names, Off, Positive, Section, Sentences, Share, VoltagePu
 from hcsim.errors import ConfigError
 from hcsim.faults import explain
+from hcsim.inverter_config import InvertersSection
 from hcsim.nearest import did_you_mean
 from hcsim.planning_config import PlanningSection
 from optim.limits import Limits, VoltageBand
@@ -216,6 +217,7 @@ class StudyConfig(Section):
     bess: BessSection | None = None
     solver: SolverSection = SolverSection()
     certify: CertifySection = CertifySection()
+    inverters: InvertersSection = InvertersSection()
     paper: PaperSection | None = None
     planning: PlanningSection | None = None
     assumptions: dict[str, str] = Field(default_factory=dict)

@@ -127,6 +127,14 @@ margin_kw = 0.5 # least distance from the substation's limit inside the programs
 # max_tap_operations = 20 # tap steps of any one regulator over the studied day
 soc_reserve = 0.0 # share of its energy that no battery goes below
 
+[inverters] # volt-var and volt-watt on their own; the curves are IEEE 1547-2018's defaults for category B
+control = "off" # in `hcsim replay` and `baseline`: "volt_var", "volt_watt", "volt_var_volt_watt"; "off": as scheduled
+compare = "off" # the same words: what `hcsim study` lays beside unity power factor and the optimizer's reactive power
+volt_var = [[0.92, 0.44], [0.98, 0.0], [1.02, 0.0], [1.08, -0.44]] # [V in pu, share of nameplate kVA]
+volt_watt = [[1.06, 1.0], [1.10, 0.2]] # [V in pu, most active power as a share of rated kW]
+kva_per_kw = 1.0 # nameplate kVA over rated kW; reactive power goes first, so 1.0 may cost active power
+night_var = false # true: reactive power without sun too
+
 [assumptions] # shown in the report
 profiles = "ours: the default day of hcsim, not measured on this feeder."
 pv_buses = {quoted(rule, ensure_ascii=False)}

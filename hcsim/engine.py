@@ -1,9 +1,9 @@
 """The one door to OpenDSS. A `Circuit` is a feeder compiled in a context of its own.
 
-Nothing here changes the working directory, opens a window or writes beside the user's files: OpenDSS's own
-output (show, export, save) goes into a scratch folder that ends with the circuit. Values are read as whole
-vectors, per circuit or per element class. Powers are in kW and kvar; signs are OpenDSS's (positive into the
-element) except where a name says otherwise.
+Nothing here changes the working directory, opens a window or writes beside the user's files: OpenDSS's own output
+(show, export, save) goes into a scratch folder that ends with the circuit. Values are read as whole vectors, per
+circuit or per element class. Powers are in kW and kvar; signs are OpenDSS's (positive into the element) except
+where a name says otherwise.
 """
 
 from __future__ import annotations
@@ -153,7 +153,8 @@ class Circuit(Controlled):
             self._circuit.Solution.Solve()
         except DSSException as fault:
             if fault.args[0] == _CONTROLS_DO_NOT_SETTLE:
-                return "regulator or capacitor controls do not settle (they hunt)"
+                self.command("set number=1")  # or OpenDSS refuses every further solve
+                return "controls of regulators, capacitors or inverters do not settle (they hunt)"
             raise FeederError(f"OpenDSS, solving {self.name}: {_words(fault)}") from fault
         if not self._circuit.Solution.Converged:
             return f"OpenDSS did not converge in {self._circuit.Solution.Iterations} iterations"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hcsim.baseline import hosting_capacity
 from hcsim.config import site_nodes
 from hcsim.errors import ConfigError, ModelError
+from hcsim.inverters import InverterControl
 from hcsim.planning_config import PlanningSection
 from hcsim.profile_csv import read_profile_table
 from hcsim.replay import replay
@@ -109,10 +110,11 @@ class PlanningBench:
     def replay(
         self, schedule: Schedule | None, scenario: ScenarioName, controls: Controls, *,
         base: ReplayResult | None = None, progress: Callable[[int, int], None] | None = None,
+        inverters: InverterControl | None = None,
     ) -> ReplayResult:  # fmt: skip
         """`schedule` None is the feeder with loads and charging station alone."""
-        return replay(self.bench.circuit, self.day, self.limits(scenario), schedule, controls=controls,
-                      base=base, network=self.network(scenario), progress=progress)  # fmt: skip
+        return replay(self.bench.circuit, self.day, self.limits(scenario), schedule, controls=controls, base=base,
+                      network=self.network(scenario), progress=progress, inverters=inverters)  # fmt: skip
 
     def simulated_pvhc(
         self, schedule: Schedule, result: PlanningResult, sharing: Sharing, *, controls: Controls = "locked",
@@ -188,16 +190,17 @@ def read_commanded(bench: Workbench, folder: Path) -> Schedule:
     return read_schedule(folder, network=bench.network, profiles=profiles)
 
 
-def replayer(bench: Workbench, commanded: Schedule) -> Replayer:
+def replayer(bench: Workbench, commanded: Schedule, inverters: InverterControl | None = None) -> Replayer:
     """How a schedule is replayed: a planning schedule with the charging station and its scenario's limits.
+    `inverters` set the PV's reactive power themselves.
 
     Raises ConfigError for a planning schedule of a case without [planning].
     """
     if not commanded.case.startswith(MARK):
-        return lambda schedule, controls, base: bench.replay(schedule, controls, base=base)
+        return lambda schedule, controls, base: bench.replay(schedule, controls, base=base, inverters=inverters)
     own = PlanningBench.of(bench)
     scenario: ScenarioName = "pvhc" if commanded.case.endswith("pvhc") else "typical"
-    return lambda schedule, controls, base: own.replay(schedule, scenario, controls, base=base)
+    return lambda schedule, controls, base: own.replay(schedule, scenario, controls, base=base, inverters=inverters)
 
 
 def with_station(bench: Workbench, section: PlanningSection) -> Profiles:

@@ -10,9 +10,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hcsim.controls import held_in_words
-from hcsim.devices import BessFleet, PvFleet
+from hcsim.devices import BessFleet
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
+from hcsim.inverters import AutonomousPv, InverterControl, pv_fleet, unsettled
 from hcsim.resting import resting_days
 from hcsim.results import ReplayResult
 from hcsim.series import Controls, DailySeries, Recording
@@ -40,13 +41,17 @@ def replay(
     circuit: Circuit, profiles: Profiles, limits: Limits, schedule: Schedule | None, *, controls: Controls,
     taps: Mapping[str, int] | None = None, base: ReplayResult | None = None, network: Network,
     progress: Progress | None = None, observer: Callable[[int], None] | None = None,
+    inverters: InverterControl | None = None,
 ) -> ReplayResult:  # fmt: skip
     """Run the profile's steps in native OpenDSS daily mode with the schedule's devices in the circuit.
 
     `schedule` None is the bare feeder. `controls` "locked" holds regulators and capacitors where they are,
     "free" lets every control act; both start from `taps` (default: where the network was read). `base` is the
     bare feeder's replay under the same controls: violations that it has too, no worse, are `existing`.
-    `observer(t)` is called after step t, with the circuit standing in its solution.
+    `observer(t)` is called after step t, with the circuit standing in its solution. With `inverters` the PV's
+    reactive power follows its own terminal voltage instead of the schedule, and its active power may stay below
+    it; both are then no order that could be missed, so neither is "not_delivered". With locked controls the
+    inverters still act. A step in which one is off its curves has no answer.
 
     Violations are those of `optim.limits.violations`, and three criteria of our own, never `existing`:
     "convergence" (a step that did not converge, or converged on nonsense; value and limit NaN),
@@ -62,7 +67,7 @@ def replay(
     started = time.perf_counter()
     if schedule is not None:
         check_steps(schedule, profiles)
-    crew = Crew(circuit, network, schedule, profiles.step_h) if schedule is not None else None
+    crew = Crew(circuit, network, schedule, profiles.step_h, inverters) if schedule is not None else None
     series = DailySeries(circuit, network, profiles)
     resting: tuple[Operation, ...] = ()
     try:
@@ -71,7 +76,7 @@ def replay(
         recording = series.run(
             controls=controls, taps=taps, progress=progress,
             before_step=crew.command if crew else None, after_step=_both(crew, observer),
-            regulation=judges_regulation(limits),
+            regulation=judges_regulation(limits), autonomous=crew is not None and inverters is not None,
         )  # fmt: skip
     finally:
         if crew is not None:
@@ -105,20 +110,21 @@ def replay(
         seconds=time.perf_counter() - started,
         notes=_notes(series, recording, profiles),
         resting=resting,
+        inverters=inverters.mode if inverters and schedule is not None else "off",
     )
 
 
 def _both(
     crew: Crew | None, observer: Callable[[int], None] | None
-) -> Callable[[int, Complexes | None], None] | None:
+) -> Callable[[int, Complexes | None], str] | None:
     if crew is None and observer is None:
         return None
 
-    def after_step(t: int, consumption_kva: Complexes | None) -> None:
-        if crew is not None:
-            crew.collect(t, consumption_kva)
+    def after_step(t: int, consumption_kva: Complexes | None) -> str:
+        why = crew.collect(t, consumption_kva) if crew is not None else ""
         if observer is not None:
             observer(t)
+        return why
 
     return after_step
 
@@ -132,9 +138,12 @@ def judges_regulation(limits: Limits) -> bool:
 class Crew:
     """The devices of one schedule at work: what they are told, what they do. (T, G) PV, (T, D) BESS."""
 
-    def __init__(self, circuit: Circuit, network: Network, schedule: Schedule, step_h: float) -> None:
+    def __init__(
+        self, circuit: Circuit, network: Network, schedule: Schedule, step_h: float,
+        inverters: InverterControl | None = None,
+    ) -> None:  # fmt: skip
         self.schedule, self.step_h = schedule, step_h
-        self.pv = PvFleet(circuit, network, schedule.pv_nodes)
+        self.pv = pv_fleet(circuit, network, schedule.pv_nodes, inverters)
         self.bess = BessFleet(circuit, network, schedule.bess, schedule.bess_nodes, schedule.bess_of)
         self.pv.resize(schedule.pv_kw)
         steps = len(schedule.times)
@@ -152,14 +161,16 @@ class Crew:
         if self.bess.units:
             self.bess.set_power(self.schedule.bess_p_kw[t], self.step_h)
 
-    def collect(self, t: int, consumption_kva: Complexes | None) -> None:
-        """What was delivered stays NaN in a step without an answer."""
+    def collect(self, t: int, consumption_kva: Complexes | None) -> str:
+        """What was delivered stays NaN in a step without an answer; why it is none after all, or ""."""
+        why = unsettled(self.pv, consumption_kva)
         if consumption_kva is not None:
             self.pv_kva[t] = self.pv.delivered_kva(consumption_kva)
             self.bess_kva[t] = self.bess.delivered_kva(consumption_kva)
         if self.bess.units:
             self.bess.finish_step(consumption_kva is not None)
             self.soc_kwh[t] = self.bess.joint_kwh
+        return why
 
     def forget(self, failures: Iterable[int]) -> None:
         """Steps that turned out to have no answer after all."""
@@ -221,6 +232,8 @@ class Crew:
             (self.pv.elements, s.pv_nodes, s.pv_p_kw, s.pv_q_kvar, self.pv_kva),
             (self.bess.elements, s.bess_nodes, s.bess_p_kw, zero, self.bess_kva),
         ):
+            if delivered is self.pv_kva and isinstance(self.pv, AutonomousPv):
+                continue
             for wanted, got, unit in ((p_kw, delivered.real, "kW"), (q_kvar, delivered.imag, "kvar")):
                 steps, at = np.nonzero(np.abs(wanted - got) > tolerance)
                 names, phases = [elements[d] for d in at], [nodes[d].rsplit(".", 1)[1] for d in at]

@@ -23,6 +23,7 @@ from optim.schedule import Schedule
 
 if TYPE_CHECKING:
     from hcsim.certificate import Certificate
+    from hcsim.inverter_results import InverterComparison
 
 __all__ = [
     "CASES",
@@ -79,6 +80,8 @@ class ReplayResult:
     seconds: float
     notes: tuple[str, ...] = ()
     """Sentences: steps that failed and why, loads that do not follow the profile."""
+    inverters: str = "off"
+    """How PV inverters behaved: "off" (as commanded), or the mode of an `InverterControl`."""
     resting: tuple[Operation, ...] = ()
     """Bare feeder, controls free: the same steps with controls come to rest from elsewhere (`hcsim.resting`)."""
 
@@ -110,6 +113,11 @@ class HostingCapacityResult:
     """Larger probes that passed above a failed one: violation is not monotone there."""
     power_flows: int
     seconds: float
+    inverters: str = "off"
+    """"off": reactive power as given; or the mode of an `InverterControl`."""
+    at_hc: Mapping[str, float] = field(default_factory=dict)
+    """What the inverters did at hc_kw over the studied steps, all together: available_kwh, curtailed_kwh,
+    injected_kvarh, absorbed_kvarh. Empty where that size was not simulated (0 kW)."""
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,8 @@ class StudyResult:
     """Part of the study -> wall-clock seconds."""
     missing: Mapping[str, str] = field(default_factory=dict)
     """Part that did not finish -> reason, "distributed" -> "interrupted by the user"."""
+    inverters: InverterComparison | None = None
+    """Autonomous inverters beside other reactive power; None where they were not asked for."""
 
 
 REPLAY_TABLES = ("voltages", "loading", "substation", "feeder", "taps", "devices", "soc", "violations")
@@ -184,6 +194,7 @@ def write_replay(replay: ReplayResult, folder: Path) -> list[Path]:
         "power_flows": replay.power_flows,
         "seconds": replay.seconds,
         "notes": list(replay.notes),
+        "inverters": replay.inverters,
     }
     return [*written, write_json(folder / "replay.json", facts)]
 
@@ -232,6 +243,7 @@ def read_replay(folder: Path) -> ReplayResult:
         power_flows=facts["power_flows"],
         seconds=_number(facts["seconds"]),
         notes=tuple(facts["notes"]),
+        inverters=facts.get("inverters", "off"),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError, FeederError
+from hcsim.inverters import others_held
 from hcsim.unbalance import three_phase_buses, unbalance_pct
 from optim.limits import Operation
 from optim.network import Network
@@ -89,15 +91,17 @@ class DailySeries:
     def run(
         self, *, controls: Controls, taps: Mapping[str, int] | None = None,
         before_step: Callable[[int], None] | None = None,
-        after_step: Callable[[int, Complexes | None], None] | None = None,
+        after_step: Callable[[int, Complexes | None], str | None] | None = None,
         progress: Callable[[int, int], None] | None = None, loading: bool = True, regulation: bool = False,
+        autonomous: bool = False,
     ) -> Recording:  # fmt: skip
         """All steps in order, from `taps` (default: those of the network) and the capacitors' own states.
 
         `before_step(t)` sets devices, `after_step(t, consumption_kva)` reads them, None in a step
-        without an answer. Afterwards taps and capacitors stand where they stood before. `loading` False leaves
-        the branches unread (NaN). `regulation` also records voltage unbalance, the power through regulators and
-        the tap steps taken from step to step.
+        without an answer; what it returns is why the step is none after all. `autonomous` inverters act also
+        where the other controls are locked. Afterwards taps and capacitors stand where they stood before.
+        `loading` False leaves the branches unread (NaN). `regulation` also records voltage unbalance, the power
+        through regulators and the tap steps taken from step to step.
         """
         circuit, free, steps = self.circuit, controls == "free", len(self.profiles)
         taps_before = circuit.taps()
@@ -106,18 +110,19 @@ class DailySeries:
         circuit.start_series(self.profiles.step_h)
         self.switch_fixed(on=True)
         try:
-            for t in range(steps):
-                self.set_fixed(t)
-                if before_step:
-                    before_step(t)
-                converged = circuit.step(t, controls=free)
-                if t == 0:
-                    self._check_nodes()  # devices that came in must not have moved them
-                consumption = record.read(t, converged, free)
-                if after_step:
-                    after_step(t, consumption)
-                if progress:
-                    progress(t + 1, steps)
+            with others_held(circuit) if autonomous and not free else nullcontext():
+                for t in range(steps):
+                    self.set_fixed(t)
+                    if before_step:
+                        before_step(t)
+                    converged = circuit.step(t, controls=free or autonomous)
+                    if t == 0:
+                        self._check_nodes()  # devices that came in must not have moved them
+                    consumption = record.read(t, converged, free)
+                    if after_step and (why := after_step(t, consumption)):
+                        record.forget(t, why)
+                    if progress:
+                        progress(t + 1, steps)
         finally:
             self.switch_fixed(on=False)
             circuit.set_taps(taps_before)
@@ -324,9 +329,14 @@ class _Record:
         self._held.clear()
         for t, asked in zip(steps, asked_kw, strict=True):
             if _differ(self.load_kw[t], asked):
-                self.failures[int(t)] = f"OpenDSS serves {self.load_kw[t]:.1f} of {asked:.1f} kW of load"
-                for array in (self.v_pu, self.substation_kva, self.loading_pu, self.load_kw, self.losses_kw):
-                    array[t] = complex(np.nan, np.nan) if array.dtype == complex else np.nan
+                self.forget(int(t), f"OpenDSS serves {self.load_kw[t]:.1f} of {asked:.1f} kW of load")
+
+    def forget(self, t: int, why: str) -> None:
+        """Step t turned out to have no answer."""
+        self.failures[t] = why
+        self._held.pop(t, None)
+        for array in (self.v_pu, self.substation_kva, self.loading_pu, self.load_kw, self.losses_kw):
+            array[t] = complex(np.nan, np.nan) if array.dtype == complex else np.nan
 
     def _asked(self, v_v: Complexes, load_pu: Floats, served_kw: Floats) -> Floats:
         """(t,) what the load models ask for at voltages (t, N); legs of generators are no loads.

@@ -23,6 +23,9 @@ from hcsim.defaults import SitesWanted
 from hcsim.error_budget import certify_with_budget
 from hcsim.errors import ConfigError
 from hcsim.files import output_folder, write_csv, write_text
+from hcsim.inverter_config import InverterWord
+from hcsim.inverter_results import write_inverter_day
+from hcsim.inverter_study import UNIFORM, InverterStudy
 from hcsim.loop_schedules import resized, spread_evenly
 from hcsim.parts import Interrupted, Parts, versions
 from hcsim.progress import Listener, silent
@@ -70,9 +73,12 @@ class Study:
         accept_gate: bool = False,
         certify: bool = True,
         certify_time_s: float | None = None,
+        inverters: InverterWord | None = None,
         listener: Listener = silent,
     ) -> StudyResult:
         """Runs the whole study and writes its results to `out` (default: ./hcsim-results/<case>).
+
+        `inverters` says which autonomous inverters are laid beside (default: [inverters] compare).
 
         Parts that end without a result are named, with the reason, in `StudyResult.missing`. Raises what
         stops everything: ConfigError, FeederError, ConvergenceError on the bare feeder, OutputError.
@@ -90,6 +96,7 @@ class Study:
                 work.replay_schedule(name)
             work.baseline_without_bess()
             work.baseline_with_schedules()
+            work.compare_inverters(inverters)
             for name in _to_certify(programs) if certify else ():
                 work.certify_schedule(name, certify_time_s)
         work.report()
@@ -114,6 +121,7 @@ class StudyRun(Parts):
         self.cases: dict[str, CaseResult] = {}
         self.base_replays: dict[str, ReplayResult] = {}
         self.baselines: dict[str, HostingCapacityResult] = {}
+        self.inverters: InverterStudy | None = None
 
     # -- the parts --------------------------------------------------------------------------------------
 
@@ -180,6 +188,33 @@ class StudyRun(Parts):
     def _baseline_key(self, name: str) -> str:
         return {self.with_schedule_case: "with_schedule", "none": "with_shares"}.get(name, name)
 
+    def compare_inverters(self, word: InverterWord | None) -> None:
+        """Autonomous inverters beside unity power factor and the optimizer's reactive power: where capacity is
+        spread evenly, and with shares and batteries of the schedules without BESS and with them spread."""
+        section = self.case.config.inverters
+        control = section.to_control(section.compare if word is None else word)
+        if control is None:
+            return
+        self.inverters = InverterStudy(self.bench, control)
+        schedules = {name: case.schedule for name, case in self.cases.items()}
+        for name in dict.fromkeys((UNIFORM, "none", self.with_schedule_case)):
+            if name != UNIFORM and name not in schedules:
+                continue
+            part = f"inverters {control.mode} {name}"
+            with self._part(f"inverters {name}", part):
+                key = "none" if name == UNIFORM else self._baseline_key(name)
+                known = {"unity" if name == UNIFORM else "schedule": self.baselines.get(key)}
+                row = self.inverters.compare(
+                    name, schedules.get(name), {k: v for k, v in known.items() if v}, self._hear(part, "probes")
+                )
+                for kind, found in row.found.items():
+                    write_baseline(found, self.folder / "baselines" / "inverters" / name / kind)
+                if name in schedules:
+                    day = self.inverters.replay_claim(name, schedules[name], self.base_replays.get("free"))
+                    write_replay(day.replay, self.folder / "replays" / name / control.mode)
+                    write_inverter_day(day, control, self.folder / "replays" / name / control.mode)
+                self._say(part, f"{row.found[control.mode].hc_kw:.1f} kW, {row.found['unity'].hc_kw:.1f} at unity")
+
     def certify_schedule(self, name: str, time_s: float | None) -> None:
         """The closed loop from the claim, and from what the simulation found under the same rules; then where the
         claim lost. Both together within `time_s`, more or less."""
@@ -236,6 +271,7 @@ class StudyRun(Parts):
             versions=versions(),
             seconds={**self.seconds, "total": time.perf_counter() - self._begun},
             missing=dict(self.missing),
+            inverters=self.inverters.comparison if self.inverters else None,
         )
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from hcsim import gate
 from hcsim.baseline import hosting_capacity
@@ -22,6 +23,7 @@ from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.feeder import read_network
 from hcsim.gate import Gate, check_gate
+from hcsim.inverters import InverterControl
 from hcsim.ledger import Ledger
 from hcsim.linearize import replay_and_linearize
 from hcsim.replay import replay
@@ -36,6 +38,9 @@ from optim.profiles import Profiles
 from optim.schedule import BessUnit, Schedule
 from optim.solver import SolveOptions
 from optim.storage import Fleet
+
+Reactive = Literal["as_given", "unity"] | InverterControl
+"""Of PV: what goes with the weights (the schedule's, else none), none, or the inverters' own."""
 
 
 @dataclass(frozen=True)
@@ -199,6 +204,7 @@ class Workbench:
         *,
         base: ReplayResult | None = None,
         progress: Callable[[int, int], None] | None = None,
+        inverters: InverterControl | None = None,
     ) -> ReplayResult:
         """`hcsim.replay.replay` on this case; `schedule` None is the bare feeder."""
         return replay(
@@ -210,6 +216,7 @@ class Workbench:
             base=base,
             network=self.network,
             progress=progress,
+            inverters=inverters,
         )
 
     def baseline(
@@ -219,8 +226,10 @@ class Workbench:
         *,
         controls: Controls = "free",
         progress: Callable[[int, int], None] | None = None,
+        reactive: Reactive = "as_given",
     ) -> HostingCapacityResult:
-        """`hcsim.baseline.hosting_capacity` on this case's sites, the BESS of `schedule` beside the PV."""
+        """`hcsim.baseline.hosting_capacity` on this case's sites, the BESS of `schedule` beside the PV. `reactive`
+        takes the place of the reactive power that goes with the weights: none at all, or the inverters' own."""
         terms = terms_of(self.network, self.pv_nodes, weights, schedule)
         return hosting_capacity(
             self.circuit,
@@ -229,10 +238,11 @@ class Workbench:
             self.limits,
             terms.pv_nodes,
             terms.weights,
-            q_per_kw=terms.q_per_kw,
+            q_per_kw=terms.q_per_kw if reactive == "as_given" else None,
             bess=schedule,
             controls=controls,
             progress=progress,
+            inverters=reactive if isinstance(reactive, InverterControl) else None,
         )
 
     def _where(self, key: str) -> str:

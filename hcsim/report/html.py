@@ -14,6 +14,7 @@ from hcsim.compare import summarize
 from hcsim.files import write_text
 from hcsim.report import loop, words
 from hcsim.report.figures import PICTURES, write_figures
+from hcsim.report.inverters import inverter_section
 from hcsim.report.tables import NAMES, main_rows
 from hcsim.results import StudyResult, write_summary
 
@@ -50,6 +51,7 @@ def render_html(study: StudyResult, documents: Mapping[str, str], *, written: da
         missing=words.missing_parts(study),
         loops=loop.loop_rows(study),
         budget=loop.budget_rows(study),
+        inverters=inverter_section(study),
         pictures=_pictures(documents),
         cases=[_case(study, name) for name in study.cases],
         baselines=[_baseline(study, name) for name in study.baselines],

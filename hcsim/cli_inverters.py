@@ -1,0 +1,51 @@
+"""--inverters: the option of replay, baseline and study, and what a terminal shows of it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from hcsim.inverter_results import InverterDay
+    from hcsim.inverters import InverterControl
+    from hcsim.workbench import Workbench
+
+
+class Inverters(StrEnum):
+    off = "off"
+    volt_var = "volt_var"
+    volt_watt = "volt_watt"
+    volt_var_volt_watt = "volt_var_volt_watt"
+
+
+InvertersOption = Annotated[
+    Inverters | None,
+    typer.Option(
+        help="Let PV inverters follow their own voltage instead of a schedule (curves in [inverters]). "
+        "Default: [inverters] control."
+    ),
+]
+CompareOption = Annotated[
+    Inverters | None,
+    typer.Option(
+        "--inverters",
+        help="Lay hosting capacities with autonomous inverters beside those of the schedules. "
+        "Default: [inverters] compare.",
+    ),
+]
+
+
+def control_of(bench: Workbench, word: Inverters | None) -> InverterControl | None:
+    """What the option says, or study.toml where it says nothing."""
+    return bench.case.config.inverters.to_control(word.value if word else None)
+
+
+def show_day(day: InverterDay, console: Console) -> None:
+    from hcsim.inverter_results import day_in_words
+
+    for sentence in day_in_words(day):
+        console.print(escape(sentence), soft_wrap=True, highlight=False)

@@ -1,0 +1,55 @@
+"""Hosting capacity by who decides on reactive power: nobody, the optimizer, or each inverter by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from hcsim.baseline_terms import Weights
+from hcsim.inverter_results import InverterComparison, InverterDay, SharingRow, at_unity, inverter_day
+from hcsim.inverters import InverterControl
+from hcsim.results import HostingCapacityResult, ReplayResult
+from hcsim.workbench import Reactive, Workbench
+from optim.schedule import Schedule
+
+UNIFORM = "uniform"
+"""The same capacity at every site node, no battery: the plain utility method."""
+Progress = Callable[[int, int], None]
+
+
+class InverterStudy:
+    """Rows one by one. What a study has simulated already is taken over, not simulated again."""
+
+    def __init__(self, bench: Workbench, control: InverterControl) -> None:
+        self.bench = bench
+        self.comparison = InverterComparison(control)
+
+    def compare(
+        self, sharing: str, schedule: Schedule | None, known: Mapping[str, HostingCapacityResult],
+        progress: Progress | None = None,
+    ) -> SharingRow:  # fmt: skip
+        """`known` by "unity" and "schedule". Raises what the simulation raises; what is finished stays."""
+        control = self.comparison.control
+        found = dict(known)
+        wanted: dict[str, Reactive] = {"unity": "unity", control.mode: control}
+        for key, reactive in wanted.items():
+            if key not in found:
+                weights: Weights = "schedule" if schedule else "uniform"
+                found[key] = self.bench.baseline(weights, schedule, progress=progress, reactive=reactive)
+                self._keep(SharingRow(sharing, dict(found)))
+        return self._keep(SharingRow(sharing, found))
+
+    def replay_claim(self, sharing: str, schedule: Schedule, base: ReplayResult | None) -> InverterDay:
+        """The claim itself with autonomous inverters, controls free; `base` is the bare feeder."""
+        bench = self.bench
+        base = base if base is not None else bench.replay(None, "free")
+        found = bench.replay(schedule, "free", base=base, inverters=self.comparison.control)
+        unity = bench.replay(at_unity(schedule), "free", base=base)
+        day = inverter_day(found, unity, schedule.step_h)
+        row = self.comparison.rows.get(sharing, SharingRow(sharing, {}))
+        self._keep(replace(row, day=day))
+        return day
+
+    def _keep(self, row: SharingRow) -> SharingRow:
+        self.comparison = replace(self.comparison, rows={**self.comparison.rows, row.sharing: row})
+        return row

@@ -1,0 +1,88 @@
+"""Autonomous inverters on the page: their table, and what becomes of the claims with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hcsim.compare import verdict
+from hcsim.inverter_results import InverterComparison, SharingRow, day_in_words
+from hcsim.report import words
+from hcsim.report.tables import NAMES, NOTHING, number
+from hcsim.results import HostingCapacityResult, StudyResult
+
+MODES = {"volt_var": "volt-var", "volt_watt": "volt-watt", "volt_var_volt_watt": "volt-var and volt-watt"}
+
+
+def inverter_section(study: StudyResult) -> dict[str, Any] | None:
+    """What the template needs; None where no comparison was asked for or none has a result."""
+    compared = study.inverters
+    if compared is None or not compared.rows:
+        return None
+    mode = compared.control.mode
+    return {
+        "mode": MODES[mode],
+        "curves": compared.control.words,
+        "kva_per_kw": compared.control.kva_per_kw,
+        "night_var": compared.control.night_var,
+        "rows": [_row(row, mode) for row in compared.rows.values()],
+        "limits": [_limit(row, mode) for row in compared.rows.values() if mode in row.found],
+        "claims": [claim for row in compared.rows.values() if (claim := _claim(study, row))],
+        "sentences": inverter_sentences(study),
+    }
+
+
+def inverter_sentences(study: StudyResult) -> list[str]:
+    """What autonomous inverters achieve, a sentence per way of sharing PV."""
+    compared = study.inverters
+    if compared is None:
+        return []
+    return [said for row in compared.rows.values() if (said := _sentence(compared, row))]
+
+
+def _sentence(compared: InverterComparison, row: SharingRow) -> str:
+    mode = compared.control.mode
+    if mode not in row.found or "unity" not in row.found:
+        return ""
+    own, unity = row.found[mode].hc_kw, row.found["unity"].hc_kw
+    words_ = f"{_title(row)}: {own:,.1f} kW with {MODES[mode]}, {unity:,.1f} at unity power factor"
+    if "schedule" in row.found:
+        words_ += f", {row.found['schedule'].hc_kw:,.1f} with the optimizer's reactive power"
+    return words_ + "."
+
+
+def _row(row: SharingRow, mode: str) -> list[str]:
+    own = row.found.get(mode)
+    at_hc = own.at_hc if own else {}
+    return [
+        _title(row), _kw(row.found.get("unity")), _kw(row.found.get("schedule")), _kw(own),
+        *(number(at_hc.get(k)) for k in ("curtailed_kwh", "absorbed_kvarh", "injected_kvarh")),
+    ]  # fmt: skip
+
+
+def _limit(row: SharingRow, mode: str) -> str:
+    names = {"unity": "unity power factor", "schedule": "optimizer's reactive power"} | MODES
+    parts = [(names[kind], words.limit_words(found)) for kind, found in row.found.items()]
+    again = row.found[mode].passed_again_kw
+    tail = f"; larger sizes passed again with {MODES[mode]} (regulators step)" if again else ""
+    return f"{_title(row)}: " + "; ".join(f"{name} {said}" for name, said in parts) + tail + "."
+
+
+def _claim(study: StudyResult, row: SharingRow) -> dict[str, Any] | None:
+    if row.day is None:
+        return None
+    return {
+        "name": NAMES.get(row.sharing, row.sharing),
+        "claim_kw": number(study.cases[row.sharing].schedule.hc_kw),
+        "verdict": verdict(row.day.replay).words,
+        "sentences": day_in_words(row.day),
+    }
+
+
+def _title(row: SharingRow) -> str:
+    if row.sharing == "uniform":
+        return "Same capacity at every site, no BESS"
+    return f"Shares and batteries of: {NAMES.get(row.sharing, row.sharing)}"
+
+
+def _kw(found: HostingCapacityResult | None) -> str:
+    return NOTHING if found is None else number(found.hc_kw)
