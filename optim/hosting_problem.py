@@ -105,7 +105,7 @@ class HostingProblem:
         """(T, len(want)) the worst of the bare feeder by a criterion; None where it is not given. Of elements that
         it does not know, NaN, or, `strict`, ModelError."""
         criterion = next(c for c in CRITERIA if c.name == name)
-        worst = self.already.worst(criterion) if self.already is not None else None
+        worst = self.already.worst(criterion, self.limits) if self.already is not None else None
         if self.already is None or worst is None:
             return None
         at = {element: k for k, element in enumerate(criterion.elements(self.already.days[0]))}

@@ -159,17 +159,22 @@ class Before:
 
     Where a regulator or switched bank stands inside its deadband depends on the hours before, and so on the
     devices of those hours. What it may do without them is therefore a range: `days` are the feeder's own day
-    first, then the same hours with controls come to rest from elsewhere.
+    first, then the same hours with controls come to rest elsewhere. An element that is within its limit all through
+    the own day has no violation, though, whatever its range: there the limit holds.
     """
 
     days: tuple[Operation, ...]
 
-    def worst(self, criterion: Criterion) -> NDArray[np.float64] | None:
-        """(T, K) the worst that each element has at each step on any of the days; None where none says."""
-        known = [v for v in map(criterion.values, self.days) if v is not None]
-        if not known:
-            return None
-        return criterion.sign * np.fmax.reduce([criterion.sign * v for v in known])
+    def worst(self, criterion: Criterion, limits: Limits) -> NDArray[np.float64] | None:
+        """(T, K) the worst that each element has at each step on any of the days, if its own day breaks the limit at
+        some step; else what its own day has. None where no day says."""
+        own, *others = (criterion.values(day) for day in self.days)
+        known = [v for v in others if v is not None]
+        if own is None or not known or not criterion.judged(limits):
+            return own
+        worst = criterion.sign * np.fmax.reduce([criterion.sign * v for v in (own, *known)])
+        plain = criterion.sign * criterion.limit_at(limits, self.days[0].kv_base) + criterion.tolerance(limits)
+        return np.where(np.any(criterion.sign * own > plain, axis=0), worst, own)
 
 
 @dataclass(frozen=True)
@@ -248,9 +253,9 @@ def violations(found: Operation, limits: Limits, base: Before | Operation | None
     """All violations as a table with VIOLATION_COLUMNS, worst of each criterion first.
 
     `base` is the same feeder without the devices under study, same nodes and times. A violation that the
-    base has too, at the same element and step, and that has not become worse than on the worst of its days,
-    is `existing`; everything else is new, as in the California ICA's "no worse than before". The column
-    `base_value` is what the feeder's own day has.
+    base has too, and that has not become worse than the worst of its days at the same element and step (see
+    `Before.worst`), is `existing`; everything else is new, as in the California ICA's "no worse than before".
+    The column `base_value` is what the feeder's own day has.
     """
     base = Before((base,)) if isinstance(base, Operation) else base
     parts = [_beyond(criterion, found, limits, base) for criterion in CRITERIA]
@@ -277,7 +282,7 @@ def _beyond(criterion: Criterion, found: Operation, limits: Limits, base: Before
         return nothing
     worth = criterion.sign * value[steps, columns]
     before = criterion.values(base.days[0]) if base is not None else None
-    worst_before = base.worst(criterion) if base is not None else None
+    worst_before = base.worst(criterion, limits) if base is not None else None
     allowed = thresholds(criterion, limits, worst_before, value.shape, found.kv_base)[steps, columns]
     elements = criterion.elements(found)
     names = [_element_and_phase(elements[int(c)], criterion.name) for c in columns]

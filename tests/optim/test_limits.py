@@ -1,5 +1,7 @@
 """Every criterion by the one definition."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,10 +64,22 @@ def test_limits_alone_are_the_two_of_the_paper():
 
 
 def test_before_is_the_worst_of_its_days_and_the_table_shows_the_first():
-    """A day at 0.94 that may as well rest at 0.93, nowhere at 0.92: 0.93 exists, 0.9299 is new; above, likewise."""
+    """A day at 0.94 that may as well rest at 0.93, nowhere at 0.92: 0.93 exists, 0.9299 is new."""
     before = Before((operation(v=0.94), operation(v=0.93), operation(v=np.nan), operation(v=1.07)))
-    for v, new in ((0.94, False), (0.93, False), (0.9299, True), (1.069, False), (1.071, True)):
+    for v, new in ((0.94, False), (0.93, False), (0.9299, True), (1.051, True)):
         table = violations(operation(v=v), Limits(), before)
         assert table["base_value"].tolist() == [0.94]
         assert bool(len(new_violations(table))) == new
-    assert violations(operation(sub=-1.0), Limits(), before)["existing"].tolist() == [False]
+    assert not violations(operation(sub=-1.0), Limits(), before)["existing"].any()
+
+
+def test_where_the_own_day_breaks_nothing_the_limit_holds():
+    """Two nodes, two hours, range from 0.93: only at the first does the own day break 0.95, in one of the hours."""
+    v_pu = np.array([[0.94, 0.96], [0.96, 0.96]])
+    own = replace(operation(), times=("00:00", "01:00"), nodes=("a.1", "b.1"), v_pu=v_pu)
+    found = replace(own, v_pu=np.full((2, 2), 0.93))
+    before = Before((own, replace(own, v_pu=np.full((2, 2), 0.93))))
+    table = violations(found, Limits(substation_min_kw=None), before)
+    assert set(table.loc[table["existing"].astype(bool), "element"]) == {"a"}
+    assert set(new_violations(table)["element"]) == {"b"}
+    assert len(table) == 4

@@ -12,7 +12,7 @@ from optim.errors import SolverError
 from optim.hosting_problem import HostingProblem
 from optim.hosting_search import solve_hosting
 from optim.limit_rows import LOADING_TOLERANCE
-from optim.limits import Limits, Operation
+from optim.limits import Before, Limits, Operation
 from optim.linear_model import LinearModel
 from optim.profiles import Profiles
 from optim.solver import SolveOptions
@@ -57,7 +57,7 @@ def test_loading_that_is_there_before_may_stay_but_not_grow():
         substation_kw=np.array([[P0]]), branches=("Line.l.1",), loading_pu=np.array([[1.1]]),
     )  # fmt: skip
     expected = P0 + np.sqrt(1100.0**2 - Q0**2)
-    assert capacity(1.0, before) == pytest.approx(expected, abs=2 * LOADING_TOLERANCE * RATING)
+    assert capacity(1.0, Before((before,))) == pytest.approx(expected, abs=2 * LOADING_TOLERANCE * RATING)
 
 
 def test_a_program_without_any_limit_says_so():
