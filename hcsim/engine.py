@@ -32,6 +32,8 @@ Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 
 _CONTROLS_DO_NOT_SETTLE, _JSON_FULL = 485, 0x001
+_REUSE_SYMBOLIC = 2
+"""Of OpenDSS's SparseSolverOptions. The next, to keep the pivots too, loses the 8500-node feeder."""
 
 class Circuit(Controlled):
     """A feeder compiled in its own OpenDSS context. Make one with `Circuit.compile`."""
@@ -132,6 +134,11 @@ class Circuit(Controlled):
         self._prepare(True, tolerance, max_iterations)
         self._step_h = step_h
 
+    def keep_matrix(self) -> None:
+        """From now on enter into the system matrix only what has changed, and keep its symbolic factorization:
+        for runs with many tap changes. Defining or enabling an element still builds it from scratch."""
+        self._dss.YMatrix.SolverOptions = _REUSE_SYMBOLIC
+
     def step(self, t: int, *, controls: bool) -> bool:
         """Solve step t (0-based). True if power flow and controls converged on finite voltages.
 
@@ -171,6 +178,11 @@ class Circuit(Controlled):
     def voltages_v(self) -> Complexes:
         """(N,) node-to-ground phasors, order of `node_names`."""
         return self._circuit.YNodeVarray
+
+    def start_from(self, v_v: NDArray[np.complexfloating]) -> None:
+        """(N,) phasors in place of `voltages_v`: the first guess of the next power flow."""
+        whole = self._ffi.buffer(self._dss.YMatrix.GetVPointer(), 16 * (len(v_v) + 1))  # ground comes first
+        np.frombuffer(whole, dtype=complex)[1:] = v_v
 
     def system_y(self) -> sparse.csc_matrix:
         """(N, N) system admittance in siemens, loads' constant part included."""

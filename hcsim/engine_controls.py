@@ -6,10 +6,15 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from dss import DSSException
+
 from hcsim.errors import FeederError
 
 FINE = 64
 """Into how many parts a tap step and a bandwidth are cut where a regulator shall keep to an edge of its band."""
+
+
+SAME_TAP = 1e-9
 
 
 class Controlled:
@@ -28,14 +33,25 @@ class Controlled:
         return int(self._circuit.Solution.ControlIterations) > 1
 
     def set_taps(self, taps: Mapping[str, int]) -> None:
-        """Put regulators at positions. Raises FeederError for a control that does not exist."""
-        known = self.taps()
-        controls = self._circuit.RegControls
+        """Put regulators at positions, held within the range of their windings. Raises FeederError for a control
+        that does not exist.
+
+        At the winding: a RegControl's own TapNumber would make OpenDSS read all bus definitions anew and build
+        everything that hangs on them from scratch; a power flow after it costs twice as much.
+        """
+        controls, windings = self._circuit.RegControls, self._circuit.Transformers
         for name, position in taps.items():
-            if name.lower() not in known:
-                raise FeederError(f"No RegControl {name} in {self._circuit.Name}.", f"There are: {', '.join(known)}.")
-            controls.Name = name
-            controls.TapNumber = int(position)
+            try:
+                controls.Name = name
+            except DSSException:
+                known = ", ".join(self.taps())
+                raise FeederError(f"No RegControl {name} in {self._circuit.Name}.", f"There are: {known}.") from None
+            windings.Name, windings.Wdg = controls.Transformer, controls.TapWinding
+            low, high = windings.MinTap, windings.MaxTap
+            tap = (low + high) / 2.0 + int(position) * (high - low) / windings.NumTaps
+            tap = min(max(tap, low), high)
+            if abs(windings.Tap - tap) > SAME_TAP:
+                windings.Tap = tap
 
     @contextmanager
     def regulated_at(self, *, upper: bool) -> Iterator[None]:

@@ -76,6 +76,7 @@ class Prober:
         controls: Controls = "free", bess: Schedule | None = None,
     ) -> None:  # fmt: skip
         self.circuit, self.network, self.profiles, self.limits = circuit, network, profiles, limits
+        circuit.keep_matrix()
         self.series = DailySeries(circuit, network, profiles)
         self.meter = Meter(self.series, limits)
         self.criteria = tuple(c for c in CRITERIA if c.judged(limits))
@@ -108,9 +109,10 @@ class Prober:
         self.taps: list[dict[str, int]] = [{} for _ in range(steps)]
         self.caps: list[dict[str, tuple[int, ...]]] = [{} for _ in range(steps)]
         self.base: list[Reading | None] = [None] * steps
+        self._start_v: list[NDArray[np.complex64] | None] = [None] * steps
 
         def keep(t: int, _: object) -> None:
-            self.taps[t], self.caps[t] = self._standing()
+            self._keep(t)
             self.base[t] = self.meter.read(None)
 
         recording = self.series.run(controls=controls, after_step=keep, loading=False)
@@ -151,7 +153,7 @@ class Prober:
             self.series.set_fixed(t)
             sound = self.circuit.step(t, controls=controls == "free")
             self.power_flows += 1
-            self.taps[t], self.caps[t] = self._standing()
+            self._keep(t)
             self.base[t] = self.meter.read(None) if sound else None
             if not sound or not self._sane(self.base[t]):
                 self.base[t] = None
@@ -203,8 +205,9 @@ class Prober:
     # -- devices ------------------------------------------------------------------------------------------
 
     def place(self, nodes: Sequence[str], kind: Kind) -> None:
-        """One device per node-phase, at zero; those placed before are gone. Whatever was solved before is
-        forgotten: OpenDSS rebuilds its matrix and starts from the unloaded feeder."""
+        """One device per node-phase, at zero; those placed before are gone. OpenDSS builds its matrix from
+        scratch, so that nothing remains of what was solved before; one power flow makes it do so now, while
+        the devices are at zero: with their power in the matrix its iterations converge half as fast."""
         self._kind = kind
         shape = f"daily={SHAPES[kind]}"
         for i, node in enumerate(nodes):
@@ -222,6 +225,10 @@ class Prober:
         self.circuit.start_series(
             self.profiles.step_h, tolerance=PROBE_TOLERANCE, max_iterations=PROBE_ITERATIONS
         )
+        if len(self.steps):
+            self._go_to(int(self.steps[0]))
+            self.circuit.step(int(self.steps[0]), controls=False)
+            self.power_flows += 1
 
     def resize(self, size_kw: Floats) -> None:
         """(G,) kW of each device, positive, whatever its kind; the profile scales it hour by hour."""
@@ -279,12 +286,19 @@ class Prober:
         if self.profiles.fixed:
             self.series.set_fixed(t)
         wanted = (self.taps[t], self.caps[t])
-        if self._now != wanted:
-            if self._now is None or self._now[0] != wanted[0]:
-                self.circuit.set_taps(wanted[0])
-            if self._now is None or self._now[1] != wanted[1]:
-                self.circuit.set_capacitor_states(wanted[1])
-            self._now = wanted
+        taps, caps = self._now or ({}, {})
+        self.circuit.set_taps({name: at for name, at in wanted[0].items() if taps.get(name) != at})
+        self.circuit.set_capacitor_states({name: at for name, at in wanted[1].items() if caps.get(name) != at})
+        self._now = wanted
+
+        start_v = self._start_v[t]
+        assert start_v is not None
+        self.circuit.start_from(start_v)
+
+    def _keep(self, t: int) -> None:
+        """Where the feeder stands at step t without devices: every power flow of that step starts there."""
+        self.taps[t], self.caps[t] = self._standing()
+        self._start_v[t] = self.circuit.voltages_v().astype(np.complex64)
 
     def _standing(self) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
         """Taps and capacitor steps as they are; capacitors that nothing controls are not read."""

@@ -142,3 +142,29 @@ def test_taps_are_set_and_read_back():
     assert circuit.taps()["reg1"] == -3
     with pytest.raises(FeederError, match="No RegControl creg9"):
         circuit.set_taps({"creg9": 1})
+
+
+def test_taps_are_put_where_the_control_itself_would_put_them(tmp_path):
+    """A winding with a range and a number of taps of its own, and a control on the first winding."""
+    master = tmp_path / "odd.dss"
+    master.write_text(
+        "clear\nnew circuit.odd basekv=4.16\n"
+        "new transformer.t phases=3 windings=2 buses=(sourcebus b) conns=(wye wye) kvs=(4.16 4.16) kvas=(900 900)\n"
+        "edit transformer.t wdg=2 numtaps=16 maxtap=1.15 mintap=0.95\n"
+        "new regcontrol.r transformer=t winding=2 vreg=120 band=2 ptratio=20\n"
+        "new transformer.u phases=3 windings=2 buses=(b c) conns=(wye wye) kvs=(4.16 4.16) kvas=(900 900)\n"
+        "new regcontrol.s transformer=u winding=2 tapwinding=1 vreg=120 band=2 ptratio=20\n"
+        "new load.l bus1=c kv=4.16 kw=100\nset voltagebases=[4.16]\ncalcv\nsolve\n"
+    )
+    circuit, by_control = (Circuit.compile(master, controls=False) for _ in range(2))
+    for position in (-3, 0, 5, 40):  # the last is beyond both ranges
+        circuit.set_taps({"r": position, "s": position // 2})
+        for name, at in (("r", position), ("s", position // 2)):
+            by_control.command(f"edit regcontrol.{name} tapnum={at}")
+        assert circuit.taps() == by_control.taps()
+        found = []
+        for one in (circuit, by_control):
+            one.start_series(1.0)
+            assert one.step(0, controls=False)
+            found.append(one.voltages_v())
+        assert np.abs(found[0] - found[1]).max() < 1e-6  # V of 2400: the tolerance of the power flow
