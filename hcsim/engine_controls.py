@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from dss import DSSException
-
 from hcsim.errors import FeederError
 
 FINE = 64
@@ -39,13 +37,14 @@ class Controlled:
         At the winding: a RegControl's own TapNumber would make OpenDSS read all bus definitions anew and build
         everything that hangs on them from scratch; a power flow after it costs twice as much.
         """
+        if not taps:
+            return
+        known = self.taps()
         controls, windings = self._circuit.RegControls, self._circuit.Transformers
         for name, position in taps.items():
-            try:
-                controls.Name = name
-            except DSSException:
-                known = ", ".join(self.taps())
-                raise FeederError(f"No RegControl {name} in {self._circuit.Name}.", f"There are: {known}.") from None
+            if name.lower() not in known:
+                raise FeederError(f"No RegControl {name} in {self._circuit.Name}.", f"There are: {', '.join(known)}.")
+            controls.Name = name
             windings.Name, windings.Wdg = controls.Transformer, controls.TapWinding
             low, high = windings.MinTap, windings.MaxTap
             tap = (low + high) / 2.0 + int(position) * (high - low) / windings.NumTaps
