@@ -42,7 +42,8 @@ def hosting_capacity(
     circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, pv_nodes: Sequence[str],
     weights: Floats, *, q_per_kw: Floats | None = None, bess: Schedule | None = None,
     controls: Controls = "free", tolerance_kw: float = 1.0, taps: Mapping[str, int] | None = None,
-    progress: Callable[[int, int], None] | None = None, inverters: InverterControl | None = None,
+    before: Before | None = None, progress: Callable[[int, int], None] | None = None,
+    inverters: InverterControl | None = None,
 ) -> HostingCapacityResult:  # fmt: skip
     """The largest PV, in kW of inverter capacity over all `pv_nodes` (G,), that breaks no limit anew.
 
@@ -50,7 +51,8 @@ def hosting_capacity(
     unity power factor, or `q_per_kw` (T, G) kvar per kW of size, or as `inverters` make of their voltage. `bess`
     dispatches the batteries of a
     schedule unchanged beside it (its PV is not used). A limit that the bare feeder breaks as badly does not
-    count. Every probe starts at the same taps.
+    count; `before` is the bare feeder's operation with the same `controls` and `taps`, where it is known already.
+    Every probe starts at the same taps.
 
     Doubling brackets the first broken limit, bisection closes in to `tolerance_kw`. Then smaller probes look
     for a limit broken earlier (which would become the answer) and larger ones for PV that passes again.
@@ -67,7 +69,7 @@ def hosting_capacity(
         raise ConfigError("Inverters that follow their voltage take no reactive power from a schedule.")
     if bess is not None:
         check_steps(bess, profiles)
-    prober = _Prober(circuit, network, profiles, limits, controls, taps)
+    prober = _Prober(circuit, network, profiles, limits, controls, taps, before)
     prober.place(pv_nodes, weights, q_per_kw, bess, inverters)
     try:
         peak_kw = float(network.loads.p_kw.sum() * profiles.load_pu.max())
@@ -108,22 +110,25 @@ class _Prober:
 
     def __init__(
         self, circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, controls: Controls,
-        taps: Mapping[str, int] | None,
+        taps: Mapping[str, int] | None, before: Before | None,
     ) -> None:  # fmt: skip
         self.circuit, self.network, self.profiles, self.limits = circuit, network, profiles, limits
         self.controls, self.taps = controls, taps
         self.series = DailySeries(circuit, network, profiles)
         self._loading = limits.loading_max_pu is not None
         self._regulation = judges_regulation(limits)
-        bare = self.series.run(controls=controls, taps=taps, loading=self._loading, regulation=self._regulation)
-        bare.require_sound(f"{network.name}, bare feeder, controls {controls}")
-        resting = (
-            resting_days(self.series, loading=self._loading, regulation=self._regulation)
-            if controls == "free"
-            else ()
+        self.power_flows = 0
+        self.base = before or self._run_bare()
+
+    def _run_bare(self) -> Before:
+        bare = self.series.run(
+            controls=self.controls, taps=self.taps, loading=self._loading, regulation=self._regulation
         )
-        self.base = Before((bare.operation, *resting))
-        self.power_flows = len(profiles) * (1 + len(resting))
+        bare.require_sound(f"{self.network.name}, bare feeder, controls {self.controls}")
+        free = self.controls == "free"
+        resting = resting_days(self.series, loading=self._loading, regulation=self._regulation) if free else ()
+        self.power_flows += (1 + len(resting)) * len(self.profiles)
+        return Before((bare.operation, *resting))
 
     def place(
         self, pv_nodes: Sequence[str], weights: Floats, q_per_kw: Floats | None, bess: Schedule | None,

@@ -29,6 +29,7 @@ from optim.hosting_search import solve_hosting
 from optim.limits import new_violations
 from optim.schedule import Schedule
 from optim.storage import Fleet
+from optim.tangent import Acting
 
 SOLVE_S = 10.0
 """No linear program of the loop takes much longer: one that does has lost its way."""
@@ -84,6 +85,7 @@ class _Loop:
         self.open_fleet = _open_fleet(bench, self.claim, reserve)
         sites = [n for _, n in self.open_fleet.converters] if self.open_fleet else []
         self.ports = tuple(dict.fromkeys((*bench.pv_nodes, *claim.pv_nodes, *claim.bess_nodes, *sites)))
+        self.acting = self._acting()
         self.power_flows = 0
         self.rounds: list[Round] = []
         self.visited: list[ReplayResult] = []
@@ -94,8 +96,17 @@ class _Loop:
         self.largest = max(claim.hc_kw, peak_kw / 2, 1.0)
         """What radii are measured by: a claim of nothing still has to be moved away from."""
 
+    def _acting(self) -> Acting:
+        """PV where there is sun, or reactive power without; batteries at any hour, by active power."""
+        profiles, night_var = self.bench.profiles, self.bench.pv.night_var
+        at_pv = np.isin(self.ports, (*self.bench.pv_nodes, *self.claim.pv_nodes))
+        sites = [n for _, n in self.open_fleet.converters] if self.open_fleet else []
+        at_bess = np.isin(self.ports, (*self.claim.bess_nodes, *sites))
+        sun = (profiles.pv_pu > 0)[:, None]
+        return (sun & at_pv) | at_bess, (sun | night_var) & at_pv
+
     def run(self, starts: Sequence[Schedule]) -> Certificate:
-        self.bare = self._visit(None).found
+        self.bare = self.bench.bare(self.options.controls).found
         self.best: tuple[Schedule, ReplayResult] | None = None
         self._take_up(self.claim)
         for start in (self.claim, *starts):
@@ -261,12 +272,12 @@ class _Loop:
             else:
                 high = share
 
-    def _visit(self, schedule: Schedule | None) -> Visit:
+    def _visit(self, schedule: Schedule) -> Visit:
         b = self.bench
         self.power_flows += len(b.profiles)
         return visit(
             b.circuit, b.network, b.profiles, b.limits, schedule, self.ports, controls=self.options.controls,
-            base=self.bare if schedule is not None else None,
+            base=self.bare, acting=self.acting,
         )  # fmt: skip
 
     def _passes(self, found: ReplayResult) -> bool:

@@ -20,7 +20,7 @@ from optim.linear_model import Floats, LinearModel
 from optim.network import Complexes, Network
 from optim.profiles import Profiles
 from optim.schedule import Schedule
-from optim.tangent import OperatingPoint
+from optim.tangent import Acting, OperatingPoint
 
 BARE = "bare feeder"
 """What a replay without a schedule calls its case."""
@@ -108,6 +108,10 @@ class Visit:
     ports: tuple[str, ...]
     found: ReplayResult
     points: tuple[OperatingPoint, ...]
+    branches: bool = True
+    """Whether branch flows are linearized too."""
+    acting: Acting | None = None
+    """Where devices can act at all, None: everywhere."""
 
     @cached_property
     def model(self) -> LinearModel:
@@ -120,19 +124,23 @@ class Visit:
             )
         what = "the bare feeder's" if self.found.case == BARE else f"the {self.found.case} replay's"
         at = f"{what} solution of each hour, controls {self.found.controls}"
-        return tangent.linearize(self.network, self.points, self.profiles.times, self.ports, at)
+        return tangent.linearize(
+            self.network, self.points, self.profiles.times, self.ports, at, branches=self.branches, acting=self.acting
+        )
 
 
 def visit(
     circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, schedule: Schedule | None,
     ports: tuple[str, ...], *, controls: Controls, taps: dict[str, int] | None = None,
     base: ReplayResult | None = None, progress: Callable[[int, int], None] | None = None,
+    acting: Acting | None = None,
 ) -> Visit:  # fmt: skip
     """Replays a schedule (None: the bare feeder) and takes down the operating point of every hour."""
     taker = PointTaker(circuit, network, profiles, ports, schedule)
     found = replay(circuit, profiles, limits, schedule, controls=controls, taps=taps, base=base, network=network,
                    progress=progress, observer=taker)  # fmt: skip
-    return Visit(network, profiles, ports, found, tuple(taker.points))
+    branches = limits.loading_max_pu is not None
+    return Visit(network, profiles, ports, found, tuple(taker.points), branches, acting)
 
 
 def replay_and_linearize(

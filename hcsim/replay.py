@@ -86,7 +86,7 @@ def replay(
     else:
         recording.require_sound(f"{network.name}, bare feeder, controls {controls}")
         if controls == "free":
-            resting = resting_days(series, loading=True, regulation=judges_regulation(limits))
+            resting = resting_days(series, loading=True, regulation=judges_regulation(limits), progress=progress)
     found = [violations(recording.operation, limits, base.before if base else None),
              convergence_violations(recording, network)]  # fmt: skip
     if crew is not None:

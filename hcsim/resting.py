@@ -9,15 +9,19 @@ one at the upper edge and banks coming from closed. Whatever rest the hours befo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from hcsim.series import DailySeries
 from optim.limits import Operation
 
 
-def resting_days(series: DailySeries, *, loading: bool, regulation: bool) -> tuple[Operation, ...]:
+def resting_days(
+    series: DailySeries, *, loading: bool, regulation: bool, progress: Callable[[int, int], None] | None = None
+) -> tuple[Operation, ...]:
     """The bare feeder's two extreme days, nothing where no control can rest elsewhere. A step in which they do not
-    come to rest has no values. All controls stand afterwards where they stood."""
+    come to rest has no values. All controls stand afterwards where they stood. `progress` hears (steps done, steps
+    in all)."""
     circuit = series.circuit
     held = {name.lower() for name in circuit.held}
     switched = circuit.switched_banks()
@@ -28,6 +32,8 @@ def resting_days(series: DailySeries, *, loading: bool, regulation: bool) -> tup
 
         def send(t: int, upper: bool = upper) -> None:
             circuit.set_capacitor_states({name: (int(upper),) * len(steps) for name, steps in switched.items()})
+            if progress:
+                progress(t + upper * len(series.profiles), 2 * len(series.profiles))
 
         with circuit.regulated_at(upper=upper):
             found = series.run(controls="free", before_step=send, loading=loading, regulation=regulation).operation

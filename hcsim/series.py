@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -167,31 +168,11 @@ class DailySeries:
             self.circuit.command(f'edit "Generator.{FIXED}{k}" kw={float(curve.p_kw[t])!r}')
 
     def _map_branches(self) -> None:
-        """Where in the classes' flat current vectors each to-side branch-phase stands, and its rating."""
-        names: list[str] = []
-        rated: list[float] = []
-        where: dict[str, list[tuple[int, int]]] = {}
-        kinds = [kind for kind in LOADED_CLASSES if kind in self.circuit.classes()]
-        node_ref = {e.name.lower(): e.node_ref.ravel() for e in self.circuit.elements(kinds)}
-        layouts = {kind.lower(): self.circuit.layout(kind) for kind in kinds}
-        for branch in self.network.branches:
-            kind = branch.name.split(".", 1)[0].lower()
-            if kind not in layouts or branch.name.lower() not in node_ref:
-                continue
-            start = layouts[kind].of(branch.name).start
-            for node in branch.to_nodes:
-                at = np.flatnonzero(node_ref[branch.name.lower()] == node)
-                if not len(at):
-                    raise FeederError(
-                        f"{branch.name} does not reach {self.network.nodes[node]} in the circuit.",
-                        "Read the network from this very circuit.",
-                    )
-                where.setdefault(kind, []).append((len(names), start + int(at[0])))
-                names.append(f"{branch.name}.{self.network.nodes[node].rsplit('.', 1)[1]}")
-                rated.append(branch.i_rated_a if np.isfinite(branch.i_rated_a) else np.nan)
-        self.branches = tuple(names)
-        self._rated_a = np.array(rated)
-        self._currents = [(kind, *np.array(pairs).T) for kind, pairs in where.items()]
+        """Where each to-side branch-phase stands in the flat vectors, and its rating: found once per network."""
+        known = _branches_of.get(self.circuit)
+        if known is None or known[0] is not self.network:
+            known = _branches_of[self.circuit] = (self.network, _BranchMap.of(self.circuit, self.network))
+        self.branches, self._rated_a, self._currents = known[1].names, known[1].rated_a, known[1].currents
 
     def source_rows(self) -> slice:
         """Where the network's source phases stand in the flat vectors of class Vsource."""
@@ -233,6 +214,46 @@ class DailySeries:
         for kind, row, at in self._currents:
             amperes[row] = np.abs(self.circuit.currents_a(kind)[at])
         return amperes / self._rated_a
+
+
+@dataclass(frozen=True)
+class _BranchMap:
+    """Where in the classes' flat current vectors each to-side branch-phase stands."""
+
+    names: tuple[str, ...]
+    rated_a: Floats
+    currents: tuple[tuple[str, Ints, Ints], ...]
+    """Class, row of `names`, position in the class's vector."""
+
+    @classmethod
+    def of(cls, circuit: Circuit, network: Network) -> _BranchMap:
+        names: list[str] = []
+        rated: list[float] = []
+        where: dict[str, list[tuple[int, int]]] = {}
+        kinds = [kind for kind in LOADED_CLASSES if kind in circuit.classes()]
+        node_ref = {e.name.lower(): e.node_ref.ravel() for e in circuit.elements(kinds)}
+        layouts = {kind.lower(): circuit.layout(kind) for kind in kinds}
+        for branch in network.branches:
+            kind = branch.name.split(".", 1)[0].lower()
+            if kind not in layouts or branch.name.lower() not in node_ref:
+                continue
+            start = layouts[kind].of(branch.name).start
+            for node in branch.to_nodes:
+                at = np.flatnonzero(node_ref[branch.name.lower()] == node)
+                if not len(at):
+                    raise FeederError(
+                        f"{branch.name} does not reach {network.nodes[node]} in the circuit.",
+                        "Read the network from this very circuit.",
+                    )
+                where.setdefault(kind, []).append((len(names), start + int(at[0])))
+                names.append(f"{branch.name}.{network.nodes[node].rsplit('.', 1)[1]}")
+                rated.append(branch.i_rated_a if np.isfinite(branch.i_rated_a) else np.nan)
+        currents = tuple((kind, *np.array(pairs).T) for kind, pairs in where.items())
+        return cls(tuple(names), np.array(rated), currents)
+
+
+_branches_of: WeakKeyDictionary[Circuit, tuple[Network, _BranchMap]] = WeakKeyDictionary()
+"""Reading every element takes a second on a large feeder, and its lines stay what they are."""
 
 
 @dataclass(frozen=True)

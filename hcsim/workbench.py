@@ -25,7 +25,7 @@ from hcsim.feeder import read_network
 from hcsim.gate import Gate, check_gate
 from hcsim.inverters import InverterControl
 from hcsim.ledger import Ledger
-from hcsim.linearize import replay_and_linearize
+from hcsim.linearize import Visit, visit
 from hcsim.replay import replay
 from hcsim.results import HostingCapacityResult, ReplayResult
 from hcsim.series import Controls
@@ -158,15 +158,26 @@ class Workbench:
             return lindist3flow.linearize(
                 self.network, self.profiles, self.ports, voltage_dependent_loads=served, losses=served
             )
-        return self._bare[1]
+        return self.bare(self._assumed).model
+
+    @property
+    def _assumed(self) -> Controls:
+        """What the program takes controls to do."""
+        return "free" if self.case.config.program.taps == "each_hour" else "locked"
 
     @cached_property
-    def _bare(self) -> tuple[ReplayResult, LinearModel]:
-        """The bare feeder with controls as the program assumes them, and its tangent model."""
-        controls: Controls = "free" if self.case.config.program.taps == "each_hour" else "locked"
-        return replay_and_linearize(
-            self.circuit, self.network, self.profiles, self.limits, None, self.ports, controls=controls
-        )
+    def _bare(self) -> dict[Controls, Visit]:
+        return {}
+
+    def bare(self, controls: Controls, progress: Callable[[int, int], None] | None = None) -> Visit:
+        """The feeder without devices, run once and kept: its replay, and where every hour came to stand."""
+        if controls not in self._bare:
+            ports = self.ports if self.case.config.pv else ()
+            self._bare[controls] = visit(
+                self.circuit, self.network, self.profiles, self.limits, None, ports, controls=controls,
+                progress=progress,
+            )  # fmt: skip
+        return self._bare[controls]
 
     def problem(self, program: str) -> HostingProblem:
         forgiving = self.case.config.limits.existing == "forgive"
@@ -177,7 +188,7 @@ class Workbench:
             pv_nodes=self.pv_nodes,
             fleet=self.fleet(program),
             night_var=self.pv.night_var,
-            already=self._bare[0].before if forgiving else None,
+            already=self.bare(self._assumed).found.before if forgiving else None,
         )
 
     def solve_options(self, gap: float | None = None, time_limit_s: float | None = None) -> SolveOptions:
@@ -207,6 +218,8 @@ class Workbench:
         inverters: InverterControl | None = None,
     ) -> ReplayResult:
         """`hcsim.replay.replay` on this case; `schedule` None is the bare feeder."""
+        if schedule is None:
+            return self.bare(controls, progress).found
         return replay(
             self.circuit,
             self.profiles,
@@ -241,6 +254,7 @@ class Workbench:
             q_per_kw=terms.q_per_kw if reactive == "as_given" else None,
             bess=schedule,
             controls=controls,
+            before=self.bare(controls).found.before,
             progress=progress,
             inverters=reactive if isinstance(reactive, InverterControl) else None,
         )

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
+from numpy.typing import NDArray
 
 from optim.errors import ModelError
 from optim.linear_model import LinearModel
@@ -27,6 +28,8 @@ from optim.power_flow import leg_powers_at, leg_voltages_v
 
 U_STEP = 1e-6
 """Step in pu for S'(|U|): the load models are polynomials in pieces, rounding is what there is to avoid."""
+Acting = tuple[NDArray[np.bool_], NDArray[np.bool_]]
+"""(T, D) each: the ports at which a device can move active power, reactive power."""
 FELT_KVA = 1e-3
 """A branch whose flow moves by less than this per kW or kvar at any port has no row: no device loads it."""
 
@@ -52,11 +55,15 @@ def linearize(
     times: tuple[str, ...],
     ports: tuple[str, ...],
     linearized_at: str = "the bare feeder's solution of each hour",
+    *,
+    branches: bool = True,
+    acting: Acting | None = None,
 ) -> LinearModel:
     """One point per step -> LinearModel with voltage rows in pu and branch rows in kVA at base voltage.
 
     Branch rows: conj(I) V_base rotated to the node's angle at the point, at the to-side and positive away from
-    the source, so that |row| / rating_kva is the loading; only rated branches that feel a port have rows.
+    the source, so that |row| / rating_kva is the loading; only rated branches that feel a port have rows, none
+    where `branches` is False. A port that cannot act in a step, by `acting`, has no slopes there.
     Raises ModelError for a port without voltage.
     """
     index = network.node_index
@@ -65,18 +72,20 @@ def linearize(
             raise ModelError(f"No energized node {name} in {network.name}: no device can stand there.")
     port_nodes = np.array([index[name] for name in ports], dtype=int)
     judged = np.flatnonzero(network.v_judged & (np.abs(points[0].v_v) > 0))
-    flows = _FlowRows(network)
-    solved = [_Response(network, point, port_nodes) for point in points]
-    felt = flows.felt(solved[0], points[0])
-    flows.keep(felt)
+    always = np.ones((len(points), 2 * len(ports)), dtype=bool)
+    able = always if acting is None else np.hstack(acting)
+    frame = _Frame(network, port_nodes)
+    solved = [_Response(frame, point, np.flatnonzero(able[t])) for t, point in enumerate(points)]
+    flows = _FlowRows(network, branches)
+    flows.keep(flows.felt(max(solved, key=lambda r: len(r.columns))))
 
-    v_base, dv_dp, dv_dq = _stack(solved, [_voltage_rows(network, judged, r) for r in solved])
+    v_base, dv_dp, dv_dq = _stack(solved, [_voltage_rows(network, judged, r) for r in solved], len(ports))
     sub = [_substation_rows(network, r) for r in solved]
-    p_sub = _stack(solved, [rows.real_part() for rows in sub])
-    q_sub = _stack(solved, [rows.imaginary_part() for rows in sub])
+    p_sub = _stack(solved, [rows.real_part() for rows in sub], len(ports))
+    q_sub = _stack(solved, [rows.imaginary_part() for rows in sub], len(ports))
     moved = [flows.rows(r) for r in solved]
-    p_flow = _stack(solved, [rows.real_part() for rows in moved])
-    q_flow = _stack(solved, [rows.imaginary_part() for rows in moved])
+    p_flow = _stack(solved, [rows.real_part() for rows in moved], len(ports))
+    q_flow = _stack(solved, [rows.imaginary_part() for rows in moved], len(ports))
     return LinearModel(
         times=times,
         nodes=tuple(network.nodes[n] for n in judged),
@@ -108,7 +117,7 @@ def linearize(
 
 @dataclass(frozen=True)
 class _Rows:
-    """Real or complex rows at the point (R,) with their derivatives (R, 2D): P of every port, then Q."""
+    """Real or complex rows at the point (R,) with their derivatives (R, C) by the response's columns."""
 
     value: Complexes | Floats
     slope: Complexes | Floats
@@ -120,24 +129,41 @@ class _Rows:
         return _Rows(self.value.imag, self.slope.imag)
 
 
-class _Response:
-    """The solved linear system of one point: how V and I_s move per kW and kvar at each port."""
+class _Frame:
+    """What the linear systems of all points share."""
 
-    def __init__(self, network: Network, point: OperatingPoint, port_nodes: Ints) -> None:
-        self.point = point
+    def __init__(self, network: Network, port_nodes: Ints) -> None:
+        self.network = network
         sources = [b for b in network.branches if b.kind == "source"]
-        at_source = np.concatenate([np.array(b.to_nodes, dtype=int) for b in sources])
-        z = sp.csr_matrix(sp.block_diag([b.z_ohm for b in sources]))
-        ideal = np.concatenate([b.transfer[:, 0] for b in sources])
-        n, s = len(point.v_v), len(at_source)
-        self.source_a = _source_currents(point.v_v[at_source], ideal, z)
+        self.at_source = np.concatenate([np.array(b.to_nodes, dtype=int) for b in sources])
+        self.z = sp.csr_matrix(sp.block_diag([b.z_ohm for b in sources]))
+        self.ideal = np.concatenate([b.transfer[:, 0] for b in sources])
+        self.across = _port_incidence(network, port_nodes)
+        self.elements = {b.name: b.admittance for b in network.branches if b.kind != "source"}
+        self.elements |= {s.name: (s.nodes, s.y_s) for s in network.shunts}
+        self._y = _assembled([(*nodes_and_y,) for nodes_and_y in self.elements.values()], len(network.nodes))
 
-        straight, crossed = _load_slopes(network.loads, point)
+    def admittance(self, moved: Mapping[str, Complexes]) -> sp.csr_matrix:
+        """(N, N) siemens of branches and shunts, sources left out, with elements whose taps or steps have moved."""
+        changed = [(self.elements[name][0], y - self.elements[name][1]) for name, y in moved.items()]
+        return self._y + _assembled(changed, len(self.network.nodes)) if changed else self._y
+
+
+class _Response:
+    """The solved linear system of one point: how V and I_s move per kW and kvar at the ports that can act."""
+
+    def __init__(self, frame: _Frame, point: OperatingPoint, columns: Ints) -> None:
+        self.point, self.columns = point, columns
+        """(C,) of the 2D columns, P of every port and then Q."""
+        at_source, z, across = frame.at_source, frame.z, frame.across
+        n, s = len(point.v_v), len(at_source)
+        self.source_a = _source_currents(point.v_v[at_source], frame.ideal, z)
+
+        straight, crossed = _load_slopes(frame.network.loads, point)
         own = (point.p_kw + 1j * point.q_kvar) * 1e3
-        across = _port_incidence(network, port_nodes)
         v_port = across.T @ point.v_v
         crossed += across @ sp.diags(np.conj(own) / np.conj(v_port) ** 2) @ across.T
-        y = _admittance(network, point.admittance_of) + straight
+        y = frame.admittance(point.admittance_of) + straight
         into = sp.csr_matrix((np.ones(s), (at_source, np.arange(s))), shape=(n, s))
         linear = sp.bmat([[y, -into], [into.T, z]])
         conjugate = sp.bmat([[crossed, None], [None, sp.csr_matrix((s, s))]])
@@ -146,18 +172,16 @@ class _Response:
         linear = linear + sp.csr_matrix((np.ones(len(lonely)), (lonely, lonely)), shape=linear.shape)
         plus, minus = linear + conjugate, linear - conjugate
         system = sp.bmat([[plus.real, -minus.imag], [plus.imag, minus.real]], format="csc")
-        d = len(port_nodes)
-        right = np.zeros((2 * (n + s), 2 * d))
         per_kw = 1e3 / np.conj(v_port)
-        for columns, step in ((slice(0, d), per_kw), (slice(d, 2 * d), -1j * per_kw)):
-            right[:n, columns] = (across @ sp.diags(step.real)).toarray()
-            right[n + s : n + s + n, columns] = (across @ sp.diags(step.imag)).toarray()
+        steps = sp.hstack([across @ sp.diags(per_kw), across @ sp.diags(-1j * per_kw)], format="csc")[:, columns]
+        right = np.zeros((2 * (n + s), len(columns)))
+        right[:n], right[n + s : n + s + n] = steps.real.toarray(), steps.imag.toarray()
         x = spla.splu(system).solve(right)
         moved = x[: n + s] + 1j * x[n + s :]
         self.v_slope: Complexes = moved[:n]
-        """(N, 2D) volts"""
+        """(N, C) volts"""
         self.i_slope: Complexes = moved[n:]
-        """(S, 2D) amperes out of the sources"""
+        """(S, C) amperes out of the sources"""
 
 
 def _port_incidence(network: Network, port_nodes: Ints) -> sp.csr_matrix:
@@ -200,14 +224,11 @@ def _at_legs(loads: LoadLegs, values: Complexes, n: int) -> sp.csr_matrix:
     return total
 
 
-def _admittance(network: Network, moved: Mapping[str, Complexes]) -> sp.csr_matrix:
-    """(N, N) siemens of branches and shunts, sources left out."""
-    parts = [(*b.admittance, b.name) for b in network.branches if b.kind != "source"]
-    parts += [(s.nodes, s.y_s, s.name) for s in network.shunts]
-    rows = np.concatenate([np.repeat(nodes, len(nodes)) for nodes, _, _ in parts])
-    columns = np.concatenate([np.tile(nodes, len(nodes)) for nodes, _, _ in parts])
-    values = np.concatenate([moved.get(name, y).ravel() for _, y, name in parts])
-    n = len(network.nodes)
+def _assembled(parts: Sequence[tuple[tuple[int, ...], Complexes]], n: int) -> sp.csr_matrix:
+    """(N, N) siemens of elements that stand between these nodes."""
+    rows = np.concatenate([np.repeat(nodes, len(nodes)) for nodes, _ in parts])
+    columns = np.concatenate([np.tile(nodes, len(nodes)) for nodes, _ in parts])
+    values = np.concatenate([y.ravel() for _, y in parts])
     return sp.csr_matrix((values, (rows.astype(int), columns.astype(int))), shape=(n, n))
 
 
@@ -236,9 +257,9 @@ def _substation_rows(network: Network, r: _Response) -> _Rows:
 class _FlowRows:
     """Branch currents at the to-side, as kVA at base voltage in the frame of the node's own angle."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, wanted: bool) -> None:
         self._network = network
-        rated = [(b, i) for b in network.branches if b.kind != "source" and np.isfinite(b.i_rated_a)
+        rated = [(b, i) for b in network.branches if b.kind != "source" and np.isfinite(b.i_rated_a) and wanted
                  for i in range(len(b.to_nodes))]  # fmt: skip
         self._rows = rated
         self._name()
@@ -252,7 +273,7 @@ class _FlowRows:
         self.names = tuple(f"{b.name}.{nodes[b.to_nodes[i]].rsplit('.', 1)[1]}" for b, i in self._rows)
         self.rating_kva = np.array([b.i_rated_a * base[b.to_nodes[i]] / 1e3 for b, i in self._rows])
 
-    def felt(self, r: _Response, point: OperatingPoint) -> Ints:
+    def felt(self, r: _Response) -> Ints:
         moved = np.abs(self.rows(r).slope)
         return np.flatnonzero(moved.max(axis=1, initial=0.0) > FELT_KVA)
 
@@ -276,15 +297,12 @@ class _FlowRows:
         return _Rows(frame * np.conj(current @ r.point.v_v), frame[:, None] * np.conj(current @ r.v_slope))
 
 
-def _stack(solved: Sequence[_Response], rows: Sequence[_Rows]) -> tuple[Floats, Floats, Floats]:
+def _stack(solved: Sequence[_Response], rows: Sequence[_Rows], ports: int) -> tuple[Floats, Floats, Floats]:
     """Rows of every step -> values extrapolated to no device (T, R), slopes per kW and per kvar (T, R, D)."""
-    base, by_p, by_q = [], [], []
-    for response, row in zip(solved, rows, strict=True):
-        d = len(response.point.p_kw)
-        p, q = row.slope[:, :d], row.slope[:, d:]
-        base.append(row.value - p @ response.point.p_kw - q @ response.point.q_kvar)
-        by_p.append(p)
-        by_q.append(q)
-    return np.array(base), np.array(by_p), np.array(by_q)
-
-
+    slopes = np.zeros((len(solved), len(rows[0].value), 2 * ports))
+    base = []
+    for t, (response, row) in enumerate(zip(solved, rows, strict=True)):
+        slopes[t][:, response.columns] = row.slope
+        injected = np.concatenate([response.point.p_kw, response.point.q_kvar])[response.columns]
+        base.append(row.value - row.slope @ injected)
+    return np.array(base), slopes[:, :, :ports], slopes[:, :, ports:]
