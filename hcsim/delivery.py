@@ -15,15 +15,9 @@ from numpy.typing import NDArray
 
 from hcsim.elements import Element
 from optim.network import Branch, BranchKind, Shunt
+from optim.two_port import OPEN, two_port
 
 Complexes = NDArray[np.complex128]
-
-OPEN = 1e-5
-"""An element's coupling below this share of its largest admittance is capacitance, or OpenDSS's stand-in for
-an open conductor, and no path for power. Step-down windings (230 kV to 120 V) are at 5e-4."""
-FLOATING = 1e-4
-"""A side whose admittance to ground, all its conductors moving together, is below this share of its largest
-entry is ungrounded: what is left is OpenDSS's ppm_antifloat (1e-6 and less)."""
 
 
 @dataclass(frozen=True)
@@ -142,57 +136,10 @@ def _pi_section(part: Delivery, here: list[int], there: list[int]) -> Section:
 
 
 def _schur_section(part: Delivery, here: list[int], there: list[int], names: Sequence[str]) -> Section:
-    """Any other two-port: with I_to out of it, V_to = -Ytt^-1 Ytf V_from - Ytt^-1 I_to.
-
-    Floating sets of to-nodes have a singular Ytt but for antifloat admittance, whose inverse would drown the
-    leakage in an artificial zero-sequence impedance. Their common mode is projected out.
-    """
+    """Any other two-port, conductors at the to-side that end there left out."""
     keep = [i for i in there if np.max(np.abs(part.y_s[i])) > OPEN * part.scale]
-    y_tt, y_tf = part.y_s[np.ix_(keep, keep)], part.y_s[np.ix_(keep, here)]
-    floating = _floating_sets(y_tt)
-    if not floating:
-        z = np.linalg.inv(y_tt).astype(complex)
-    else:
-        neutral = np.array([int(names[part.nodes[i]].rsplit(".", 1)[1]) > 3 for i in keep])
-        z = _inverse_without_common_mode(y_tt, floating, neutral)
-    transfer = -z @ y_tf
-    y_from = part.y_s[np.ix_(here, here)] - y_tf.T @ z @ y_tf
+    transfer, z, y_from = two_port(part.y_s, here, keep, [names[n] for n in part.nodes])
     return here, keep, transfer, z, y_from, np.zeros_like(z)
-
-
-def _floating_sets(y_tt: Complexes) -> list[list[int]]:
-    """Sets of nodes joined with each other, but not with ground: ungrounded windings."""
-    joined = np.abs(y_tt) > OPEN * np.max(np.abs(y_tt), initial=0.0)
-    left = set(range(len(y_tt)))
-    found: list[list[int]] = []
-    while left:
-        group: set[int] = set()
-        fresh = {left.pop()}
-        while fresh:
-            group |= fresh
-            fresh = {int(j) for i in fresh for j in np.flatnonzero(joined[i])} - group
-        left -= group
-        members = sorted(group)
-        block = y_tt[np.ix_(members, members)]
-        if abs(block.sum()) < FLOATING * np.max(np.abs(block)):
-            found.append(members)
-    return found
-
-
-def _inverse_without_common_mode(
-    y_tt: Complexes, floating: list[list[int]], neutral: NDArray[np.bool_]
-) -> Complexes:
-    """Inverse of y_tt over voltages relative to each floating set's neutral, or else to its mean."""
-    struck = [next(i for i in members if neutral[i]) for members in floating if np.any(neutral[members])]
-    project = np.eye(len(y_tt))
-    for members in floating:
-        if not np.any(neutral[members]):
-            project[np.ix_(members, members)] -= 1.0 / len(members)
-    kept = [i for i in range(len(y_tt)) if i not in struck]
-    z = np.zeros_like(y_tt)
-    part = project[np.ix_(kept, kept)]
-    z[np.ix_(kept, kept)] = np.linalg.pinv(part @ y_tt[np.ix_(kept, kept)] @ part, rcond=OPEN)
-    return project @ z @ project
 
 
 def rating_a(element: Element, from_bus: str) -> float:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import opendssdirect
@@ -25,17 +25,17 @@ from scipy import sparse
 from hcsim.bases import mend_voltage_bases
 from hcsim.elements import CONTROL_AND_METER_CLASSES, Element, Layout, parse_properties
 from hcsim.engine_controls import Controlled
-from hcsim.errors import ConvergenceError, FeederError
+from hcsim.engine_solving import Solving, words_of
+from hcsim.errors import FeederError
 from hcsim.scripts import Scripts, files_sha256, read_scripts
 
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 
-_CONTROLS_DO_NOT_SETTLE, _JSON_FULL = 485, 0x001
-_REUSE_SYMBOLIC = 2
-"""Of OpenDSS's SparseSolverOptions. The next, to keep the pivots too, loses the 8500-node feeder."""
+_JSON_FULL = 0x001
 
-class Circuit(Controlled):
+
+class Circuit(Solving, Controlled):
     """A feeder compiled in its own OpenDSS context. Make one with `Circuit.compile`."""
 
     def __init__(self, master: Path) -> None:
@@ -68,7 +68,7 @@ class Circuit(Controlled):
         circuit._read_scripts()
         if circuit._dss.NumCircuits == 0:
             raise FeederError(f"{master} defines no circuit.", "Name the file with `New Circuit.`.")
-        circuit.solve(controls=controls)
+        circuit.solve_base_case(controls=controls)
         if mended := mend_voltage_bases(circuit):
             circuit._scripts.notes += mended
             circuit.solve(controls=controls)
@@ -102,72 +102,11 @@ class Circuit(Controlled):
         try:
             self._dss.Text.Command = text
         except DSSException as fault:
-            words = _words(fault)
+            words = words_of(fault)
             for copy, original in self._scripts.origin.items():
                 words = words.replace(copy, original)
             raise FeederError(f"OpenDSS, reading {self.master.name}: {words}") from fault
         return str(self._dss.Text.Result)
-
-    # -- solving -------------------------------------------------------------------------------------
-
-    def solve(self, *, controls: bool, tolerance: float = 1e-9, max_iterations: int = 100) -> None:
-        """A snapshot power flow. Raises ConvergenceError, also where the solution is not finite or less
-        than half of the nominal load of the connected elements is served."""
-        self.command("set mode=snapshot")
-        self._prepare(controls, tolerance, max_iterations)
-        fault = self._solve()
-        if fault:
-            raise ConvergenceError(f"{self.name}: {fault}.", "Check voltage bases, source and load sizes.")
-        nominal, served = self.nominal_load_kw(), self.load_kw()
-        if nominal > 0 and served < 0.5 * nominal:
-            raise ConvergenceError(
-                f"{self.name}: OpenDSS converged, but serves {served:.1f} of {nominal:.1f} kW of load.",
-                "Look for open elements or tripping reclosers that cut it off, loads too large for it, wrong voltages.",
-            )
-
-    def start_series(
-        self, step_h: float, mode: Literal["daily", "yearly"] = "daily", *,
-        tolerance: float = 1e-9, max_iterations: int = 100,
-    ) -> None:  # fmt: skip
-        """Go to native time-series mode, one step per solve. State (taps, stored energy) stays as it is."""
-        self.command(f"set mode={mode} number=1 stepsize={step_h * 3600.0!r}s")
-        self._prepare(True, tolerance, max_iterations)
-        self._step_h = step_h
-
-    def keep_matrix(self) -> None:
-        """From now on enter into the system matrix only what has changed, and keep its symbolic factorization:
-        for runs with many tap changes. Defining or enabling an element still builds it from scratch."""
-        self._dss.YMatrix.SolverOptions = _REUSE_SYMBOLIC
-
-    def step(self, t: int, *, controls: bool) -> bool:
-        """Solve step t (0-based). True if power flow and controls converged on finite voltages.
-
-        OpenDSS moves its clock before it solves: step t is solved at hour (t + 1) * step_h, which reads
-        value number t of a LoadShape whose interval is step_h.
-        """
-        solution = self._circuit.Solution
-        solution.dblHour = t * self._step_h
-        solution.ControlMode = 0 if controls else -1
-        return not self._solve()
-
-    def _prepare(self, controls: bool, tolerance: float, max_iterations: int) -> None:
-        self.command(f"set controlmode={'static' if controls else 'off'} maxcontroliter=1000")
-        self.command(f"set tolerance={tolerance!r} maxiterations={max_iterations}")
-
-    def _solve(self) -> str:
-        """Solve; what went wrong, or ""."""
-        try:
-            self._circuit.Solution.Solve()
-        except DSSException as fault:
-            if fault.args[0] == _CONTROLS_DO_NOT_SETTLE:
-                self.command("set number=1")  # or OpenDSS refuses every further solve
-                return "controls of regulators, capacitors or inverters do not settle (they hunt)"
-            raise FeederError(f"OpenDSS, solving {self.name}: {_words(fault)}") from fault
-        if not self._circuit.Solution.Converged:
-            return f"OpenDSS did not converge in {self._circuit.Solution.Iterations} iterations"
-        if not np.all(np.isfinite(self.voltages_v())):
-            return "OpenDSS converged on voltages that are not finite"
-        return ""
 
     # -- whole-circuit vectors -----------------------------------------------------------------------
 
@@ -222,10 +161,7 @@ class Circuit(Controlled):
 
     def nominal_load_kw(self) -> float:
         """What the enabled loads ask for in a snapshot at rated voltage."""
-        pointer, count = self._batch("Load")
-        enabled = self._circuit._get_int32_array(self._circuit._lib.Batch_GetInt32S, pointer[0], count, b"enabled")
-        self._circuit._lib.Batch_Dispose(pointer[0])
-        asked = self.read("Load", "", "kw")[np.asarray(enabled) != 0]
+        asked = self.read("Load", "", "kw")[self.whole_numbers("Load", "enabled") != 0]
         return float(asked.sum()) * float(self._circuit.Solution.LoadMult)
 
     # -- element classes -----------------------------------------------------------------------------
@@ -343,6 +279,14 @@ class Circuit(Controlled):
         self._circuit._lib.Batch_Dispose(pointer[0])
         return np.asarray(values, dtype=float)
 
+    def whole_numbers(self, kind: str, property_name: str) -> Ints:
+        """One integer or yes-or-no property of all elements of a class, in order of definition."""
+        pointer, count = self._batch(kind)
+        function = self._circuit._lib.Batch_GetInt32S
+        values = self._circuit._get_int32_array(function, pointer[0], count, property_name.encode())
+        self._circuit._lib.Batch_Dispose(pointer[0])
+        return np.asarray(values, dtype=np.int64)
+
     def pv_positions(self) -> dict[str, int]:
         """PVSystem own name -> position for `set_pv`. Valid until elements are added."""
         return {name.lower(): i + 1 for i, name in enumerate(self._circuit.PVSystems.AllNames)}
@@ -426,9 +370,3 @@ class Circuit(Controlled):
     def _enabled(self, name: str) -> bool:
         self._activate(name)
         return bool(self._circuit.ActiveCktElement.Enabled)
-
-
-def _words(fault: DSSException) -> str:
-    """OpenDSS's message on one line, with file and line number, without its own headings."""
-    parts = [part.strip() for part in str(fault.args[1]).splitlines()]
-    return "; ".join(part for part in parts if part and not part.endswith((":", "follows.")))

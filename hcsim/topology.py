@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from hcsim.delivery import FLOATING, Delivery
+from hcsim.delivery import Delivery
 from hcsim.elements import Element
+from optim.two_port import FLOATING
 
 Bools = NDArray[np.bool_]
 Parts = Mapping[str, Delivery]

@@ -12,17 +12,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from optim.network import Branch, Complexes, Network
-
-_LARGEST_CONDITION = 1e10
-"""Beyond, a to-side floats: its common mode has no impedance that a two-port could state."""
+from optim.network import Branch, Network
+from optim.two_port import two_port
 
 
 def merge_parallel(network: Network) -> Network:
     """The network with branches that feed a node together merged into one; itself where there are none.
 
-    Branches are merged only between the same two buses; loops over several buses stay, and so do banks whose
-    to-side floats but for the branches themselves. A merged branch is named "Line.a+Line.b"; its rating is the
+    Branches are merged only between the same two buses; loops over several buses stay. The common mode of a to-side
+    that floats is left out, as it is with a single branch. A merged branch is named "Line.a+Line.b"; its rating is the
     sum of what each conductor's branches carry, by share of admittance, and infinite where one has none.
     """
     groups: dict[tuple[frozenset[str], frozenset[str]], list[int]] = {}
@@ -34,7 +32,7 @@ def merge_parallel(network: Network) -> Network:
     for members in groups.values():
         together = [network.branches[b] for b in members]
         if len(members) > 1 and _overlap(together):
-            merged = _merged(together)
+            merged = _merged(network, together)
             if merged is not None:
                 first[members[0]] = merged
                 gone.update(members[1:])
@@ -44,7 +42,7 @@ def merge_parallel(network: Network) -> Network:
     return replace(network, branches=kept)
 
 
-def _merged(together: Sequence[Branch]) -> Branch | None:
+def _merged(network: Network, together: Sequence[Branch]) -> Branch | None:
     here = tuple(dict.fromkeys(n for b in together for n in b.from_nodes))
     there = tuple(dict.fromkeys(n for b in together for n in b.to_nodes))
     nodes = (*here, *there)
@@ -55,18 +53,19 @@ def _merged(together: Sequence[Branch]) -> Branch | None:
             return None
         at = [nodes.index(n) for n in own]
         y[np.ix_(at, at)] += part
-    f, t = slice(0, len(here)), slice(len(here), None)
-    if np.linalg.cond(y[t, t]) > _LARGEST_CONDITION:
+    f, t = list(range(len(here))), list(range(len(here), len(nodes)))
+    try:
+        transfer, z, y_from = two_port(y, f, t, [network.nodes[n] for n in nodes])
+    except np.linalg.LinAlgError:
         return None
-    z: Complexes = np.linalg.inv(y[t, t]).astype(complex)
     return Branch(
         name="+".join(b.name for b in together),
         kind=together[0].kind,
         from_nodes=here,
         to_nodes=there,
-        transfer=-z @ y[t, f],
+        transfer=transfer,
         z_ohm=z,
-        y_from_s=y[f, f] - y[f, t] @ z @ y[t, f],
+        y_from_s=y_from,
         y_to_s=np.zeros_like(z),
         i_rated_a=_rating_a(together),
         prim_nodes=nodes,

@@ -85,7 +85,8 @@ def leg_powers_at(loads: LoadLegs, u: Floats) -> Complexes:
 def solve(network: Network, *, tolerance: float = 1e-9, max_iterations: int = 500) -> PowerFlow:
     """The base case of the network. Raises ModelError if it does not converge.
 
-    `tolerance` bounds the largest change of a node voltage in the last iteration, relative to its base.
+    `tolerance` bounds the largest change of a judged voltage in the last iteration, relative to its base: the
+    common mode of floating nodes, held by next to nothing, never comes to rest.
     """
     loads = network.loads
     y_legs = (loads.p_kw - 1j * loads.q_kvar) * 1e3 / loads.v_rated_v**2
@@ -104,7 +105,8 @@ def solve(network: Network, *, tolerance: float = 1e-9, max_iterations: int = 50
         right = fixed + incidence.T @ (y_legs * across - drawn)
         new = np.zeros_like(v)
         new[live] = factors.solve(right[live])
-        change = float(np.max(np.abs(new - v) / base, initial=0.0))
+        moved = np.append(new - v, 0.0)
+        change = float(np.max(np.abs(moved[:-1] - moved[network.v_reference]) / base, initial=0.0))
         v = new
         if not np.isfinite(change):
             break

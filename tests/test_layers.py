@@ -29,7 +29,7 @@ def test_optim_sees_neither_hcsim_nor_opendss_nor_terminal():
 
 def test_opendss_has_one_door():
     for path in [*(ROOT / "hcsim").rglob("*.py"), *(ROOT / "optim").rglob("*.py")]:
-        if path.name != "engine.py":
+        if path.name not in ("engine.py", "engine_solving.py"):
             assert not roots(path) & {"opendssdirect", "dss", "altdss"}, path
 
 

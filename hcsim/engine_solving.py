@@ -1,0 +1,159 @@
+"""How a compiled circuit is solved: a snapshot, or a native time series step by step, and what can go wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from dss import DSSException
+from numpy.typing import NDArray
+
+from hcsim.errors import ConvergenceError, FeederError
+from hcsim.scripts import Scripts
+
+USUAL_TOLERANCE = 1e-9
+"""OpenDSS's own 1e-4 pu is too coarse to compare anything with."""
+COARSER_TOLERANCES = (1e-7, 1e-6, 1e-5)
+AT_LEAST_ITERATIONS = 20
+"""Where the tolerance says little, so that all but the floating voltages come to rest."""
+NO_TIME_S = 1e-3
+_CONTROLS_DO_NOT_SETTLE = 485
+_REUSE_SYMBOLIC = 2
+"""Of OpenDSS's SparseSolverOptions. The next, to keep the pivots too, loses the 8500-node feeder."""
+
+
+class DoesNotConverge(ConvergenceError):
+    """The power flow itself does not come to rest; the controls are not to blame."""
+
+
+class Solving:
+    """The part of `hcsim.engine.Circuit` that solves."""
+
+    _circuit: Any
+    _dss: Any
+    _scripts: Scripts
+    finest_tolerance: float = 0.0
+    """The power flow tolerance below which OpenDSS does not get on this circuit; 0 where the usual one is met."""
+
+    if TYPE_CHECKING:  # what Circuit adds
+
+        def command(self, text: str) -> str: ...
+        def voltages_v(self) -> NDArray[np.complex128]: ...
+        def load_kw(self) -> float: ...
+        def nominal_load_kw(self) -> float: ...
+        def whole_numbers(self, kind: str, property_name: str) -> NDArray[np.int64]: ...
+
+    def solve(self, *, controls: bool, tolerance: float = USUAL_TOLERANCE, max_iterations: int = 100) -> None:
+        """A snapshot power flow. Raises ConvergenceError, also where the solution is not finite or less
+        than half of the nominal load of the connected elements is served."""
+        self._set_mode("snapshot")
+        self._prepare(controls, tolerance, max_iterations)
+        fault = self._solve()
+        name = self._circuit.Name
+        if fault and not self._circuit.Solution.Converged:
+            raise DoesNotConverge(f"{name}: {fault}.", f"{self._most_restless()} Check sizes and voltage bases there.")
+        if fault:
+            raise ConvergenceError(f"{name}: {fault}.", "Check voltage bases, source and load sizes.")
+        nominal, served = self.nominal_load_kw(), self.load_kw()
+        if nominal > 0 and served < 0.5 * nominal:
+            raise ConvergenceError(
+                f"{name}: OpenDSS converged, but serves {served:.1f} of {nominal:.1f} kW of load.",
+                "Look for open elements or tripping reclosers that cut it off, loads too large for it, wrong voltages.",
+            )
+
+    def solve_base_case(self, *, controls: bool) -> None:
+        """`solve`, to the tightest tolerance that OpenDSS gets to on this circuit, which holds from then on: the
+        common mode of a floating bus is held by next to nothing, and its rounding can exceed the usual one."""
+        try:
+            self.solve(controls=controls)
+            return
+        except DoesNotConverge as error:
+            usual = error
+        for self.finest_tolerance in COARSER_TOLERANCES:
+            self.command(f"set miniterations={AT_LEAST_ITERATIONS}")
+            try:
+                self.solve(controls=controls)
+                break
+            except DoesNotConverge:
+                pass
+        else:
+            raise usual
+        self._scripts.notes.append(
+            f"OpenDSS converges to a tolerance of {self.finest_tolerance:g} only, not to {USUAL_TOLERANCE:g}: some "
+            "voltage goes on moving, most often that of a floating bus to ground."
+        )
+
+    def start_series(
+        self, step_h: float, mode: Literal["daily", "yearly"] = "daily", *,
+        tolerance: float = USUAL_TOLERANCE, max_iterations: int = 100,
+    ) -> None:  # fmt: skip
+        """Go to native time-series mode, one step per solve. State (taps, stored energy) stays as it is."""
+        self._set_mode(f"{mode} number=1", step_h * 3600.0)
+        self._prepare(True, tolerance, max_iterations)
+        self._step_h = step_h
+
+    def keep_matrix(self) -> None:
+        """From now on enter into the system matrix only what has changed, and keep its symbolic factorization:
+        for runs with many tap changes. Defining or enabling an element still builds it from scratch."""
+        self._dss.YMatrix.SolverOptions = _REUSE_SYMBOLIC
+
+    def step(self, t: int, *, controls: bool) -> bool:
+        """Solve step t (0-based). True if power flow and controls converged on finite voltages.
+
+        OpenDSS moves its clock before it solves: step t is solved at hour (t + 1) * step_h, which reads
+        value number t of a LoadShape whose interval is step_h.
+        """
+        solution = self._circuit.Solution
+        solution.dblHour = t * self._step_h
+        solution.ControlMode = 0 if controls else -1
+        return not self._solve()
+
+    def _set_mode(self, mode: str, step_s: float = 0.0) -> None:
+        """After `set mode`, a Generator of model 3 has another admittance in the system matrix than in its current,
+        and some kvar come out of nothing, until the matrix is built anew after a first solution."""
+        if not (self.whole_numbers("Generator", "model") == 3).any():
+            self.command(f"set mode={mode} stepsize={step_s!r}s")
+            return
+        self.command(f"set mode={mode} stepsize={NO_TIME_S}s controlmode=off")
+        self._solve()
+        self.command("buildy")
+        self.command(f"set stepsize={step_s!r}s")
+
+    def _prepare(self, controls: bool, tolerance: float, max_iterations: int) -> None:
+        self.command(f"set controlmode={'static' if controls else 'off'} maxcontroliter=1000")
+        self.command(f"set tolerance={max(tolerance, self.finest_tolerance)!r} maxiterations={max_iterations}")
+
+    def _solve(self) -> str:
+        """Solve; what went wrong, or ""."""
+        try:
+            self._circuit.Solution.Solve()
+        except DSSException as fault:
+            if fault.args[0] == _CONTROLS_DO_NOT_SETTLE:
+                self.command("set number=1")  # or OpenDSS refuses every further solve
+                return "controls of regulators, capacitors or inverters do not settle (they hunt)"
+            raise FeederError(f"OpenDSS, solving {self._circuit.Name}: {words_of(fault)}") from fault
+        if not self._circuit.Solution.Converged:
+            return f"OpenDSS did not converge in {self._circuit.Solution.Iterations} iterations"
+        if not np.all(np.isfinite(self.voltages_v())):
+            return "OpenDSS converged on voltages that are not finite"
+        return ""
+
+    def _most_restless(self) -> str:
+        """Where the voltage moves most from one iteration to the next, and what stands there."""
+        before = self.voltages_v().copy()
+        self.command("set maxiterations=1 miniterations=1")
+        self._solve()
+        self.command("set miniterations=2")
+        moved = np.abs(self.voltages_v() - before)
+        if not np.isfinite(moved).all():
+            return "Its voltages grow without bound: some part may float."
+        node = self._circuit.YNodeOrder[int(np.argmax(moved / np.maximum(np.abs(before), 1.0)))].lower()
+        self._circuit.SetActiveBus(node.rsplit(".", 1)[0])
+        here = ", ".join(str(name) for name in self._circuit.ActiveBus.AllPCEatBus if name) or "no load or source"
+        return f"The voltage of node {node} moves most, by {moved.max():.3g} V in an iteration; there: {here}."
+
+
+def words_of(fault: DSSException) -> str:
+    """OpenDSS's message on one line, with file and line number, without its own headings."""
+    parts = [part.strip() for part in str(fault.args[1]).splitlines()]
+    return "; ".join(part for part in parts if part and not part.endswith((":", "follows.")))
