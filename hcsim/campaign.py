@@ -34,6 +34,11 @@ NO_RATINGS = (
     "Every line has OpenDSS's default rating of 400 A, so none is stated: loading is judged at transformers only."
 )
 
+NO_GROUND = (
+    "Where no phase has a ground (a delta winding, three wires), sites stand between phases and voltages are judged "
+    "line to line: phase 1 means 1 to 2, 2 means 2 to 3, 3 means 3 to 1."
+)
+
 
 @dataclass(frozen=True)
 class Means:
@@ -78,6 +83,7 @@ def open_feeder(case: Case) -> OpenFeeder:
     check_bands(case.config, network, case.study_file)
     selection = selected(circuit, case)
     notes = [] if lines_are_rated(network) else [NO_RATINGS]
+    notes += [NO_GROUND] if bool((network.v_reference[network.v_judged] >= 0).any()) else []
     notes += [selection.words] if selection.held else []
     return OpenFeeder(case, Feeder(case.master, circuit.source_sha256, selection.held), network, tuple(notes))
 

@@ -109,7 +109,7 @@ def nodal(
 
     opened, axis, folder = _open(case, hours, profiles, out, "nodal")
     settings = NodalSettings(
-        limits=simulation_limits(opened.case.config.limits, limit or ()),
+        limits=simulation_limits(opened.case.config.limits, limit or (), opened.case.config.simulation),
         controls="locked" if locked else "free",
         resolution_kw=resolution,
         largest_kw=largest,
@@ -175,7 +175,7 @@ def stochastic(
     penetrations = _steps(steps)
     opened, axis, folder = _open(case, hours, profiles, out, "stochastic")
     settings = StochasticSettings(
-        limits=simulation_limits(opened.case.config.limits, limit or ()),
+        limits=simulation_limits(opened.case.config.limits, limit or (), opened.case.config.simulation),
         deployments=deployments,
         penetrations_pct=penetrations,
         patterns=tuple(p.value for p in pattern or Pattern),

@@ -108,6 +108,16 @@ class LimitsSection(Section):
         )
 
 
+class SimulationSection(Section):
+    """What nodal and stochastic studies judge where [limits] has "off": see `Limits.screening` for the sources."""
+
+    loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = 1.0
+    v_deviation_max_pu: Annotated[float, Field(gt=0.0, le=1.0)] | Off = 0.03
+    unbalance_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Off = 3.0
+    regulator_min_kw: float | Off = 0.0
+    tap_operations_max: Annotated[float, Field(ge=0.0)] | Off = 4.0
+
+
 class ControlsSection(Section):
     """Which of the feeder's own controls act where controls are free (replay, baseline, closed loop, simulation)."""
 
@@ -211,6 +221,7 @@ class StudyConfig(Section):
     feeder: FeederSection = FeederSection()
     profiles: ProfilesSection = ProfilesSection()
     limits: LimitsSection = LimitsSection()
+    simulation: SimulationSection = SimulationSection()
     controls: ControlsSection = ControlsSection()
     program: ProgramSection = ProgramSection()
     pv: PvSection | None = None

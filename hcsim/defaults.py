@@ -54,6 +54,9 @@ def study_text(network: Network, ledger: Ledger, master: str, load_peak_pu: floa
     peak_kw = load_peak_pu * float(np.maximum(network.loads.p_kw, 0.0)[_real_loads(network)].sum())
     energy_kwh, power_kw = _rounded(ENERGY_H * max(peak_kw, 1.0)), _rounded(POWER_SHARE * max(peak_kw, 1.0))
     loading, loading_why = _loading_limit(ledger)
+    ratings = Ratings.of(ledger)
+    unrated = len(ratings.default) == ratings.lines
+    simulation_loading = "1.0 # of transformers; no line has a rating of its own" if unrated else loading
     quoted = json.dumps  # a TOML basic string escapes as JSON does
     listed = "\n".join(f"    {quoted(bus, ensure_ascii=False)}," for bus in sites)
     return f"""\
@@ -83,6 +86,13 @@ existing = "forgive" # what the bare feeder breaks already may stay as it is; "s
 # kv_max = 1.0 # below this one; left out: up to the highest
 # v_min_pu = 0.917 # here ANSI C84.1 range B at the service entrance, 110 to 127 V; left out: as above
 # v_max_pu = 1.058
+
+[simulation] # nodal and stochastic studies judge these where [limits] has "off"; each may be "off" too
+loading_max_pu = {simulation_loading}
+v_deviation_max_pu = 0.03 # when a site comes on, controls frozen
+unbalance_max_pct = 3.0
+regulator_min_kw = 0.0
+tap_operations_max = 4.0
 
 [controls] # which of the feeder's own controls act where controls are free: replay, simulation, closed loop
 free = "all" # or "none", or a list: names ("RegControl.creg1a"), classes ("CapControl"), wildcards ("creg4*")

@@ -1,4 +1,4 @@
-"""Which limits a nodal or stochastic study judges: the screening set, study.toml, the command line on top."""
+"""Which limits a nodal or stochastic study judges: study.toml, the screening set for the rest, the command line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hcsim.config import LimitsSection
+from hcsim.config import LimitsSection, SimulationSection
 from hcsim.errors import ConfigError
 from hcsim.nearest import did_you_mean
 from optim.limits import Limits
@@ -25,17 +25,22 @@ FIELDS = {
 """Criterion -> the field of Limits that switches it."""
 
 
-def simulation_limits(section: LimitsSection, options: Sequence[str] = ()) -> Limits:
-    """`Limits.screening`; what study.toml states in [limits]; then `options`, "loading=1.2" or "loading=off".
+def simulation_limits(
+    section: LimitsSection, options: Sequence[str] = (), simulation: SimulationSection | None = None
+) -> Limits:
+    """study.toml's [limits]; where they are "off" its [simulation], by default the values of `Limits.screening`;
+    then `options`, "loading=1.2" or "loading=off".
 
     A voltage limit among `options` holds at every voltage level, whatever bands study.toml has.
 
     Raises ConfigError for an unknown criterion (naming the nearest) or a value that is no number.
     """
-    limits = Limits.screening()
-    stated = section.to_limits()
-    said: dict[str, Any] = {n: getattr(stated, n) for n in FIELDS.values() if n in section.model_fields_set}
-    limits = dataclasses.replace(limits, **said, bands=stated.bands)
+    limits = section.to_limits()
+    for name, value in (simulation or SimulationSection()).model_dump().items():
+        if getattr(limits, name) is None and value != "off":
+            extra: dict[str, Any] = {name: float(value)}
+            limits = dataclasses.replace(limits, **extra)
+    limits = dataclasses.replace(limits, loading_worse_pu=Limits.screening().loading_worse_pu)
     for option in options:
         name, _, value = option.partition("=")
         if name not in FIELDS:

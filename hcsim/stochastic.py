@@ -112,8 +112,13 @@ def rooftops(network: Network, *, per_load: float | None, fixed_kw: float | None
 
 
 def _ends(network: Network, leg: int) -> list[int]:
-    ends = (network.loads.node_plus[leg], network.loads.node_minus[leg])
-    return [int(n) for n in ends if n >= 0 and network.v_judged[n]]
+    """Where the PV of a load's leg stands: at the leg's own phase; half at each of two phases that have a ground;
+    where there is none, at the one node whose devices stand between these two phases."""
+    ends = (int(network.loads.node_plus[leg]), int(network.loads.node_minus[leg]))
+    for node, other in (ends, ends[::-1]):
+        if node >= 0 <= other and network.v_reference[node] == other:
+            return [node]
+    return [n for n in ends if n >= 0 and network.v_judged[n]]
 
 
 def source_distance(network: Network) -> Floats:

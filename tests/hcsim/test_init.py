@@ -114,6 +114,7 @@ def test_every_key_stands_in_the_written_study(tree, tmp_path):
         LimitsSection,
         ProgramSection,
         PvSection,
+        SimulationSection,
         SolverSection,
     )
 
@@ -123,7 +124,7 @@ def test_every_key_stands_in_the_written_study(tree, tmp_path):
     assert "# [[limits.bands]]" in text and "# max_tap_operations = " in text  # there is no default to spell out
     for name, model in (("limits", LimitsSection), ("program", ProgramSection), ("pv", PvSection),
                         ("bess", BessSection), ("solver", SolverSection), ("certify", CertifySection),
-                        ("controls", ControlsSection)):  # fmt: skip
+                        ("controls", ControlsSection), ("simulation", SimulationSection)):  # fmt: skip
         assert set(model.model_fields) - {"bands", "max_tap_operations"} <= set(content[name]), name
 
 

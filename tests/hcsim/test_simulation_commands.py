@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from hcsim.cli_simulation import _steps
-from hcsim.config import LimitsSection
+from hcsim.config import LimitsSection, SimulationSection
 from hcsim.errors import ConfigError
 from hcsim.simulation_limits import simulation_limits
-from optim.limits import CRITERIA
+from optim.limits import CRITERIA, Limits
 
 ROOT = Path(__file__).parent.parent.parent
 NODAL = ["bus", "phases", "criterion", "hc_kw", "binding_element", "binding_phase", "binding_hour", "status"]
@@ -102,6 +102,11 @@ def test_limits_of_a_study_and_of_the_command_line():
     limits = simulation_limits(LimitsSection(v_max_pu=1.04, existing="forgive"), ["loading=off", "tap_operations=2"])
     assert (limits.v_max_pu, limits.v_min_pu, limits.loading_max_pu, limits.tap_operations_max) == (1.04, 0.95, None, 2)
     assert limits.v_deviation_max_pu == 0.03 and limits.unbalance_max_pct == 3.0
+    spelled_out = LimitsSection(loading_max_pu="off", v_deviation_max_pu="off", unbalance_max_pct=2.0)  # as `init` does
+    limits = simulation_limits(spelled_out, [], SimulationSection(tap_operations_max="off"))
+    assert (limits.loading_max_pu, limits.v_deviation_max_pu, limits.unbalance_max_pct) == (1.0, 0.03, 2.0)
+    assert limits.tap_operations_max is None and limits.regulator_min_kw == 0.0
+    assert simulation_limits(LimitsSection()) == Limits.screening()
     for option, words in (("loadin=1", "loading"), ("loading=much", "neither a number"), ("overvoltage=0.9", "below")):
         with pytest.raises(ConfigError) as fault:
             simulation_limits(LimitsSection(), [option])
