@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -94,8 +95,10 @@ class Certificate:
     """See `hcsim.error_budget`; empty where it was not asked for."""
     controls: Selection = ALL_FREE
     """Which of the feeder's controls were free to act."""
-    robustness: dict[str, float] = field(default_factory=dict)
+    robustness: dict[str, Any] = field(default_factory=dict)
     """See `hcsim.robustness`; empty where it was not asked for."""
+    robust: Schedule | None = None
+    """What the closed loop certifies with the margin of `robustness`; None where no margin was tried."""
 
     @property
     def settled(self) -> bool:
@@ -121,7 +124,7 @@ class Certificate:
         return worse
 
 
-SUFFIX = "_certified"
+SUFFIX, ROBUST = "_certified", "_robust"
 
 
 def rounds_table(rounds: Sequence[Round]) -> pd.DataFrame:
@@ -139,6 +142,8 @@ def write_certificate(found: Certificate, folder: Path) -> Path:
     schedule = folder / "schedules" / name
     write_schedule(replace(found.schedule, case=name), schedule)
     write_replay(found.replay, folder / "replays" / name / found.replay.controls)
+    if found.robust is not None:
+        write_schedule(replace(found.robust, case=found.case + ROBUST), folder / "schedules" / (found.case + ROBUST))
     own = output_folder(folder / "certificates" / found.case)
     write_csv(own / "rounds.csv", rounds_table(found.rounds))
     facts = ("case", "certified_kw", "claim_kw", "bound_kw", "status", "reason", "power_flows", "seconds",

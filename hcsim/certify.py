@@ -56,14 +56,16 @@ def certify(
     listen: Callable[[Round], None] | None = None,
     *,
     starts: Sequence[Schedule] = (),
+    accept: Callable[[Schedule], bool] | None = None,
 ) -> Certificate:
     """Runs the loop from a claimed schedule. `starts` are further schedules to begin at: what passes of them is
-    certified, whatever the programs make of the claim.
+    certified, whatever the programs make of the claim. `accept` is asked of a schedule that has passed, and what
+    it refuses counts as failed.
 
     The devices doing nothing always pass, so there always is a certificate. Raises ConvergenceError only where
     the bare feeder itself does not converge, KeyboardInterrupt where the user wants to stop.
     """
-    return _Loop(bench, claim, options or LoopOptions(), listen).run(starts)
+    return _Loop(bench, claim, options or LoopOptions(), listen, accept).run(starts)
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,12 @@ class _Center:
 
 
 class _Loop:
-    def __init__(self, bench: Workbench, claim: Schedule, options: LoopOptions,
-                 listen: Callable[[Round], None] | None) -> None:  # fmt: skip
+    def __init__(
+        self, bench: Workbench, claim: Schedule, options: LoopOptions, listen: Callable[[Round], None] | None,
+        accept: Callable[[Schedule], bool] | None,
+    ) -> None:  # fmt: skip
         self.begun = time.perf_counter()
+        self.accept = accept
         self.bench, self.options, self.listen = bench, options, listen
         reserve = options.soc_reserve
         self.claim = replace(claim, bess=tuple(with_reserve(u, reserve) for u in claim.bess))
@@ -114,8 +119,7 @@ class _Loop:
                 self._keep_if_passed(start, self._visit(start).found)
                 continue
             seen = self._visit(start)
-            self._keep_if_passed(start, seen.found)
-            self._move(start, seen)
+            self._move(start, seen, self._keep_if_passed(start, seen.found))
         if not starts and self.certified_kw <= 0:
             self._search_segment(self.claim)
         stop = self._walk(self.options.first_radius)
@@ -166,7 +170,7 @@ class _Loop:
             seen = self._visit(proposal)
             self.visited.append(seen.found)
             passed = self._keep_if_passed(proposal, seen.found)
-            moved = self._move(proposal, seen)
+            moved = self._move(proposal, seen, passed)
             self._log(proposal, seen.found, passed, radius)
             radius = min(radius * 1.5, self.largest) if passed else radius * (0.7 if moved else 0.4)
             self._adapt_margins(seen.found)
@@ -201,7 +205,7 @@ class _Loop:
         there = self._visit(anew)
         passed = self._keep_if_passed(anew, there.found)
         self.visited = [there.found]
-        self._move(anew, there)
+        self._move(anew, there, passed)
         self._log(anew, there.found, passed, radius, "placement and statuses decided anew")
         return ""
 
@@ -236,13 +240,13 @@ class _Loop:
         net = {n: center.bess_p_kw[:, d] for d, n in enumerate(center.bess_nodes)}
         return TrustRegion(center.pv_kw, center.pv_q_kvar, net, radius, radius, max(2.0 * share * largest, 1.0))
 
-    def _move(self, proposal: Schedule, seen: Visit) -> bool:
+    def _move(self, proposal: Schedule, seen: Visit, passed: bool) -> bool:
         """Moves the center to the proposal, or to the furthest on the way there that passes, if that is better."""
-        merit = self._merit(proposal, seen.found)
+        merit = -np.inf if not passed and self._passes(seen.found) else self._merit(proposal, seen.found)
         moved = merit > self.center.merit
         if moved:
             self.center = _Center(proposal, seen, merit)
-        if not self._passes(seen.found):
+        if not passed:
             self._search_segment(proposal)
             if self.anchor.hc_kw > self.center.merit:
                 self.center = _Center(self.anchor, self._visit(self.anchor), self.anchor.hc_kw)
@@ -290,7 +294,7 @@ class _Loop:
         return found.passed
 
     def _keep_if_passed(self, schedule: Schedule, found: ReplayResult) -> bool:
-        passed = self._passes(found)
+        passed = self._passes(found) and (self.accept is None or self.accept(schedule))
         if passed and schedule.hc_kw > self.certified_kw:
             self.best = (schedule, found)
         if passed and same_devices(schedule, self.anchor) and schedule.hc_kw > self.anchor.hc_kw:

@@ -31,7 +31,14 @@ from hcsim.cli_planning import (
 from hcsim.cli_planning import register as register_planning
 from hcsim.cli_simulation import register as register_simulation
 from hcsim.cli_simulation import year_baseline
-from hcsim.cli_words import FreeOption, LockOption, at_hc_words, limit_words, show_violations
+from hcsim.cli_words import (
+    FreeOption,
+    LockOption,
+    MarginTimeOption,
+    at_hc_words,
+    limit_words,
+    show_violations,
+)
 from hcsim.errors import ConfigError, HcsimError, OutputError
 
 if TYPE_CHECKING:
@@ -150,6 +157,12 @@ def study(
         float | None, typer.Option("--certify-time", min=1.0, help="Seconds per case for the closed loop.")
     ] = None,
     inverters: CompareOption = None,
+    robustness: Annotated[
+        int | None,
+        typer.Option(min=0, help="Drawn days of load and PV off by 10 % on which to try each certified schedule. "
+                     "Default: [certify] robustness_draws."),
+    ] = None,
+    margin_time: MarginTimeOption = None,
     program: ProgramOption = None,
     schemes: SchemesOption = None,
     exactness: ExactnessOption = None,
@@ -166,6 +179,7 @@ def study(
     from hcsim.compare import summarize
     from hcsim.parts import INTERRUPTED as BY_USER
     from hcsim.report.inverters import inverter_sentences
+    from hcsim.report.loop import robustness_lines
     from hcsim.report.tables import main_table
     from hcsim.results import CASES
     from hcsim.show import Show
@@ -182,10 +196,11 @@ def study(
     with Show(err_console) as listener:
         result = loaded.run(
             folder, programs=names, gap=gap, time_limit_s=time_limit, accept_gate=accept_gate, certify=certify,
-            certify_time_s=certify_time, inverters=inverters.value if inverters else None, listener=listener,
+            certify_time_s=certify_time, inverters=inverters.value if inverters else None,
+            robustness_draws=robustness, margin_search_s=margin_time, listener=listener,
         )  # fmt: skip
     out_console.print(main_table(summarize(result)))
-    for sentence in inverter_sentences(result):
+    for sentence in (*inverter_sentences(result), *robustness_lines(result)):
         _say(escape(sentence))
     _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'report.html'))}.")
     for part, reason in result.missing.items():

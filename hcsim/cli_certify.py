@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from hcsim.cli_words import FreeOption, LockOption
+from hcsim.cli_words import FreeOption, LockOption, MarginTimeOption
 
 if TYPE_CHECKING:
     from hcsim.certificate import Certificate
@@ -41,6 +41,7 @@ def certify(
     robustness: Annotated[
         int, typer.Option(min=0, help="Replay under this many drawn days of load and PV off by 10 %; 200 is usual.")
     ] = 0,
+    margin_time: MarginTimeOption = None,
     seed: Annotated[int, typer.Option(help="Of the drawn days.")] = 1,
     free: FreeOption = None,
     lock: LockOption = None,
@@ -69,7 +70,12 @@ def certify(
         run = certify_with_budget if budget else close_loop
         found = run(bench, claim, options, lambda r: console.print(escape(round_in_words(r)), highlight=False))
         if robustness:
-            found = with_robustness(bench, found, draws=robustness, seed=seed)
+            margin_s = bench.case.config.certify.margin_search_s if margin_time is None else margin_time
+            with console.status("drawing days") as status:
+                found = with_robustness(
+                    bench, found, draws=robustness, seed=seed, margin_s=margin_s,
+                    progress=lambda what, done, of: status.update(f"{done} of {of} {what}"),
+                )  # fmt: skip
         where = write_certificate(found, folder)
         _say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
         _say_more(found)

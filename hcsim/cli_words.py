@@ -22,6 +22,12 @@ LockOption = Annotated[
     list[str] | None, typer.Option("--lock", metavar="NAME", help="These controls do not act; likewise.")
 ]
 
+MarginTimeOption = Annotated[
+    float | None,
+    typer.Option("--margin-time", min=0.0, help="Seconds per case to find the capacity with which 95 % of the drawn "
+                 "days pass. Default: [certify] margin_search_s."),
+]  # fmt: skip
+
 
 def limit_words(limit: dict[str, Any]) -> str:
     """ "overvoltage at 83.1 at 10:00: 1.0502 (limit 1.05)", or why there is none."""

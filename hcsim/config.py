@@ -202,6 +202,12 @@ class CertifySection(Section):
     """Tap steps of any one regulator over the studied day; more only where it takes more without devices."""
     soc_reserve: Share = 0.0
     """Share of its energy that no battery goes below."""
+    robustness_draws: Annotated[int, Field(ge=0)] = 200
+    """Days of other load and sun on which a study tries each certified schedule; 0: none."""
+    robustness_s: Positive = 30.0
+    """Per case: when these seconds are over, a study leaves the other draws out and says so."""
+    margin_search_s: Annotated[float, Field(ge=0.0)] = 0.0
+    """Per case: seconds for the capacity left with a margin that 95 % of the draws pass with; 0: not searched."""
 
 
 class PaperSection(Section):

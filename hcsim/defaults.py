@@ -136,6 +136,9 @@ margin_pu = 2e-4 # least distance from voltage limits inside the programs
 margin_kw = 0.5 # least distance from the substation's limit inside the programs, per phase
 # max_tap_operations = 20 # tap steps of any one regulator over the studied day
 soc_reserve = 0.0 # share of its energy that no battery goes below
+robustness_draws = 200 # days with load and PV off by up to 10 % on which a certified schedule is tried; 0: none
+robustness_s = 30.0 # per case; draws not made by then are left out
+margin_search_s = 0.0 # per case, to find the capacity with which 95 % of those days pass; 0: not searched
 
 [inverters] # volt-var and volt-watt on their own; the curves are IEEE 1547-2018's defaults for category B
 control = "off" # in `hcsim replay` and `baseline`: "volt_var", "volt_watt", "volt_var_volt_watt"; "off": as scheduled

@@ -142,10 +142,18 @@ class Crew:
         self, circuit: Circuit, network: Network, schedule: Schedule, step_h: float,
         inverters: InverterControl | None = None,
     ) -> None:  # fmt: skip
-        self.schedule, self.step_h = schedule, step_h
+        self.step_h = step_h
         self.pv = pv_fleet(circuit, network, schedule.pv_nodes, inverters)
         self.bess = BessFleet(circuit, network, schedule.bess, schedule.bess_nodes, schedule.bess_of)
         self.pv.resize(schedule.pv_kw)
+        self.take(schedule)
+
+    def take(self, schedule: Schedule) -> None:
+        """Sizes and commands of a schedule with these devices; what was delivered before is forgotten."""
+        self.schedule = schedule
+        if not np.array_equal(self.pv.size_kw, schedule.pv_kw):
+            self.pv.resize(schedule.pv_kw)
+        self.bess.reset(schedule.soc_kwh[0])
         steps = len(schedule.times)
         self.pv_kva = np.full((steps, len(schedule.pv_nodes)), complex(np.nan, np.nan))
         self.bess_kva = np.full((steps, len(schedule.bess_nodes)), complex(np.nan, np.nan))
@@ -154,7 +162,6 @@ class Crew:
     def report_to_duty(self) -> None:
         self.pv.bind()
         self.bess.bind()
-        self.bess.reset(self.schedule.soc_kwh[0])
 
     def command(self, t: int) -> None:
         self.pv.set_power(self.schedule.pv_p_kw[t], self.schedule.pv_q_kvar[t])
@@ -223,6 +230,15 @@ class Crew:
         missed = [np.abs(s.pv_p_kw - np.nan_to_num(self.pv_kva.real)).sum(),
                   np.abs(s.bess_p_kw - np.nan_to_num(self.bess_kva.real)).sum()]  # fmt: skip
         return float(sum(missed) * self.step_h)
+
+    def kept(self, tolerance: float) -> bool:
+        """Whether `not_delivered` and `energy_violations` are empty."""
+        s, bess = self.schedule, self.bess
+        missed = (s.pv_p_kw - self.pv_kva.real, s.pv_q_kvar - self.pv_kva.imag, s.bess_p_kw - self.bess_kva.real,
+                  self.bess_kva.imag)  # fmt: skip
+        slack = SOC_TOLERANCE * np.array([u.energy_kwh for u in bess.units])
+        outside = (self.soc_kwh > bess.ceiling_kwh + slack) | (self.soc_kwh < bess.floor_kwh - slack)
+        return not any(np.any(np.abs(m) > tolerance) for m in missed) and not outside.any()
 
     def not_delivered(self, tolerance: float) -> pd.DataFrame:
         s = self.schedule

@@ -1,33 +1,46 @@
 """What a certified schedule is worth on days that are not quite the day it was made for.
 
-A draw is a day whose whole load is off by one factor and whose whole PV by another, both uniform within the
-spread: the error of a forecast, which hours share. Devices keep their commands; an inverter feeds what the sun
-gives, up to its kVA beside its reactive power. Regulators and capacitors act. A draw passes where its replay
-shows no violation that the bare feeder of the same day does not show.
+A draw is a day whose whole load is off by one factor (whole per cents) and whose whole PV by another, both uniform
+within the spread: the error of a forecast, which hours share. Devices keep their commands; an inverter feeds what
+the sun gives, up to its kVA beside its reactive power. Regulators and capacitors act. A draw passes where its day
+shows no violation that the bare feeder of the same load does not show. What breaks is kept by criterion and place.
 
-The margin is what the schedule must be scaled back (capacity and every power alike) until the share of draws
-that is wanted passes, the first of SHARES that does; every trial sees the same draws.
+The margin: by how much draws overstep limits is what a schedule would have to stay inside them on its own day, were
+the feeder linear. With that kept inside the programs, the closed loop runs again and takes only what passes on as
+many draws as are wanted: where regulators step, a margin alone promises nothing.
 """
 
 from __future__ import annotations
 
+import time
+from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hcsim.certificate import Certificate
-from hcsim.loop_schedules import scaled
+from hcsim.certificate import Certificate, Round
+from hcsim.certify import certify
+from hcsim.controls import hold
+from hcsim.days import Days
 from hcsim.results import ReplayResult
 from hcsim.workbench import Workbench
+from optim.limits import Before, Excess, worst_new
 from optim.linear_model import Floats
-from optim.profiles import Profiles
 from optim.schedule import Schedule
 
-SPREAD = 0.10
-WANTED = 0.95
-SHARES = tuple(round(1.0 - k / 40, 3) for k in range(1, 28))
-"""From 97.5 % down to a third, one after the other: regulators step, so that less need not pass more often."""
+SPREAD, WANTED = 0.10, 0.95
+CLOSE = 5e-3
+"""Tolerance of that loop: a margin is not known more finely."""
+SHOWN = 8
+"""Places at which a draw breaks that are kept."""
+LEVERS = {"overvoltage": 0, "undervoltage": 0, "reverse_flow": 1, "regulator_reverse_flow": 1, "loading": 2}
+"""Criterion -> which of (pu of voltage, kW, pu of loading) keeps it at a distance."""
+NO_ANSWER, NOT_KEPT = "convergence", "not_delivered"
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is counted, how many are done, of how many)."""
 
 
 @dataclass(frozen=True)
@@ -40,71 +53,187 @@ class Draws:
     @classmethod
     def seeded(cls, draws: int, seed: int, spread: float = SPREAD) -> Draws:
         random = np.random.default_rng(seed)
-        both = 1.0 + random.uniform(-spread, spread, size=(draws, 2))
-        return cls(both[:, 0], both[:, 1])
+        both = random.uniform(-spread, spread, size=(draws, 2))
+        return cls(1.0 + np.round(both[:, 0], 2), 1.0 + both[:, 1])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Of every draw, what is new and farthest beyond what is allowed, by criterion; nothing where it passes."""
+
+    broken: tuple[tuple[Excess, ...], ...]
+    times: tuple[str, ...]
+
+    @property
+    def share_passed(self) -> float:
+        return float(np.mean([not found for found in self.broken]))
+
+    def causes(self) -> list[dict[str, Any]]:
+        """What breaks most often first: criterion and place, in which share of the draws it is the worst of its
+        criterion, the hour at which it mostly is, and by how much (median)."""
+        places: dict[tuple[str, str, str, str], list[Excess]] = defaultdict(list)
+        for found in self.broken:
+            for e in found:
+                places[e.criterion, e.element, e.phase, e.unit].append(e)
+        ordered = sorted(places.items(), key=lambda item: -len(item[1]))
+        return [
+            {
+                "criterion": criterion, "element": element, "phase": phase, "share": len(each) / len(self.broken),
+                "hour": self.times[int(np.bincount([e.step for e in each]).argmax())],
+                "beyond": float(np.median([e.beyond for e in each])), "unit": unit,
+            }
+            for (criterion, element, phase, unit), each in ordered[:SHOWN]
+        ]  # fmt: skip
+
+    def by_criterion(self) -> dict[str, float]:
+        """Share of the draws in which each criterion is broken."""
+        names = [e.criterion for found in self.broken for e in found]
+        return {name: names.count(name) / len(self.broken) for name in dict.fromkeys(names)}
+
+    def overstepped(self, wanted: float) -> Floats:
+        """(3,) by how much (pu of voltage, kW, pu of loading) limits would have to stand further out so that the share
+        `wanted` of these draws is inside: each at the same quantile of the draws, the lowest that is enough. NaN
+        where nothing of the kind would do."""
+        most = np.zeros((len(self.broken), len(set(LEVERS.values()))))
+        for k, found in enumerate(self.broken):
+            for e in found:
+                lever = LEVERS.get(e.criterion)
+                if lever is None:
+                    most[k] = np.inf  # no margin helps
+                else:
+                    most[k, lever] = max(most[k, lever], e.beyond)
+        helped = most[np.isfinite(most).all(axis=1)]
+        if len(helped) < wanted * len(most):
+            return np.full(most.shape[1], np.nan)
+        for quantile in np.linspace(wanted, 1.0, 21):
+            margin = np.quantile(helped, quantile, axis=0, method="inverted_cdf")
+            if (most <= margin).all(axis=1).mean() >= wanted:
+                return np.asarray(margin)
+        return np.full(most.shape[1], np.nan)
 
 
 def with_robustness(
     bench: Workbench, found: Certificate, *, draws: int = 200, seed: int = 1, spread: float = SPREAD,
-    wanted: float = WANTED,
+    wanted: float = WANTED, most_s: float = np.inf, margin_s: float = 0.0, progress: Progress | None = None,
 ) -> Certificate:  # fmt: skip
-    """The certificate with `robustness`: draws, seed, spread, wanted, share_passed, and the margin in kW that
-    brings the share to `wanted`, with the capacity left; NaN where none of SHARES passes often enough."""
-    tester = _Tester(bench, Draws.seeded(draws, seed, spread))
-    passed = tester.passed(found.schedule)
-    share = tester.largest_share(found.schedule, wanted) if passed.mean() < wanted else 1.0
-    robust_kw = share * found.certified_kw
-    facts = {
-        "draws": float(draws),
-        "seed": float(seed),
-        "spread": spread,
-        "wanted": wanted,
-        "share_passed": float(passed.mean()),
-        "margin_kw": found.certified_kw - robust_kw,
-        "robust_kw": robust_kw,
-    }
-    return replace(found, robustness=facts)
+    """The certificate with `robustness`: draws (made), draws_wanted, seed, spread, wanted, share_passed;
+    by_criterion and causes (see `Outcome`); needed_pu, needed_kw, needed_loading_pu (see `Outcome.overstepped`);
+    margin_status ("not needed", "not searched", "found", "not found") and margin_reason; robust_kw, the capacity
+    left, robust_share, how many draws pass with it, and margin_kw, the capacity given up (NaN where there is none);
+    seconds.
+
+    `most_s`: draws not made when these seconds are over are left out.
+    `margin_s`: seconds for the closed loop that looks for it, 0 for none; its schedule is the certificate's `robust`.
+    """
+    begun = time.perf_counter()
+    tester = Tester(bench, Draws.seeded(draws, seed, spread), progress)
+    first = tester.outcome(found.schedule, most_s)
+    tester.keep(len(first.broken))
+    needed = first.overstepped(wanted)
+    facts: dict[str, Any] = {
+        "draws": len(first.broken), "draws_wanted": draws, "seed": seed, "spread": spread, "wanted": wanted,
+        "share_passed": first.share_passed, "by_criterion": first.by_criterion(), "causes": first.causes(),
+        "needed_pu": float(needed[0]), "needed_kw": float(needed[1]), "needed_loading_pu": float(needed[2]),
+        "margin_reason": "", "robust_kw": np.nan, "robust_share": np.nan,
+    }  # fmt: skip
+    robust = None
+    if first.share_passed >= wanted:
+        facts |= {"margin_status": "not needed", "robust_kw": found.certified_kw, "robust_share": first.share_passed}
+    elif not np.isfinite(needed).all():
+        worst = next(name for name in facts["by_criterion"] if name not in LEVERS)
+        facts |= {"margin_status": "not found",
+                  "margin_reason": f"No distance from a limit mends {worst.replace('_', ' ')}."}  # fmt: skip
+    elif margin_s <= 0:
+        facts |= {"margin_status": "not searched"}
+    else:
+        again = _with_margin(tester, found, needed, wanted, margin_s)
+        share = tester.outcome(again.schedule).share_passed
+        held = again.certified_kw > 0 and share >= wanted
+        facts |= {"margin_status": "found" if held else "not found", "margin_reason": f"{again.status}: {again.reason}"}
+        if held:
+            robust = again.schedule
+            facts |= {"robust_kw": again.certified_kw, "robust_share": share}
+    facts |= {"margin_kw": found.certified_kw - facts["robust_kw"], "seconds": time.perf_counter() - begun}
+    return replace(found, robustness=facts, robust=robust)
 
 
-class _Tester:
-    def __init__(self, bench: Workbench, draws: Draws) -> None:
-        self._bench, self._draws = bench, draws
-        self._bare: dict[int, ReplayResult] = {}
+def _with_margin(tester: Tester, found: Certificate, needed: Floats, wanted: float, seconds: float) -> Certificate:
+    """The closed loop again, from the certified schedule, with the margin in its programs."""
+    bench = tester.bench
+    options = replace(
+        bench.loop_options(seconds), tolerance=CLOSE, bound=False, reopenings=0, controls="free",
+        margin_pu=float(needed[0]), margin_kw=float(needed[1]),
+    )  # fmt: skip
 
-    def passed(self, schedule: Schedule, give_up_after: int | None = None) -> NDArray[np.bool_]:
-        """(K,) whether each draw passes; with `give_up_after`, draws after so many failures count as failed."""
-        result = np.zeros(len(self._draws.load), dtype=bool)
-        failures = 0
-        for k in range(len(result)):
-            result[k] = self._passes(schedule, k)
-            failures += not result[k]
-            if give_up_after is not None and failures > give_up_after:
-                break
-        return result
+    def hear(r: Round) -> None:
+        words = f"s for a margin, {r.certified_kw:.0f} kW pass after {r.number} rounds"
+        tester.say(words, int(min(r.seconds, seconds)), int(seconds))
 
-    def largest_share(self, schedule: Schedule, wanted: float) -> float:
-        """The largest of SHARES with which enough draws pass; NaN where none does."""
-        allowed = int((1.0 - wanted) * len(self._draws.load))
+    return certify(bench, found.schedule, options, hear, accept=lambda schedule: tester.enough(schedule, wanted))
 
-        for share in SHARES:
-            if (~self.passed(scaled(schedule, share), allowed)).sum() <= allowed:
-                return share
-        return np.nan
 
-    def _passes(self, schedule: Schedule, k: int) -> bool:
-        profiles = self._profiles(k)
-        bench = replace(self._bench, case=replace(self._bench.case, profiles=profiles))
-        found = bench.replay(perturbed(schedule, float(self._draws.pv[k])), "free")
-        if found.passed:
-            return True
-        if not found.converged.all():
-            return False
-        if k not in self._bare:
-            self._bare[k] = bench.replay(None, "free")
-        return bench.replay(perturbed(schedule, float(self._draws.pv[k])), "free", base=self._bare[k]).passed
+class Tester:
+    """The same draws for every schedule, in a circuit of their own. The bare feeder of a load is simulated once, and
+    only where a day is beyond a limit."""
 
-    def _profiles(self, k: int) -> Profiles:
-        return replace(self._bench.profiles, load_pu=self._draws.load[k] * self._bench.profiles.load_pu)
+    def __init__(self, bench: Workbench, draws: Draws, progress: Progress | None = None) -> None:
+        self.bench, self._draws, self.say = bench, draws, progress or (lambda *_: None)
+        self._bare: dict[float, ReplayResult] = {}
+        self._own = Workbench.open(bench.case)
+        hold(self._own.circuit, bench.selection.held)
+        self._hardest_first = list(range(len(draws.load)))
+
+    def keep(self, draws: int) -> None:
+        """Only the first so many from now on."""
+        self._draws = Draws(self._draws.load[:draws], self._draws.pv[:draws])
+        self._hardest_first = list(range(draws))
+
+    def outcome(self, schedule: Schedule, most_s: float = np.inf) -> Outcome:
+        """Every draw; those for which there is time."""
+        broken: list[tuple[Excess, ...]] = []
+        begun = time.perf_counter()
+        with Days(self._own, schedule) as days:
+            for k in range(len(self._draws.load)):
+                if broken and time.perf_counter() - begun > most_s:
+                    break
+                broken.append(self._broken(days, schedule, k))
+                self.say("draws", k + 1, len(self._draws.load))
+        return Outcome(tuple(broken), self.bench.profiles.times)
+
+    def enough(self, schedule: Schedule, wanted: float) -> bool:
+        """Whether the share of draws that is wanted passes. Draws that failed last time come first."""
+        allowed = int((1.0 - wanted) * len(self._hardest_first) + 1e-9)
+        failed: list[int] = []
+        passed: list[int] = []
+        with Days(self._own, schedule) as days:
+            for k in self._hardest_first:
+                (failed if self._broken(days, schedule, k) else passed).append(k)
+                if len(failed) > allowed:
+                    break
+        asked = {*failed, *passed}
+        self._hardest_first = [*failed, *(k for k in self._hardest_first if k not in asked), *passed]
+        return len(failed) <= allowed
+
+    def _broken(self, days: Days, schedule: Schedule, k: int) -> tuple[Excess, ...]:
+        load, limits = float(self._draws.load[k]), self.bench.limits
+        found = days.run(perturbed(schedule, float(self._draws.pv[k])), load * self.bench.profiles.load_pu)
+        if found is None:
+            return (self._whole(NO_ANSWER),)
+        kept = () if days.delivered() else (self._whole(NOT_KEPT),)
+        if not worst_new(found, limits):
+            return kept
+        return *worst_new(found, limits, self._before(load)), *kept
+
+    def _before(self, load: float) -> Before:
+        if load not in self._bare:
+            profiles = replace(self.bench.profiles, load_pu=load * self.bench.profiles.load_pu)
+            bench = replace(self.bench, case=replace(self.bench.case, profiles=profiles))
+            self._bare[load] = bench.replay(None, "free")
+        return self._bare[load].before
+
+    def _whole(self, criterion: str) -> Excess:
+        """What is wrong with a day, not with a place."""
+        return Excess(criterion, "", self.bench.network.name, "", 0, np.nan, np.nan)
 
 
 def perturbed(schedule: Schedule, factor: float) -> Schedule:

@@ -78,7 +78,8 @@ class DailySeries:
     def __init__(self, circuit: Circuit, network: Network, profiles: Profiles) -> None:
         self.circuit, self.network, self.profiles = circuit, network, profiles
         self._check_nodes()
-        self._assign_load_shape()
+        self._define_load_shape()
+        circuit.command(f"batchedit load..* daily={LOAD_SHAPE}")
         self.fixed_loads = circuit.fixed_loads()
         self._define_fixed()
         self._map_branches()
@@ -137,14 +138,18 @@ class DailySeries:
                 "Read the network from this very circuit.",
             )
 
-    def _assign_load_shape(self) -> None:
+    def reload(self, profiles: Profiles) -> None:
+        """Other load profiles of the same steps, from the next run on."""
+        self.profiles = profiles
+        self._define_load_shape()
+
+    def _define_load_shape(self) -> None:
         shape = self.profiles
         values = " ".join(repr(float(x)) for x in shape.load_pu)
         self.circuit.define(
             "LoadShape", LOAD_SHAPE,
             f"npts={len(shape)} sinterval={shape.step_h * 3600.0!r} useactual=no mult=[{values}]",
         )  # fmt: skip
-        self.circuit.command(f"batchedit load..* daily={LOAD_SHAPE}")
 
     def _define_fixed(self) -> None:
         for k, curve in enumerate(self.profiles.fixed):

@@ -52,10 +52,11 @@ def simulation_limits(
         if name in ("overvoltage", "undervoltage"):
             change["bands"] = tuple(dataclasses.replace(band, **change) for band in limits.bands)
         limits = dataclasses.replace(limits, **change)
-    ranges = [(limits.v_min_pu, limits.v_max_pu), *((b.v_min_pu, b.v_max_pu) for b in limits.bands)]
-    for low, high in ranges:
-        if low is not None and high is not None and low >= high:
-            raise ConfigError(f"undervoltage={low:g} must be below overvoltage={high:g}.")
+    if not limits.leaves_room():
+        raise ConfigError(
+            f"--limit {', '.join(options)}: undervoltage must be below overvoltage at every voltage level.",
+            "Look at [limits] of study.toml, and its bands.",
+        )
     return limits
 
 

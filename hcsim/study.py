@@ -39,6 +39,7 @@ from hcsim.results import (
     write_replay,
     write_schedule,
 )
+from hcsim.robustness import with_robustness
 from hcsim.series import Controls
 from hcsim.workbench import Workbench
 from optim.hosting_search import STOPPED, solve_hosting
@@ -74,6 +75,8 @@ class Study:
         certify: bool = True,
         certify_time_s: float | None = None,
         inverters: InverterWord | None = None,
+        robustness_draws: int | None = None,
+        margin_search_s: float | None = None,
         listener: Listener = silent,
     ) -> StudyResult:
         """Runs the whole study and writes its results to `out` (default: ./hcsim-results/<case>).
@@ -99,6 +102,7 @@ class Study:
             work.compare_inverters(inverters)
             for name in _to_certify(programs) if certify else ():
                 work.certify_schedule(name, certify_time_s)
+                work.try_on_other_days(name, robustness_draws, margin_search_s)
         work.report()
         return work.result()
 
@@ -232,6 +236,25 @@ class StudyRun(Parts):
             self.cases[name] = replace(self.cases[name], certificate=found)
             write_certificate(found, self.folder)
             self._say(part, certified_in_words(found))
+
+    def try_on_other_days(self, name: str, draws: int | None, margin_s: float | None) -> None:
+        """The certified schedule on days of other load and sun; with `margin_s` also what is left with a margin.
+        None: as [certify] has it."""
+        own = self.case.config.certify
+        draws = own.robustness_draws if draws is None else draws
+        found = self.cases[name].certificate if name in self.cases else None
+        if found is None or not draws:
+            return
+        part = f"robustness {name}"
+        with self._part(f"{name} robustness", part):
+            found = with_robustness(
+                self.bench, found, draws=draws, most_s=own.robustness_s,
+                margin_s=own.margin_search_s if margin_s is None else margin_s,
+                progress=lambda what, done, of: self._say(part, f"{done} of {of} {what}", done / max(of, 1)),
+            )  # fmt: skip
+            self.cases[name] = replace(self.cases[name], certificate=found)
+            write_certificate(found, self.folder)
+            self._say(part, f"{100 * found.robustness['share_passed']:.1f} % of {found.robustness['draws']} days pass")
 
     def _simulated(self, name: str) -> list[Schedule]:
         """What plain simulation found for a case, as schedules: no certificate shall be below them."""

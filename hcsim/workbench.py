@@ -7,7 +7,7 @@ profiles and limits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -203,7 +203,8 @@ class Workbench:
 
     def loop_options(self, time_limit_s: float | None = None) -> LoopOptions:
         """[certify] of study.toml, with what the user asks for on top."""
-        options = LoopOptions(**self.case.config.certify.model_dump())
+        known = {f.name for f in fields(LoopOptions)}
+        options = LoopOptions(**self.case.config.certify.model_dump(include=known))
         return options if time_limit_s is None else replace(options, time_limit_s=time_limit_s)
 
     # -- what OpenDSS says, on this case's profiles and limits -------------------------------------------

@@ -101,6 +101,11 @@ class Limits:
             limit[band.holds(kv_base)] = number(getattr(band, side))
         return limit
 
+    def leaves_room(self) -> bool:
+        """Whether there is a voltage between the limits of every level."""
+        ranges = [(self.v_min_pu, self.v_max_pu), *((b.v_min_pu, b.v_max_pu) for b in self.bands)]
+        return all(low is None or high is None or low < high for low, high in ranges)
+
     def v_lines(self, kv_base: NDArray[np.float64] | None = None) -> list[tuple[str, float]]:
         """Voltage limits with the level each holds for ("" where no level has its own), for figures; of levels that
         are not among `kv_base` none."""
@@ -263,6 +268,39 @@ def violations(found: Operation, limits: Limits, base: Before | Operation | None
     if not parts:
         return pd.DataFrame(columns=list(VIOLATION_COLUMNS))
     return pd.concat(parts, ignore_index=True)
+
+
+@dataclass(frozen=True)
+class Excess:
+    """The new violation of one criterion that is farthest beyond what is allowed."""
+
+    criterion: str
+    unit: str
+    element: str
+    phase: str
+    step: int
+    value: float
+    beyond: float
+    """How far beyond what is allowed there: the limit, or what the feeder has without devices."""
+
+
+def worst_new(found: Operation, limits: Limits, base: Before | None = None) -> tuple[Excess, ...]:
+    """The worst of `violations` that is new, of every criterion that has one; without its tables, for many days."""
+    every = []
+    for criterion in CRITERIA:
+        value = criterion.values(found)
+        if value is None or not value.size or not criterion.judged(limits):
+            continue
+        before = base.worst(criterion, limits) if base is not None else None
+        allowed = thresholds(criterion, limits, before, value.shape, found.kv_base)
+        excess = np.nan_to_num(criterion.sign * value - allowed, nan=-np.inf)
+        step, column = np.unravel_index(int(np.argmax(excess)), excess.shape)
+        if excess[step, column] > 0:
+            element, phase = _element_and_phase(criterion.elements(found)[int(column)], criterion.name)
+            beyond = float(excess[step, column]) + criterion.tolerance(limits)
+            every.append(Excess(criterion.name, criterion.unit, element, phase, int(step),
+                                float(value[step, column]), beyond))  # fmt: skip
+    return tuple(every)
 
 
 def new_violations(table: pd.DataFrame) -> pd.DataFrame:

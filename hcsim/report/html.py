@@ -51,6 +51,8 @@ def render_html(study: StudyResult, documents: Mapping[str, str], *, written: da
         missing=words.missing_parts(study),
         loops=loop.loop_rows(study),
         budget=loop.budget_rows(study),
+        other_days=loop.robustness_lines(study),
+        causes=loop.cause_rows(study),
         inverters=inverter_section(study),
         pictures=_pictures(documents),
         cases=[_case(study, name) for name in study.cases],

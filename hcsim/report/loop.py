@@ -23,7 +23,6 @@ def loop_rows(study: StudyResult) -> list[dict[str, Any]]:
             "cells": [number(found.certified_kw), _kw(found.claim_kw), _kw(found.bound_kw), found.status,
                       len(found.rounds), found.power_flows, f"{found.seconds:.1f}"],
             "reason": found.reason,
-            "robustness": robustness_words(found),
         }
         for name, found in certificates(study).items()
     ]  # fmt: skip
@@ -39,19 +38,63 @@ def budget_rows(study: StudyResult) -> list[list[str]]:
 
 
 def robustness_words(found: Certificate) -> str:
-    """A sentence, "" where it was not tried."""
+    """How often the schedule passes on drawn days, what breaks most often, what it takes; "" where not tried."""
     r = found.robustness
     if not r:
         return ""
+    draws = f"{r['draws']}" if r["draws"] == r["draws_wanted"] else f"{r['draws']} (of {r['draws_wanted']}, for time)"
     words = (
-        f"With load and PV off by up to {100 * r['spread']:g} %, {100 * r['share_passed']:.1f} % of "
-        f"{r['draws']:g} drawn days show no new violation"
+        f"With load and PV off by up to {100 * r['spread']:g} %, {100 * r['share_passed']:.1f} % of {draws} drawn days "
+        "show no new violation."
     )
-    if math.isfinite(r["robust_kw"]):
-        words += f"; {r['margin_kw']:.1f} kW less bring it to {100 * r['wanted']:g} % ({r['robust_kw']:.1f} kW)"
-    elif r["share_passed"] < r["wanted"]:
-        words += f"; no scaling back to a third brings it to {100 * r['wanted']:g} %"
-    return words + "."
+    if r["causes"]:
+        words += f" Most often: {'; '.join(_cause(c) for c in r['causes'][:3])}."
+    if r["margin_status"] == "not needed":
+        return words
+    if math.isfinite(r["needed_kw"]):
+        levers = (("needed_pu", 4, "pu"), ("needed_kw", 0, "kW"), ("needed_loading_pu", 2, "of the rating"))
+        kept = [f"{r[key]:.{digits}f} {unit}" for key, digits, unit in levers if r[key] > 0]
+        words += f" {100 * r['wanted']:g} % of the days overstep no limit by more than {', '.join(kept)}."
+    if r["margin_status"] == "found":
+        words += (
+            f" With that kept inside the programs, {r['robust_kw']:.1f} kW ({r['margin_kw']:.1f} kW less) pass on "
+            f"{100 * r['robust_share']:.1f} %."
+        )
+    elif r["margin_status"] == "not found":
+        words += f" No capacity was found that passes on {100 * r['wanted']:g} %: {r['margin_reason']}"
+    return words
+
+
+def cause_rows(study: StudyResult) -> list[list[str]]:
+    """A row per certificate and place at which drawn days break most often."""
+    return [
+        [NAMES.get(name, name), cause["criterion"].replace("_", " "), _place(cause), f"{100 * cause['share']:.1f} %",
+         cause["hour"], _size(cause)]
+        for name, found in certificates(study).items()
+        for cause in found.robustness.get("causes", [])
+    ]  # fmt: skip
+
+
+def _place(cause: dict[str, Any]) -> str:
+    return f"{cause['element']}.{cause['phase']}" if cause["phase"] else str(cause["element"])
+
+
+def _size(cause: dict[str, Any]) -> str:
+    if not math.isfinite(cause["beyond"]):
+        return NOTHING
+    return f"{cause['beyond']:.4f} pu" if cause["unit"] == "pu" else f"{cause['beyond']:.1f} {cause['unit']}"
+
+
+def _cause(cause: dict[str, Any]) -> str:
+    """ "undervoltage at 250.3, 56 % of the days, 0.0016 pu at 10:00" """
+    words = f"{cause['criterion'].replace('_', ' ')} at {_place(cause)}, {100 * cause['share']:.0f} % of the days"
+    return f"{words}, by {_size(cause)}, mostly at {cause['hour']}" if math.isfinite(cause["beyond"]) else words
+
+
+def robustness_lines(study: StudyResult) -> list[str]:
+    """For the terminal, a line per case that was tried."""
+    said = {name: robustness_words(found) for name, found in certificates(study).items()}
+    return [f"{NAMES.get(name, name)}: {words}" for name, words in said.items() if words]
 
 
 def certificates(study: StudyResult) -> dict[str, Certificate]:

@@ -18,7 +18,6 @@ from hcsim.loop_schedules import blend, decisions_of, idle, resized, scaled, spr
 from hcsim.loop_stalls import out_of_reach, oversteps, swinging
 from hcsim.replay import replay
 from hcsim.results import read_schedule, write_schedule
-from hcsim.robustness import Draws, perturbed, with_robustness
 from hcsim.workbench import Workbench
 from optim.hosting_search import solve_hosting
 from optim.limits import new_violations
@@ -283,28 +282,6 @@ def test_schedule_algebra(bench):
     assert decided.charging is not None
     charges = claim.p_charge_kw.sum(axis=1) > claim.p_discharge_kw.sum(axis=1)
     assert decided.charging[:, 0].astype(bool).tolist() == charges.tolist()
-
-
-# -- robustness -------------------------------------------------------------------------------------------
-
-
-def test_draws_are_seeded_and_within_their_spread():
-    a, b = Draws.seeded(50, 3, 0.1), Draws.seeded(50, 3, 0.1)
-    assert np.array_equal(a.load, b.load) and np.array_equal(a.pv, b.pv)
-    assert a.load.min() >= 0.9 and a.load.max() <= 1.1 and not np.array_equal(a.load, a.pv)
-
-
-def test_inverter_does_not_exceed_its_rating(found):
-    strong = perturbed(found.schedule, 1.1)
-    assert np.all(np.hypot(strong.pv_p_kw, strong.pv_q_kvar) <= strong.pv_kw + 1e-9)
-
-
-def test_robust_capacity_passes_as_often_as_asked(bench, found):
-    tried = with_robustness(bench, found, draws=20, seed=2).robustness
-    assert 0.0 <= tried["share_passed"] <= 1.0
-    assert tried["margin_kw"] == pytest.approx(found.certified_kw - tried["robust_kw"])
-    scaled_back = replace(found, schedule=scaled(found.schedule, tried["robust_kw"] / found.certified_kw))
-    assert with_robustness(bench, scaled_back, draws=20, seed=2).robustness["share_passed"] >= 0.95
 
 
 def test_tangent_at_an_ungrounded_delta():

@@ -1,0 +1,55 @@
+"""The same devices on many days that differ: prepared once, so that a day costs little more than its power flows.
+
+What `replay` does anew every time (elements defined, branches mapped, tables of devices written) is done once here;
+a day then gets its load profile and its commands, and hands back what limits are judged on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import TracebackType
+
+from hcsim.replay import Crew, judges_regulation
+from hcsim.series import DailySeries
+from hcsim.workbench import Workbench
+from optim.limits import Operation
+from optim.linear_model import Floats
+from optim.schedule import Schedule
+
+
+class Days:
+    """Use as a context: the devices of `schedule` stand in the circuit until it ends, and nothing else may use the
+    circuit meanwhile. Controls are free."""
+
+    def __init__(self, bench: Workbench, schedule: Schedule) -> None:
+        self._bench = bench
+        self._crew = Crew(bench.circuit, bench.network, schedule, bench.profiles.step_h)
+        self._series = DailySeries(bench.circuit, bench.network, bench.profiles)
+        self._loading = bench.limits.loading_max_pu is not None
+        self.power_flows = 0
+
+    def __enter__(self) -> Days:
+        self._crew.report_to_duty()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._crew.leave()
+
+    def run(self, schedule: Schedule, load_pu: Floats) -> Operation | None:
+        """One day with the powers and sizes of `schedule` (same devices) under this load. None where a step has no
+        answer."""
+        profiles = replace(self._bench.profiles, load_pu=load_pu)
+        self._series.reload(profiles)
+        self._crew.take(schedule)
+        recording = self._series.run(
+            controls="free", before_step=self._crew.command, after_step=self._crew.collect, loading=self._loading,
+            regulation=judges_regulation(self._bench.limits),
+        )  # fmt: skip
+        self.power_flows += len(profiles)
+        return None if recording.failures else recording.operation
+
+    def delivered(self) -> bool:
+        """Whether the devices did on the last day what they were told, batteries inside their range."""
+        return self._crew.kept(self._bench.limits.p_tolerance_kw)
