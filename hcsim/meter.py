@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hcsim.series import DailySeries
 from hcsim.unbalance import three_phase_buses, unbalance_pct
-from optim.limits import Criterion, Limits
+from optim.limits import Criterion, Limits, Operation
 from optim.network import Network
 
 Floats = NDArray[np.float64]
@@ -110,6 +110,13 @@ class Meter:
             "voltage_unbalance": reading.unbalance_pct, "regulator_reverse_flow": reading.regulator_kw,
             "tap_operations": reading.tap_steps,
         }[criterion.name])  # fmt: skip
+
+    def of_day(self, criterion: Criterion, day: Operation) -> Floats:
+        """(T, K) what `value` would be at every step of a recorded day; NaN where it says nothing."""
+        found = criterion.values(day)
+        assert found is not None
+        columns = {"overvoltage": self.judged, "undervoltage": self.judged, "loading": self._rated}
+        return found[:, columns[criterion.name]] if criterion.name in columns else found
 
 
 def lines_are_rated(network: Network) -> bool:

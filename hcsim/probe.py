@@ -4,7 +4,8 @@ What is asked is always the same: the feeder stands where it does at hour h with
 (taps and capacitors of the bare feeder's own day, controls free); now they come on with their full power of
 that hour. `frozen` is the moment after, before any control has moved: the voltage deviation is judged there.
 `settled` is the state that the controls reach: everything else is judged there, and the tap steps it took.
-Hours do not depend on each other, as in the California ICA, so each may be asked alone and in any order.
+Hours do not depend on each other, as in the California ICA, so each may be asked alone and in any order. What the
+bare feeder breaks already may be as bad as it gets wherever its controls may rest (`hcsim.resting`).
 
 A device is a Load of constant power at unity power factor, negative for generation: changing its kW leaves
 the system matrix alone, which makes a power flow cheap.
@@ -23,9 +24,11 @@ from hcsim.devices import PREFIX, V_CONSTANT_POWER_PU, terminal
 from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError
 from hcsim.meter import Meter, Reading
+from hcsim.replay import judges_regulation
+from hcsim.resting import resting_days
 from hcsim.schedule_steps import battery_kw
 from hcsim.series import V_SANE_PU, Controls, DailySeries
-from optim.limits import CRITERIA, Criterion, Limits, thresholds
+from optim.limits import CRITERIA, Criterion, Limits, Operation, thresholds
 from optim.network import Network
 from optim.profiles import Profiles
 from optim.schedule import Schedule
@@ -122,15 +125,22 @@ class Prober:
             recording.require_sound(f"{self.network.name}, bare feeder, controls {controls}")
         for t in self.failures:
             self.base[t] = None
-        self.thresholds = [self._thresholds_of(c) for c in self.criteria]
+        limits, days = self.limits, tuple[Operation, ...]()
+        if controls == "free":
+            regulation = judges_regulation(limits)
+            days = resting_days(self.series, loading=limits.loading_max_pu is not None, regulation=regulation)
+        self.power_flows += steps * len(days)
+        self.thresholds = [self._thresholds_of(c, days) for c in self.criteria]
 
-    def _thresholds_of(self, criterion: Criterion) -> Floats:
-        """(T, K), or (1, K) where the bare feeder breaks nothing: the limits alone."""
+    def _thresholds_of(self, criterion: Criterion, days: Sequence[Operation]) -> Floats:
+        """(T, K), or (1, K) where the bare feeder breaks nothing, on its own day or on `days`: the limits alone."""
         limit = self._limits_of(criterion)
         if criterion.name in ("voltage_deviation", "tap_operations"):
             return limit
         some = next(r for r in self.base if r is not None)
         values = np.array([self.meter.value(criterion, r if r is not None else some) for r in self.base])
+        worst = [criterion.sign * values, *(criterion.sign * self.meter.of_day(criterion, day) for day in days)]
+        values = criterion.sign * np.fmax.reduce(worst)
         whole = np.minimum(thresholds(criterion, self.limits, values, kv_base=self.meter.kv_base), FAR)
         return whole if np.any(whole != limit) else limit
 

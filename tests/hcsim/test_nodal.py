@@ -232,3 +232,16 @@ def test_the_replay_judges_by_the_same_criteria():
     assert set(rows[rows["criterion"] == "voltage_unbalance"]["element"]) <= {"m", "b1"}
     plain = replay(regulated, PROFILES, NONE, plan, controls="free", network=network)
     assert plain.violations.empty and plain.operation.tap_steps is None
+
+
+def test_no_worse_than_before_means_the_lower_edge_of_the_regulators_band():
+    """Between 119 and 121 V the control (60 to 1) rests anywhere; where exactly depends on the hours before."""
+    regulated = Circuit.compile(CASES / "two_bus_regulator.dss", controls=False)
+    prober = Prober(regulated, hand.two_bus_regulator(), PROFILES, replace(NONE, v_min_pu=0.999))
+    at = prober.meter.names(prober.criteria[0]).index(("b1", "1"))
+    edge = 119 * 60 / hand.V_BASE_V
+    allowed = -prober.thresholds[0][:, at]
+    # a step of the control is cut into 64: 1e-4 pu; 1e-5 of tolerance
+    assert allowed == pytest.approx(edge, abs=4e-4) and (allowed < 0.999).all()
+    own = np.array([reading.v_pu[at] for reading in prober.base])
+    assert (own >= allowed).all() and own.max() > edge + 1e-3
