@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.certificate import Certificate
-from hcsim.inverter_results import control_facts, day_facts
+from hcsim.inverter_results import InverterDay, control_facts, day_facts
 from hcsim.results import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
 from optim.errors import ModelError
 from optim.limits import new_violations
@@ -303,18 +303,23 @@ def baseline_summary(found: HostingCapacityResult, of_case: str | None = None) -
 
 def inverters_summary(study: StudyResult) -> dict[str, Any]:
     """Hosting capacity by sharing, and by who decides on reactive power: "unity", "schedule" or the control; and
-    what becomes of the claim with autonomous inverters ("claim", energies over the studied steps)."""
+    what becomes of the claim with autonomous inverters ("replay" by controls, energies over the studied steps)."""
     compared = study.inverters
     if compared is None:
         return {}
     rows: dict[str, Any] = {}
     for sharing, row in compared.rows.items():
         rows[sharing] = {kind: baseline_summary(f) | {"at_hc": dict(f.at_hc)} for kind, f in row.found.items()}
-        if row.day:
-            judged = verdict(row.day.replay)
-            said = {"verdict": judged.kind, "new_violations": judged.new, "existing_violations": judged.existing}
-            rows[sharing]["claim"] = {"hc_kw": study.cases[sharing].schedule.hc_kw, **said, **day_facts(row.day)}
+        if row.days:
+            rows[sharing]["claim_kw"] = study.cases[sharing].schedule.hc_kw
+            rows[sharing]["replay"] = {controls: inverter_day_summary(day) for controls, day in row.days.items()}
     return {**control_facts(compared.control), "hosting_capacity": rows}
+
+
+def inverter_day_summary(day: InverterDay) -> dict[str, Any]:
+    judged = verdict(day.replay)
+    said = {"verdict": judged.kind, "new_violations": judged.new, "existing_violations": judged.existing}
+    return {"converged": bool(day.replay.converged.all()), **said, **day_facts(day)}
 
 
 def phase_of(name: str) -> str:

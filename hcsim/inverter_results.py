@@ -57,8 +57,8 @@ class SharingRow:
     """"uniform", or the case whose schedule gives shares and batteries."""
     found: Mapping[str, HostingCapacityResult]
     """"unity", "schedule" (not for uniform), and the inverters' mode; what failed is missing."""
-    day: InverterDay | None = None
-    """The case's claim with autonomous inverters, controls free; None for uniform."""
+    days: Mapping[str, InverterDay] = field(default_factory=dict)
+    """The case's claim with autonomous inverters, by controls ("locked", "free"); empty for uniform."""
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,9 @@ def day_in_words(day: InverterDay) -> list[str]:
         words.append(f"Nothing of {day.available_kwh:,.0f} kWh is curtailed.")
     if day.change:
         c = day.change
+        taps = ", regulators' own steps included" if day.replay.tap_operations else ""
         words.append(
             f"Largest voltage change against unity power factor: {c.change_pu:+.4f} pu at {c.node} at {c.time} "
-            f"({c.unity_pu:.4f} pu without)."
+            f"({c.unity_pu:.4f} pu without{taps})."
         )
     return words

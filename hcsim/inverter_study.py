@@ -9,6 +9,7 @@ from hcsim.baseline_terms import Weights
 from hcsim.inverter_results import InverterComparison, InverterDay, SharingRow, at_unity, inverter_day
 from hcsim.inverters import InverterControl
 from hcsim.results import HostingCapacityResult, ReplayResult
+from hcsim.series import Controls
 from hcsim.workbench import Reactive, Workbench
 from optim.schedule import Schedule
 
@@ -39,15 +40,17 @@ class InverterStudy:
                 self._keep(SharingRow(sharing, dict(found)))
         return self._keep(SharingRow(sharing, found))
 
-    def replay_claim(self, sharing: str, schedule: Schedule, base: ReplayResult | None) -> InverterDay:
-        """The claim itself with autonomous inverters, controls free; `base` is the bare feeder."""
+    def replay_claim(
+        self, sharing: str, schedule: Schedule, controls: Controls, base: ReplayResult | None
+    ) -> InverterDay:
+        """The claim itself with autonomous inverters; `base` is the bare feeder under the same controls."""
         bench = self.bench
-        base = base if base is not None else bench.replay(None, "free")
-        found = bench.replay(schedule, "free", base=base, inverters=self.comparison.control)
-        unity = bench.replay(at_unity(schedule), "free", base=base)
+        base = base if base is not None else bench.replay(None, controls)
+        found = bench.replay(schedule, controls, base=base, inverters=self.comparison.control)
+        unity = bench.replay(at_unity(schedule), controls, base=base)
         day = inverter_day(found, unity, schedule.step_h)
         row = self.comparison.rows.get(sharing, SharingRow(sharing, {}))
-        self._keep(replace(row, day=day))
+        self._keep(replace(row, days={**row.days, controls: day}))
         return day
 
     def _keep(self, row: SharingRow) -> SharingRow:

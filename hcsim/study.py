@@ -213,10 +213,13 @@ class StudyRun(Parts):
                 )
                 for kind, found in row.found.items():
                     write_baseline(found, self.folder / "baselines" / "inverters" / name / kind)
-                if name in schedules:
-                    day = self.inverters.replay_claim(name, schedules[name], self.base_replays.get("free"))
-                    write_replay(day.replay, self.folder / "replays" / name / control.mode)
-                    write_inverter_day(day, control, self.folder / "replays" / name / control.mode)
+                for controls in self.controls if name in schedules else ():
+                    day = self.inverters.replay_claim(
+                        name, schedules[name], controls, self.base_replays.get(controls)
+                    )
+                    folder = self.folder / "replays" / name / f"{controls}_{control.mode}"
+                    write_replay(day.replay, folder)
+                    write_inverter_day(day, control, folder)
                 self._say(part, f"{row.found[control.mode].hc_kw:.1f} kW, {row.found['unity'].hc_kw:.1f} at unity")
 
     def certify_schedule(self, name: str, time_s: float | None) -> None:

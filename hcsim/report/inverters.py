@@ -26,7 +26,7 @@ def inverter_section(study: StudyResult) -> dict[str, Any] | None:
         "night_var": compared.control.night_var,
         "rows": [_row(row, mode) for row in compared.rows.values()],
         "limits": [_limit(row, mode) for row in compared.rows.values() if mode in row.found],
-        "claims": [claim for row in compared.rows.values() if (claim := _claim(study, row))],
+        "claims": [_claim(study, row) for row in compared.rows.values() if row.days],
         "sentences": inverter_sentences(study),
     }
 
@@ -67,15 +67,18 @@ def _limit(row: SharingRow, mode: str) -> str:
     return f"{_title(row)}: " + "; ".join(f"{name} {said}" for name, said in parts) + tail + "."
 
 
-def _claim(study: StudyResult, row: SharingRow) -> dict[str, Any] | None:
-    if row.day is None:
-        return None
+def _claim(study: StudyResult, row: SharingRow) -> dict[str, Any]:
+    """The claim by controls: what OpenDSS says with the optimizer's reactive power, and with the inverters' own."""
+    ordered = study.cases[row.sharing].replays
     return {
         "name": NAMES.get(row.sharing, row.sharing),
         "claim_kw": number(study.cases[row.sharing].schedule.hc_kw),
-        "verdict": verdict(row.day.replay).words,
-        "sentences": day_in_words(row.day),
-    }
+        "rows": [
+            [words.CONTROLS[controls], verdict(ordered[controls]).words if controls in ordered else NOTHING,
+             verdict(day.replay).words, " ".join(day_in_words(day))]
+            for controls, day in row.days.items()
+        ],
+    }  # fmt: skip
 
 
 def _title(row: SharingRow) -> str:
