@@ -23,6 +23,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -47,6 +48,9 @@ NO_VARS_BELOW, FULL_VARS_FROM = 0.05, 0.20
 """Shares of rated power."""
 TOLERANCE = 1e-5
 """Of voltage in pu, and of kvar and kW as shares of the rating, at which an InvControl is content."""
+STRIDE, GENTLE_SLOPE = 0.4, 8.0
+"""Share of the way to its curve that an InvControl goes at a time, where no curve is steeper than this (share of
+kVA per pu; category B has 7.3): twice as fast as what OpenDSS adapts by itself, which steeper curves are left to."""
 SETTLED = 2e-3
 """Share of kVA by which an inverter may miss its curves in a step that counts as settled."""
 
@@ -175,10 +179,12 @@ class AutonomousPv(PvFleet):
             volts = float(self.network.v_judged_base_v[self._at[g]])
             phase = self.network.nodes[other].rsplit(".", 1)[1]
             watched = f' monbus=["{self.nodes[g]}.{phase}"] monbusesvbase=[{volts!r}]'
+        steep = max(abs((b[1] - a[1]) / (b[0] - a[0])) for a, b in pairwise(self.control.volt_var))
+        stride = f" deltaq_factor={STRIDE}" if steep <= GENTLE_SLOPE else ""
         return (
             f"derlist=[{self.elements[g]}] {mode} {curves} refreactivepower=varmax voltwattyaxis=pmpppu "
             f"voltagechangetolerance={TOLERANCE} varchangetolerance={TOLERANCE} "
-            f"activepchangetolerance={TOLERANCE}{watched}"
+            f"activepchangetolerance={TOLERANCE}{stride}{watched}"
         )
 
     def _curve(self, name: str, curve: Curve) -> None:
