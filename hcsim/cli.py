@@ -19,7 +19,7 @@ from hcsim import __version__
 from hcsim.cli_certify import register as register_certify
 from hcsim.cli_feeder import AcceptOption, SitesOption, sites_wanted
 from hcsim.cli_feeder import register as register_feeder_commands
-from hcsim.cli_inverters import CompareOption, InvertersOption, control_of, show_day
+from hcsim.cli_inverters import CompareOption, InvertersOption, control_of, refuse_in_year, show_day
 from hcsim.cli_planning import (
     ExactnessOption,
     ProgramOption,
@@ -187,6 +187,11 @@ def study(
 
     loaded = Study.load(case, sites_wanted(sites))
     if program_of(loaded.case, program) == "planning":
+        if inverters:
+            raise ConfigError(
+                "A planning study lays no autonomous inverters beside its schemes.",
+                "`hcsim replay CASE SCHEDULE --inverters ...` takes its schedules one by one.",
+            )
         planning_study(loaded.case, out, schemes=schemes, gap=gap, time_limit=time_limit, exactness=exactness,
                        accept_gate=accept_gate)  # fmt: skip
         return
@@ -371,12 +376,13 @@ def baseline(
     Bracket and bisection on whole days. Names the limit that binds, where and when.
     """
     if year:
-        if bess or weights is Weights.schedule or controls is Controls.both or free or lock or inverters:
+        if bess or weights is Weights.schedule or controls is Controls.both or free or lock:
             raise ConfigError(
-                "--year goes with --weights uniform or load, --controls free or locked, and without --bess, --free, "
-                "--lock ([controls] of study.toml holds there too) and --inverters.",
+                "--year goes with --weights uniform or load, --controls free or locked, and without --bess, --free "
+                "and --lock ([controls] of study.toml holds there too).",
                 "`hcsim nodal --bess` and `hcsim stochastic --bess` take a schedule through a year.",
             )
+        refuse_in_year(case, inverters)
         year_baseline(
             case, "load" if weights is Weights.load else "uniform",
             "locked" if controls is Controls.locked else "free", profiles, out,

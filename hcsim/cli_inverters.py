@@ -9,6 +9,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from hcsim.errors import ConfigError
+
 if TYPE_CHECKING:
     from hcsim.inverter_results import InverterDay
     from hcsim.inverters import InverterControl
@@ -42,6 +44,17 @@ CompareOption = Annotated[
 def control_of(bench: Workbench, word: Inverters | None) -> InverterControl | None:
     """What the option says, or study.toml where it says nothing."""
     return bench.case.config.inverters.to_control(word.value if word else None)
+
+
+def refuse_in_year(case: str, word: Inverters | None) -> None:
+    """A year is simulated at unity power factor only. Raises ConfigError where anything else is asked for."""
+    from hcsim.cases import load_case
+
+    if (word.value if word else load_case(case).config.inverters.control) != "off":
+        raise ConfigError(
+            "--year simulates inverters at unity power factor, not on their own.",
+            "Add --inverters off, or leave --year out.",
+        )
 
 
 def show_day(day: InverterDay, console: Console) -> None:

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from hcsim.controls import controls_of
 from hcsim.devices import PREFIX, SMALLEST_KW, PvFleet
 from hcsim.engine import Circuit
+from hcsim.errors import ConfigError
 from optim.network import Network
 
 Floats = NDArray[np.float64]
@@ -66,6 +67,10 @@ class InverterControl:
     """Nameplate kVA over rated kW. At 1.0 reactive power at full sun costs active power."""
     night_var: bool = False
     """Reactive power also without sun; else as little as table 7 asks for."""
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(InverterMode):
+            raise ConfigError(f"Inverters know no {self.mode!r}.", f"There are: {', '.join(get_args(InverterMode))}.")
 
     @property
     def has_volt_var(self) -> bool:
