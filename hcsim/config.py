@@ -59,6 +59,8 @@ class LimitsSection(Section):
     """Least active power into the feeder per source phase; 0 forbids reverse flow (paper 1, eq. 7e)."""
     loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = "off"
     """Branch current over its normal rating."""
+    loading_worse_pct: Annotated[float, Field(ge=0.0, le=100.0)] = 0.5
+    """By how much of what it carries an overloaded branch may gain and still be no worse than before."""
     unbalance_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Off = "off"
     """Largest deviation of a line-to-line voltage from the mean of the three, per cent (ANSI C84.1)."""
     v_deviation_max_pu: Annotated[float, Field(gt=0.0, le=1.0)] | Off = "off"
@@ -100,6 +102,7 @@ class LimitsSection(Section):
             v_max_pu=judged(self.v_max_pu),
             substation_min_kw=judged(self.substation_min_kw),
             loading_max_pu=judged(self.loading_max_pu),
+            loading_worse=self.loading_worse_pct / 100.0,
             unbalance_max_pct=judged(self.unbalance_max_pct),
             v_deviation_max_pu=judged(self.v_deviation_max_pu),
             regulator_min_kw=judged(self.regulator_min_kw),

@@ -75,6 +75,7 @@ v_min_pu = 0.95
 v_max_pu = 1.05
 substation_min_kw = 0.0 # least power from the source into each phase: no reverse flow
 loading_max_pu = {loading} # current over normal rating; {loading_why}
+loading_worse_pct = 0.5 # of what it carries that a branch overloaded already may gain: the voltage of its loads moves
 unbalance_max_pct = "off" # largest deviation of a line-to-line voltage from the mean of the three, per cent
 v_deviation_max_pu = "off" # voltage change when devices come on; nodal and stochastic studies only
 regulator_min_kw = "off" # least power through each regulator phase, away from the source

@@ -40,7 +40,6 @@ def simulation_limits(
         if getattr(limits, name) is None and value != "off":
             extra: dict[str, Any] = {name: float(value)}
             limits = dataclasses.replace(limits, **extra)
-    limits = dataclasses.replace(limits, loading_worse_pu=Limits.screening().loading_worse_pu)
     for option in options:
         name, _, value = option.partition("=")
         if name not in FIELDS:

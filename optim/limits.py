@@ -72,8 +72,9 @@ class Limits:
     tap_operations_max: float | None = None
     """Tap steps that one regulator takes within one step of the series."""
     unbalance_tolerance_pct: float = 1e-3
-    loading_worse_pu: float = 0.0
-    """By how much an element that is overloaded already may get worse and still be "no worse than before"."""
+    loading_worse: float = 0.005
+    """The share of what it carries by which an overloaded element may gain and still be "no worse than before": a
+    device far away raises the voltage of its loads, and their current with it. Ours."""
     bands: tuple[VoltageBand, ...] = ()
     """Voltage levels with limits of their own, none overlapping; elsewhere `v_min_pu` and `v_max_pu` hold."""
 
@@ -119,11 +120,10 @@ class Limits:
     def screening(cls) -> Limits:
         """All criteria of a nodal or stochastic study: ANSI C84.1 range A (114 to 126 V on 120 V), 3 % of
         deviation and of unbalance (California ICA; C84.1 annex), normal ratings, no reverse flow. Ours: four
-        tap steps, 2.5 % with the usual 32 over +-10 %; and half a per cent that an overloaded service
-        transformer may take more because a site far away raises its voltage."""
+        tap steps, 2.5 % with the usual 32 over +-10 %."""
         return cls(
             v_min_pu=0.95, v_max_pu=1.05, substation_min_kw=0.0, loading_max_pu=1.0, v_deviation_max_pu=0.03,
-            unbalance_max_pct=3.0, regulator_min_kw=0.0, tap_operations_max=4.0, loading_worse_pu=0.005,
+            unbalance_max_pct=3.0, regulator_min_kw=0.0, tap_operations_max=4.0,
         )  # fmt: skip
 
 
@@ -196,7 +196,7 @@ class Criterion:
     values: Callable[[Operation], NDArray[np.float64] | None]
     """(T, K); None where the operation does not say."""
     worse: Callable[[Limits], float] = lambda m: 0.0
-    """Beyond the tolerance, what an existing violation may gain."""
+    """Beyond the tolerance, the share of itself that an existing violation may gain."""
     by_level: Callable[[Limits, NDArray[np.float64] | None], NDArray[np.float64]] | None = None
     """The limit node by node, where voltage levels have their own."""
 
@@ -223,7 +223,7 @@ CRITERIA = (
     Criterion("reverse_flow", "kW", -1.0, lambda m: m.substation_min_kw, lambda m: m.p_tolerance_kw,
               lambda o: o.substation_phases, lambda o: o.substation_kw),
     Criterion("loading", "pu", 1.0, lambda m: m.loading_max_pu, lambda m: m.loading_tolerance_pu,
-              lambda o: o.branches, lambda o: o.loading_pu, lambda m: m.loading_worse_pu),
+              lambda o: o.branches, lambda o: o.loading_pu, lambda m: m.loading_worse),
     Criterion("voltage_deviation", "pu", 1.0, lambda m: m.v_deviation_max_pu, lambda m: m.v_tolerance_pu,
               lambda o: o.nodes, lambda o: o.v_deviation_pu),
     Criterion("voltage_unbalance", "%", 1.0, lambda m: m.unbalance_max_pct,
@@ -250,7 +250,7 @@ def thresholds(
     if base is None:
         return np.broadcast_to(plain, shape).copy()
     before = criterion.sign * base
-    slack = criterion.tolerance(limits) + criterion.worse(limits)
+    slack = criterion.tolerance(limits) + criterion.worse(limits) * np.abs(base)
     return np.where(before > plain, before + slack, plain)
 
 

@@ -57,6 +57,17 @@ def test_no_worse_than_before_is_existing_and_the_threshold_says_the_same():
         assert (flow.sign * value > thresholds(flow, limits, np.array([[-5.0]]))[0, 0]) == new
 
 
+def test_an_overloaded_branch_may_carry_half_a_per_cent_more():
+    """Three times its rating: 3.015 exists, 3.02 is new. One that was just below it gets nothing."""
+    limits = Limits(loading_max_pu=1.0)
+
+    def loaded(pu):
+        return replace(operation(), branches=("Line.a.1",), loading_pu=np.array([[pu]]))
+
+    for before, value, new in ((3.0, 3.0149, False), (3.0, 3.0152, True), (0.99, 1.002, True)):
+        assert bool(len(new_violations(violations(loaded(value), limits, loaded(before))))) == new
+
+
 def test_limits_alone_are_the_two_of_the_paper():
     """A study that does not ask for more gets no more."""
     plain = Limits()
