@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -32,11 +33,6 @@ Progress = Callable[[int, int], None]
 
 NO_RATINGS = (
     "Every line has OpenDSS's default rating of 400 A, so none is stated: loading is judged at transformers only."
-)
-
-NO_GROUND = (
-    "Where no phase has a ground (a delta winding, three wires), sites stand between phases and voltages are judged "
-    "line to line: phase 1 means 1 to 2, 2 means 2 to 3, 3 means 3 to 1."
 )
 
 
@@ -83,9 +79,21 @@ def open_feeder(case: Case) -> OpenFeeder:
     check_bands(case.config, network, case.study_file)
     selection = selected(circuit, case)
     notes = [] if lines_are_rated(network) else [NO_RATINGS]
-    notes += [NO_GROUND] if bool((network.v_reference[network.v_judged] >= 0).any()) else []
+    notes += ungrounded(network)
     notes += [selection.words] if selection.held else []
     return OpenFeeder(case, Feeder(case.master, circuit.source_sha256, selection.held), network, tuple(notes))
+
+
+def ungrounded(network: Network) -> list[str]:
+    """What is said of buses whose phases have no ground: behind a delta winding, or on three wires."""
+    buses = dict.fromkeys(network.nodes[n].rsplit(".", 1)[0] for n in np.flatnonzero(network.v_reference >= 0))
+    if not buses:
+        return []
+    some = ", ".join(list(buses)[:5]) + (" ..." if len(buses) > 5 else "")
+    return [
+        f"{len(buses)} of {len(network.buses)} buses ({some}) have no ground: their sites stand between phases and "
+        "their voltages are judged line to line (phase 1 means 1 to 2, 2 means 2 to 3, 3 means 3 to 1)."
+    ]
 
 
 def run_campaign(

@@ -350,7 +350,8 @@ def replay(
 def baseline(
     case: CaseArgument,
     bess: Annotated[
-        Path | None, typer.Option(metavar="SCHEDULE", help="Run the BESS of this schedule beside the PV.")
+        Path | None, typer.Option(metavar="SCHEDULE", help="Run the BESS of this schedule beside the PV; with --year "
+                     "a schedule of 8760 hours, or of one day that is repeated.")
     ] = None,
     weights: Annotated[
         Weights,
@@ -376,16 +377,15 @@ def baseline(
     Bracket and bisection on whole days. Names the limit that binds, where and when.
     """
     if year:
-        if bess or weights is Weights.schedule or controls is Controls.both or free or lock:
+        if weights is Weights.schedule or controls is Controls.both or free or lock:
             raise ConfigError(
-                "--year goes with --weights uniform or load, --controls free or locked, and without --bess, --free "
-                "and --lock ([controls] of study.toml holds there too).",
-                "`hcsim nodal --bess` and `hcsim stochastic --bess` take a schedule through a year.",
+                "--year goes with --weights uniform or load, --controls free or locked, and without --free and --lock.",
+                "[controls] of study.toml holds there too.",
             )
         refuse_in_year(case, inverters)
         year_baseline(
             case, "load" if weights is Weights.load else "uniform",
-            "locked" if controls is Controls.locked else "free", profiles, out,
+            "locked" if controls is Controls.locked else "free", bess, profiles, out,
         )  # fmt: skip
         return
     from hcsim.files import output_folder

@@ -203,14 +203,18 @@ def stochastic(
 
 
 def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Literal["free", "locked"],
-                  profiles: Path | None, out: Path | None) -> None:  # fmt: skip
+                  bess: Path | None, profiles: Path | None, out: Path | None) -> None:  # fmt: skip
     """What `hcsim baseline --year` does."""
     from hcsim.report.simulation import year_page
+    from hcsim.results import read_schedule
     from hcsim.year_study import run_year
 
     opened, axis, folder = _open(case, 8760, profiles, out, "year")
+    beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
     with _Bar("year") as bar:
-        study = run_year(opened, axis, folder, weights=weights, controls=controls, progress=bar.show_part)
+        study = run_year(
+            opened, axis, folder, weights=weights, controls=controls, bess=beside, progress=bar.show_part
+        )
     year_page(study, folder)
     found, limit = study.capacity, study.capacity.limit
     _say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")

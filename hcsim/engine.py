@@ -97,6 +97,7 @@ class Circuit(Solving, Controlled):
 
     def command(self, text: str) -> str:
         """One OpenDSS text command; its result. Raises FeederError with OpenDSS's message, file and line."""
+        self._tap_rows = None
         while self._kept:  # the command may add elements
             self._circuit._lib.Batch_Dispose(self._kept.popitem()[1][0][0])
         try:
@@ -347,10 +348,14 @@ class Circuit(Solving, Controlled):
         self._circuit._check_for_error()
         return pointer, int(dims[0])
 
-    def _read_class(self, kind: str, function: Any) -> Complexes:
+    def _kept_batch(self, kind: str) -> tuple[Any, int]:
+        """All elements of a class, disabled ones included; until the next command."""
         if kind not in self._kept:
             self._kept[kind] = self._batch(kind)
-        pointer, count = self._kept[kind]
+        return self._kept[kind]
+
+    def _read_class(self, kind: str, function: Any) -> Complexes:
+        pointer, count = self._kept_batch(kind)
         if count == 0:
             return np.empty(0, dtype=complex)
         return self._circuit._get_complex128_array(function, pointer[0], count).ravel(order="F")

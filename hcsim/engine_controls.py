@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from hcsim.elements import Layout
 from hcsim.errors import FeederError
 
 FINE = 64
@@ -19,12 +20,24 @@ class Controlled:
     """The part of `hcsim.engine.Circuit` that knows RegControls, CapControls and what they move."""
 
     _circuit: Any
+    _kept_batch: Callable[[str], tuple[Any, int]]
+    layout: Callable[[str], Layout]
+    _tap_rows: dict[str, int] | None = None
+    """Enabled RegControl -> its place among all, until the next command."""
     held: tuple[str, ...]
     """Controls that never act, see hcsim/controls.py."""
 
     def taps(self) -> dict[str, int]:
         """Enabled RegControl ("creg1a") -> tap position in steps, 0 neutral."""
-        return {c.Name.lower(): int(c.TapNumber) for c in self._circuit.RegControls}
+        pointer, count = self._kept_batch("RegControl")
+        if not count:
+            return {}
+        if self._tap_rows is None:
+            everyone = [name.split(".", 1)[1] for name in self.layout("RegControl").names]
+            self._tap_rows = {c.Name.lower(): everyone.index(c.Name.lower()) for c in self._circuit.RegControls}
+        read = self._circuit._lib.Batch_GetInt32S
+        numbers = self._circuit._get_int32_array(read, pointer[0], count, b"tapnum").tolist()
+        return {name: numbers[row] for name, row in self._tap_rows.items()}
 
     def controls_acted(self) -> bool:
         """Whether the last solve may have moved a control: it needed more than one control iteration."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,9 +18,26 @@ def battery_kw(schedule: Schedule, profiles: Profiles) -> NDArray[np.float64]:
 
     Raises ConfigError where the steps do not fit, or the day does not close.
     """
+    return np.tile(schedule.bess_p_kw, (_days(schedule, profiles), 1))
+
+
+def batteries_on(schedule: Schedule, profiles: Profiles) -> Schedule:
+    """The schedule's batteries, without its PV, on the steps of `profiles`; likewise."""
+    days, steps = _days(schedule, profiles), len(profiles)
+    return replace(
+        schedule, times=profiles.times, pv_nodes=(), pv_kw=np.zeros(0), pv_p_kw=np.zeros((steps, 0)),
+        pv_q_kvar=np.zeros((steps, 0)), p_charge_kw=np.tile(schedule.p_charge_kw, (days, 1)),
+        p_discharge_kw=np.tile(schedule.p_discharge_kw, (days, 1)),
+        soc_kwh=np.vstack([np.tile(schedule.soc_kwh[:-1], (days, 1)), schedule.soc_kwh[-1:]]),
+        predicted_nodes=(), predicted_v_pu=None, substation_phases=(), predicted_substation_kw=None,
+    )  # fmt: skip
+
+
+def _days(schedule: Schedule, profiles: Profiles) -> int:
+    """How often the schedule runs in the profile."""
     one = len(schedule.times)
     if schedule.step_h == profiles.step_h and one == len(profiles):
-        return schedule.bess_p_kw
+        return 1
     whole_day = abs(one * schedule.step_h - 24.0) < 1e-9
     if schedule.step_h != profiles.step_h or not whole_day or len(profiles) % one:
         raise ConfigError(
@@ -32,4 +51,4 @@ def battery_kw(schedule: Schedule, profiles: Profiles) -> NDArray[np.float64]:
             f"Schedule {schedule.case} does not end its day with the energy that it began with.",
             "It cannot be repeated day by day.",
         )
-    return np.tile(schedule.bess_p_kw, (len(profiles) // one, 1))
+    return len(profiles) // one

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -215,9 +215,17 @@ class DailySeries:
 
     def loading_pu(self) -> Floats:
         """(B,) to-side current over normal rating at the present solution."""
-        amperes = np.empty(len(self.branches))
-        for kind, row, at in self._currents:
-            amperes[row] = np.abs(self.circuit.currents_a(kind)[at])
+        return self.loading_of([current[None, :] for current in self.currents_a()])[0]
+
+    def currents_a(self) -> list[Complexes]:
+        """What `loading_of` asks for, class by class, as OpenDSS has it at the present solution."""
+        return [self.circuit.currents_a(kind) for kind, _, _ in self._currents]
+
+    def loading_of(self, currents_a: Sequence[Complexes]) -> Floats:
+        """(t, B) of (t, conductors of the class) each."""
+        amperes = np.empty((len(currents_a[0]) if currents_a else 1, len(self.branches)))
+        for (_, row, at), current in zip(self._currents, currents_a, strict=True):
+            amperes[:, row] = np.abs(current[:, at])
         return amperes / self._rated_a
 
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hcsim.devices import PvFleet
+from hcsim.devices import BessFleet, PvFleet
 from hcsim.engine import Circuit
 from hcsim.errors import OutputError
 from hcsim.files import output_folder
@@ -26,10 +26,14 @@ from hcsim.series import V_SANE_PU, Controls, DailySeries
 from optim.limits import Limits
 from optim.network import Network
 from optim.profiles import Profiles
+from optim.schedule import Schedule
 
 Floats = NDArray[np.float64]
+_NOTHING = np.empty(0)
 BUFFER = 730
-"""Steps per row group: a month or so."""
+"""Steps per row group: a month or so,"""
+BUFFER_BYTES = 200_000_000
+"""or fewer, of a large feeder."""
 SUN = "hcsim_year_sun"
 TABLES = ("voltages", "loading", "feeder")
 
@@ -75,13 +79,15 @@ class YearResult:
 
 def record_year(
     circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, folder: Path, *,
-    pv_kw: Mapping[str, float] | None = None, controls: Controls = "free",
+    pv_kw: Mapping[str, float] | None = None, bess: Schedule | None = None, controls: Controls = "free",
     progress: Callable[[int, int], None] | None = None,
 ) -> YearResult:  # fmt: skip
-    """Run all steps in order with PV of `pv_kw` (node -> inverter kW) at unity power factor.
+    """Run all steps in order with PV of `pv_kw` (node -> inverter kW) at unity power factor, and the batteries
+    of `bess`, a schedule of exactly these steps.
 
     Writes voltages.parquet (a row per step, a column per judged node, pu), loading.parquet (a column per
-    branch-phase that has a rating) and feeder.parquet (substation kW per phase, losses, taps), float32. A
+    branch-phase that has a rating) and feeder.parquet (substation kW per phase, losses, taps, energy stored in
+    each battery at the end of the step), float32. A
     step that does not converge, or to nonsense, is a row of NaN and stands in `failures`.
 
     Raises FeederError, OutputError (what was written before a full disk stays readable only where its file
@@ -92,7 +98,9 @@ def record_year(
     fleet = _bring_pv(circuit, network, profiles, pv_kw) if pv_kw else None
     taps_before, caps_before = circuit.taps(), circuit.capacitor_states()
     circuit.set_taps(series.network_taps())
-    recorder = _Recorder(series, limits, output_folder(folder))
+    storage = _bring_batteries(circuit, network, bess) if bess else None
+    units = tuple(unit.name for unit in bess.bess) if bess else ()
+    recorder = _Recorder(series, limits, output_folder(folder), units)
     circuit.start_series(profiles.step_h)
     series.switch_fixed(on=True)
     free, steps = controls == "free", len(profiles)
@@ -100,7 +108,12 @@ def record_year(
         for t in range(steps):
             if profiles.fixed:
                 series.set_fixed(t)
-            recorder.read(t, circuit.step(t, controls=free), free)
+            if storage and bess:
+                storage.set_power(bess.bess_p_kw[t], profiles.step_h)
+            sound = circuit.step(t, controls=free)
+            if storage:
+                storage.finish_step(sound)
+            recorder.read(t, sound, free, storage.joint_kwh if storage else _NOTHING)
             if progress and t % 200 == 199:
                 progress(t + 1, steps)
         recorder.flush()
@@ -111,8 +124,9 @@ def record_year(
         series.switch_fixed(on=False)
         circuit.set_taps(taps_before)
         circuit.set_capacitor_states(caps_before)
-        if fleet:
-            fleet.remove()
+        for brought in (fleet, storage):
+            if brought:
+                brought.remove()
     return recorder.result(time.perf_counter() - started)
 
 
@@ -127,6 +141,13 @@ def _bring_pv(circuit: Circuit, network: Network, profiles: Profiles, pv_kw: Map
     return fleet
 
 
+def _bring_batteries(circuit: Circuit, network: Network, bess: Schedule) -> BessFleet:
+    storage = BessFleet(circuit, network, bess.bess, bess.bess_nodes, bess.bess_of)
+    storage.bind()
+    storage.reset(bess.soc_kwh[0])
+    return storage
+
+
 class _YearPv(PvFleet):
     """Under names of its own: OpenDSS keeps the LoadShape of an element for ever."""
 
@@ -138,7 +159,7 @@ class _YearPv(PvFleet):
 class _Recorder:
     """Buffers, their files, and the little that is kept of every step."""
 
-    def __init__(self, series: DailySeries, limits: Limits, folder: Path) -> None:
+    def __init__(self, series: DailySeries, limits: Limits, folder: Path, units: tuple[str, ...]) -> None:
         self.series, self.limits, self.folder = series, limits, folder
         network, steps = series.network, len(series.profiles)
         self.judged = np.flatnonzero(network.v_judged)
@@ -150,11 +171,13 @@ class _Recorder:
         self._columns = {
             "voltages": self.nodes,
             "loading": self.branches,
-            "feeder": [*(f"substation_kw {p}" for p in phases), "losses_kw", *(f"tap {r}" for r in series.regulators)],
+            "feeder": [*(f"substation_kw {p}" for p in phases), "losses_kw", *(f"tap {r}" for r in series.regulators),
+                       *(f"soc_kwh {unit}" for unit in units)],
         }
-        size = min(BUFFER, steps)
+        currents = series.currents_a()
+        size = min(BUFFER, steps, max(1, BUFFER_BYTES // (16 * (len(network.nodes) + sum(map(len, currents))))))
         self._v = np.empty((size, len(network.nodes)), dtype=complex)
-        self._amps = np.empty((size, len(series.branches)))
+        self._amps = [np.empty((size, len(c)), dtype=complex) for c in currents]
         self._feeder = np.empty((size, len(self._columns["feeder"])))
         self._sound = np.empty(size, dtype=bool)
         self._held = self._done = 0
@@ -169,11 +192,12 @@ class _Recorder:
         self.node_high = np.full(len(self.nodes), -np.inf)
         self.failures: dict[str, str] = {}
 
-    def read(self, t: int, sound: bool, free: bool) -> None:
+    def read(self, t: int, sound: bool, free: bool, stored_kwh: Floats) -> None:
         circuit, i = self.series.circuit, self._held
         self._sound[i] = sound
         self._v[i] = circuit.voltages_v()
-        self._amps[i] = self.series.loading_pu()
+        for held, current in zip(self._amps, self.series.currents_a(), strict=True):
+            held[i] = current
         phases = circuit.powers_kva("Vsource")[self._source].real
         row = self._feeder[i]
         row[: len(phases)] = -phases
@@ -182,7 +206,8 @@ class _Recorder:
             taps = np.array(list(circuit.taps().values()), dtype=float)
             self.operations += np.abs(taps - self._taps)
             self._taps = taps
-        row[len(phases) + 1 :] = self._taps
+        row[len(phases) + 1 : len(row) - len(stored_kwh)] = self._taps
+        row[len(row) - len(stored_kwh) :] = stored_kwh
         self._held += 1
         if self._held == len(self._v):
             self.flush()
@@ -193,7 +218,8 @@ class _Recorder:
         if not count:
             return
         v = self.series.network.judged_v_pu(self._v[:count])[:, self.judged]
-        loading, feeder = self._amps[:count, self.rated], self._feeder[:count]
+        loading = self.series.loading_of([held[:count] for held in self._amps])[:, self.rated]
+        feeder = self._feeder[:count]
         low, high = v.min(axis=1), v.max(axis=1)
         sound = self._sound[:count] & (low >= V_SANE_PU[0]) & (high <= V_SANE_PU[1])
         for i in np.flatnonzero(~sound):

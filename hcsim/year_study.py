@@ -18,11 +18,13 @@ from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.files import write_json
 from hcsim.results import HostingCapacityResult, write_baseline
+from hcsim.schedule_steps import batteries_on
 from hcsim.series import Controls
 from hcsim.year import TimeAxis
 from hcsim.year_replay import YearResult, record_year
 from optim.limits import Limits
 from optim.profiles import Profiles
+from optim.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,18 @@ class YearStudy:
     limits: Limits
     capacity: HostingCapacityResult
     years: dict[str, YearResult]
-    """"bare" and "with_pv"."""
+    """"bare" and "with_pv"; the batteries, where there are any, stand beside the PV."""
     summary: dict[str, Any] = field(default_factory=dict)
 
 
 def run_year(
     opened: OpenFeeder, axis: TimeAxis, folder: Path, *, weights: Weights = "uniform",
-    controls: Controls = "free", tolerance_kw: float = 5.0,
+    controls: Controls = "free", bess: Schedule | None = None, tolerance_kw: float = 5.0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> YearStudy:  # fmt: skip
     """PV of study.toml's sites raised together over the whole year; then the year recorded without PV and
-    with the capacity found. Limits are study.toml's, as in `hcsim baseline`.
+    with the capacity found. Limits are study.toml's, as in `hcsim baseline`. `bess`: the batteries of a schedule
+    of the year, or of one day that is repeated, run beside the PV.
 
     At gaps of the profile there is no PV, so nothing new can break there. Writes baseline.json, probes.csv,
     bare/ and with_pv/ (see `record_year`) and summary.json. Raises ConfigError, FeederError,
@@ -56,6 +59,7 @@ def run_year(
     profiles = replace(axis.profiles, pv_pu=sun)
     nodes = site_nodes(network, config.pv.buses, f"{opened.case.study_file}, [pv] buses")
     terms = terms_of(network, nodes, weights, None)
+    beside = batteries_on(bess, profiles) if bess else None
     circuit = Circuit.compile(opened.case.master)
     circuit.solve(controls=False)
     hold(circuit, opened.feeder.held)
@@ -64,7 +68,7 @@ def run_year(
         return (lambda done, total: progress(part, done, total)) if progress else None
 
     capacity = hosting_capacity(
-        circuit, network, profiles, limits, terms.pv_nodes, terms.weights, controls=controls,
+        circuit, network, profiles, limits, terms.pv_nodes, terms.weights, bess=beside, controls=controls,
         tolerance_kw=tolerance_kw, progress=hear("probes of a year"),
     )  # fmt: skip
     write_baseline(capacity, folder)
@@ -72,7 +76,8 @@ def run_year(
     years = {}
     for name, pv_kw in (("bare", None), ("with_pv", sizes if capacity.hc_kw > 0 else None)):
         years[name] = record_year(
-            circuit, network, profiles, limits, folder / name, pv_kw=pv_kw, controls=controls,
+            circuit, network, profiles, limits, folder / name, pv_kw=pv_kw,
+            bess=beside if name == "with_pv" else None, controls=controls,
             progress=hear(f"recording {name.replace('_', ' ')}"),
         )  # fmt: skip
     study = YearStudy(profiles, limits, capacity, years)
@@ -87,9 +92,16 @@ def run_year(
         "limit": capacity.limit,
         "power_flows": capacity.power_flows + 2 * len(profiles),
         "seconds": capacity.seconds + sum(y.seconds for y in years.values()),
-        "notes": [*opened.notes, capacity.method],
+        "bess": None if bess is None else {"schedule": bess.case, "steps": len(bess.times)},
+        "notes": [*opened.notes, capacity.method, *_of_batteries(bess, len(profiles))],
         "scenarios": {name: year.summary() for name, year in years.items()},
         "missing": {"gaps": f"{len(axis.skip_steps)} hours are not judged"} if axis.skip_steps else {},
     })  # fmt: skip
     write_json(folder / "summary.json", study.summary)
     return study
+
+
+def _of_batteries(bess: Schedule | None, steps: int) -> list[str]:
+    if bess is None or len(bess.times) == steps:
+        return []
+    return [f"The batteries repeat the day of schedule {bess.case} every day; with PV means with PV and batteries."]

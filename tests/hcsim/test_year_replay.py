@@ -10,13 +10,14 @@ import pytest
 from hcsim import year_replay
 from hcsim.cases import load_case
 from hcsim.engine import Circuit
-from hcsim.errors import OutputError
+from hcsim.errors import ConfigError, OutputError
 from hcsim.feeder import read_network
 from hcsim.replay import replay
+from hcsim.schedule_steps import batteries_on
 from hcsim.year_replay import record_year
 from optim.limits import Limits
 from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.schedule import BessUnit, Schedule
 
 LIMITS = Limits(v_max_pu=1.04)
 PV = {"83.1": 120.0, "83.2": 80.0, "114.1": 60.0}
@@ -70,6 +71,39 @@ def test_every_value_is_the_replays(bench, tmp_path, monkeypatch, pv, controls):
     assert found.v_worst_node_pu.max() == pytest.approx(expected.max(), abs=1e-6)
     taps = feeder[[f"tap {r}" for r in by_replay.regulators]].to_numpy()
     assert (taps == by_replay.tap).all()
+
+
+def battery(times, last_kwh=100.0):
+    """A day: 300 kW at the grid for two hours in, back out in the evening; 0.9 each way."""
+    unit = BessUnit("u1", "76", 1000.0, 600.0, 0.9, 0.9, 0.1, 1.0)
+    charge, discharge = np.zeros((24, 3)), np.zeros((24, 3))
+    charge[[11, 12]], discharge[[19, 20]] = 100.0, 81.0
+    stored = 100.0 + np.cumsum(np.concatenate([[0.0], (0.9 * charge - discharge / 0.9).sum(axis=1)]))
+    stored[-1] = last_kwh
+    none = np.zeros((24, 0))
+    return Schedule(
+        case="b", times=times, step_h=1.0, pv_nodes=(), pv_kw=np.zeros(0), pv_p_kw=none, pv_q_kvar=none, bess=(unit,),
+        bess_nodes=("76.1", "76.2", "76.3"), bess_of=(0, 0, 0), p_charge_kw=charge, p_discharge_kw=discharge,
+        soc_kwh=stored[:, None],
+    )  # fmt: skip
+
+
+def test_batteries_of_a_day_repeat_it(bench, tmp_path):
+    """Energy by hand; the rest as in a replay of the schedule written out for both days."""
+    circuit, network, profiles = bench
+    beside = batteries_on(battery(profiles.times[:24]), profiles)
+    found = record_year(circuit, network, profiles, LIMITS, tmp_path, bess=beside)
+    by_replay = replay(circuit, profiles, LIMITS, beside, controls="free", network=network)
+    assert found.substation_kw == pytest.approx(by_replay.operation.substation_kw.sum(axis=1), rel=1e-6)
+    stored = pd.read_parquet(tmp_path / "feeder.parquet")["soc_kwh u1"].to_numpy().reshape(2, 24)
+    by_hand = np.array([100.0] * 11 + [370.0] + [640.0] * 7 + [370.0] + [100.0] * 4)
+    assert stored == pytest.approx(np.tile(by_hand, (2, 1)), abs=0.1)  # OpenDSS integrates powers met to 1e-4
+
+
+def test_a_day_that_does_not_close_cannot_be_repeated(bench):
+    profiles = bench[2]
+    with pytest.raises(ConfigError, match="does not end its day"):
+        batteries_on(battery(profiles.times[:24], last_kwh=300.0), profiles)
 
 
 def test_memory_does_not_grow_with_the_year(bench, tmp_path, monkeypatch):
