@@ -163,8 +163,6 @@ class AutonomousPv(PvFleet):
 
     def remove(self) -> None:
         self._switch(np.zeros(len(self.elements), dtype=bool))
-        for element in self.elements:  # a later fleet takes orders again
-            self.circuit.command(f'edit "{element}" %pminnovars=0 %pminkvarmax=0')
         super().remove()
 
     def _switch(self, on: NDArray[np.bool_]) -> None:
