@@ -32,6 +32,8 @@ class Solving:
     _circuit: Any
     _dss: Any
     _scripts: Scripts
+    fault: str = ""
+    """What was wrong with the last step, "" where nothing was."""
     finest_tolerance: float = 0.0
     """The power flow tolerance below which OpenDSS does not get on this circuit; 0 where the usual one is met."""
 
@@ -98,7 +100,8 @@ class Solving:
         self._dss.YMatrix.SolverOptions = _REUSE_SYMBOLIC
 
     def step(self, t: int, *, controls: bool) -> bool:
-        """Solve step t (0-based). True if power flow and controls converged on finite voltages.
+        """Solve step t (0-based). True if power flow and controls converged on finite voltages; else
+        `fault` says why.
 
         OpenDSS moves its clock before it solves: step t is solved at hour (t + 1) * step_h, which reads
         value number t of a LoadShape whose interval is step_h.
@@ -106,7 +109,8 @@ class Solving:
         solution = self._circuit.Solution
         solution.dblHour = t * self._step_h
         solution.ControlMode = 0 if controls else -1
-        return not self._solve()
+        self.fault = self._solve()
+        return not self.fault
 
     def _set_mode(self, mode: str, step_s: float = 0.0) -> None:
         """After `set mode`, a Generator of model 3 has another admittance in the system matrix than in its current,

@@ -330,7 +330,7 @@ class _Record:
         self.tap[t] = self._taps_now
         v_v = circuit.voltages_v()
         v_pu = self.series.network.judged_v_pu(v_v)
-        if why := self._unsound(v_pu[self._judged]) if converged else "OpenDSS did not converge":
+        if why := self._unsound(v_pu[self._judged]) if converged else circuit.fault:
             self.failures[t] = why
             return None
         consumption = circuit.consumption_kva()
