@@ -23,6 +23,7 @@ from hcsim.inverter_results import at_unity, inverter_day
 from hcsim.inverters import AutonomousPv, InverterControl
 from hcsim.replay import replay
 from hcsim.results import read_replay
+from hcsim.workbench import Workbench
 from optim.limits import Limits
 from optim.profiles import Profiles
 from optim.schedule import Schedule
@@ -266,6 +267,21 @@ def test_capacity_with_volt_var_where_the_fixed_point_says(tmp_path):
     assert "volt-var" in found.method
 
 
+@pytest.mark.parametrize("controls", ["free", "locked"])
+def test_every_inverter_of_a_real_feeder_is_on_its_curve_in_every_hour(controls):
+    bench = Workbench.open("ieee123")
+    nodes, day = bench.pv_nodes, bench.profiles
+    plan = schedule(np.full(len(nodes), 2800.0 / len(nodes)), nodes, day)
+    found = bench.replay(plan, controls, inverters=InverterControl("volt_var"))
+    assert found.converged.all(), found.notes
+    v = found.operation.v_pu[:, [found.operation.nodes.index(n) for n in nodes]]
+    q = found.devices.q_delivered_kvar.to_numpy().reshape(v.shape)
+    wanted = [[by_hand("volt_var", v[t, g], day.pv_pu[t], plan.pv_kw[g])[1] for g in range(len(nodes))]
+              for t in range(len(day))]  # fmt: skip
+    np.testing.assert_allclose(q, wanted, atol=2e-4 * plan.pv_kw.max())
+    assert np.abs(q).max() > 0.05 * plan.pv_kw.max()
+
+
 def test_two_masters_of_reactive_power_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="no reactive power from a schedule"):
         hosting_capacity(two_bus(tmp_path, 1.0), hand.two_bus(), PROFILES, NO_LIMITS, NODES, np.ones(3),
@@ -340,6 +356,11 @@ def test_a_study_lays_three_kinds_of_reactive_power_side_by_side(study):
     assert "IEEE 1547-2018, category B" in page
     assert "with volt-var" in " ".join(done.output.split())
     assert (folder / "baselines" / "inverters" / "none" / "unity" / "baseline.json").is_file()
+    devices = pd.read_parquet(folder / "replays" / "distributed" / "free_volt_var" / "devices.parquet")
+    bess = devices[devices.kind == "bess"]  # batteries do as they are told
+    assert bess.p_commanded_kw.abs().max() > 10
+    np.testing.assert_allclose(bess.p_delivered_kw, bess.p_commanded_kw, atol=0.01)
+    np.testing.assert_allclose(bess.q_delivered_kvar, 0.0, atol=0.01)
 
 
 def test_the_study_has_what_the_baseline_command_has(study, tmp_path):
