@@ -29,7 +29,14 @@ COLOURS = dict(
     )
 )
 """The same colour for the same criterion in every figure."""
-MARKERS = dict(zip(COLOURS, ("o", "s", "*", "D", "h", "v", "P", "X"), strict=True))
+MARKERS = dict(zip(COLOURS, ("o", "v", "<", "s", "D", "h", "P", "X"), strict=True))
+SCENARIOS = {
+    "generation": "New generation", "load": "New load",
+    "generation_with_bess": "New generation beside the batteries",
+}  # fmt: skip
+_PATTERNS = {"random": "at random", "near": "near the source first", "far": "far from it first"}
+_YEARS = {"bare": "without PV", "with_pv": "with PV"}
+_CURVES = {"highest": style.ORANGE, "lowest": style.BLUE}
 MAX_ROWS = 400
 
 
@@ -43,8 +50,8 @@ class Shown:
     figure: Figure | None
 
 
-def nodal_map(table: pd.DataFrame, network: Network) -> Figure | None:
-    """Every bus at its place: colour the capacity, shape what binds. `table` has a row per bus."""
+def nodal_map(table: pd.DataFrame, network: Network, what: str = "hosting capacity") -> Figure | None:
+    """Every bus at its place: colour the capacity, shape and rim what binds. `table` has a row per bus."""
     places = network.coordinates
     shown = table[table["bus"].isin(places.keys())]
     if len(shown) < 2:
@@ -56,20 +63,24 @@ def nodal_map(table: pd.DataFrame, network: Network) -> Figure | None:
         axes = figure.subplots()
         draw_feeder(axes, network)
         top = float(shown["hc_kw"].quantile(0.98))
-        size = 42 if len(shown) < 400 else 10
+        few = len(shown) < 400
+        rim = 1.3 if few else 0.6
         for criterion, rows in shown.groupby("criterion", sort=False):
             xy = np.array([places[bus] for bus in rows["bus"]])
             dots = axes.scatter(
-                xy[:, 0], xy[:, 1], c=rows["hc_kw"], cmap="viridis", vmin=0.0, vmax=max(top, 1.0), s=size,
-                marker=MARKERS[str(criterion)], edgecolors="white", linewidths=0.4, zorder=4,
+                xy[:, 0], xy[:, 1], c=rows["hc_kw"], cmap="viridis", vmin=0.0, vmax=max(top, 1.0),
+                s=46 if few else 12, marker=MARKERS[str(criterion)], edgecolors=COLOURS[str(criterion)],
+                linewidths=rim, zorder=4,
             )  # fmt: skip
-        figure.colorbar(dots, ax=axes, label="hosting capacity, kW", shrink=0.8)
+        beyond = "max" if (shown["hc_kw"] > max(top, 1.0)).any() else "neither"
+        figure.colorbar(dots, ax=axes, label=f"{what}, kW", shrink=0.8, extend=beyond)
         present = [c for c in COLOURS if (shown["criterion"] == c).any()]
         handles = [
-            Line2D([], [], linestyle="", marker=MARKERS[c], color=style.GREY, label=c.replace("_", " "))
+            Line2D([], [], linestyle="", marker=MARKERS[c], markerfacecolor="white", markeredgecolor=COLOURS[c],
+                   markeredgewidth=1.5, label=c.replace("_", " "))
             for c in present
-        ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        ]  # fmt: skip
+        figure.legend(handles=handles, loc="outside lower center", ncols=4, title="stopped by")
     return figure
 
 
@@ -85,10 +96,14 @@ def nodal_distribution(tables: Mapping[str, pd.DataFrame]) -> Figure | None:
             for criterion, some in rows.groupby("criterion", sort=False):
                 axes.bar(some.index, some["hc_kw"], width=1.0, color=COLOURS[str(criterion)],
                          label=str(criterion).replace("_", " "))  # fmt: skip
-            axes.set_title(name.replace("_", " "))
+            axes.set_title(SCENARIOS.get(name, name))
             axes.set_xlabel("buses, least first")
-            axes.set_ylabel("kW")
             axes.margins(x=0.01)
+            usual, most = float(rows["hc_kw"].quantile(0.98)), float(rows["hc_kw"].max())
+            if most > 2 * usual > 0:  # one bus at the source would flatten all the others
+                axes.set_ylim(0, 1.15 * usual)
+                axes.annotate(f"{most:,.0f} kW ↑", (len(rows) - 2, 1.09 * usual), ha="right")
+        panels[0].set_ylabel("capacity of the bus, kW")
         style.legend_below(figure, panels, columns=4)
     return figure
 
@@ -107,11 +122,12 @@ def violation_share(shares: pd.DataFrame) -> Figure | None:
             name = str(criterion)
             if name != "any" and not (rows["share"] > 0).any():
                 continue
-            axes.plot(
-                rows["penetration_pct"], 100 * rows["share"], marker=MARKERS.get(name, "o"), markersize=4,
-                color=COLOURS.get(name, style.PALE), linewidth=3.5 if name == "any" else 1.5,
-                zorder=1 if name == "any" else 2, label=name.replace("_", " "),
-            )  # fmt: skip
+            pct, share = rows["penetration_pct"], 100 * rows["share"]
+            if name == "any":
+                axes.fill_between(pct, share, color=style.PALE, alpha=0.5, linewidth=0, label="any limit", zorder=1)
+                continue
+            axes.plot(pct, share, marker=MARKERS.get(name, "*"), markersize=4.5, color=COLOURS.get(name, style.YELLOW),
+                      label=name.replace("_", " "), zorder=2)  # fmt: skip
         axes.set(xlabel="PV capacity, % of the feeder's nominal load", ylabel="deployments with a violation, %",
                  ylim=(-2, 102))  # fmt: skip
         style.legend_below(figure, [axes], columns=5)
@@ -127,9 +143,11 @@ def capacity_distribution(capacities: pd.DataFrame) -> Figure | None:
         axes = figure.subplots()
         for (pattern, rows), colour in zip(capacities.groupby("pattern", sort=False), style.UNITS, strict=False):
             values = np.sort(rows["hc_kw"].to_numpy())
-            axes.step(values, 100 * np.arange(1, len(values) + 1) / len(values), where="post", color=colour,
-                      label=f"{pattern} ({len(values)})")  # fmt: skip
-        axes.set(xlabel="hosting capacity, kW of PV", ylabel="share of deployments at or below, %", ylim=(0, 102))
+            where = np.concatenate([[0.0], values, [capacities["hc_kw"].max()]])
+            share = np.concatenate([[0.0], 100 * np.arange(1, len(values) + 1) / len(values), [100.0]])
+            axes.step(where, share, where="post", color=colour, label=f"{_PATTERNS[str(pattern)]} ({len(values)})")
+        axes.set(xlabel="hosting capacity, kW of PV", ylabel="deployments at or below, %", ylim=(0, 102))
+        axes.set_xlim(left=0)
         style.legend_below(figure, [axes])
     return figure
 
@@ -143,12 +161,14 @@ def duration_curve(
     with style.house_style():
         figure = Figure(figsize=(style.PAGE_INCHES, 3.4), layout="constrained")
         axes = figure.subplots()
-        for (name, values), colour in zip(curves.items(), style.UNITS, strict=False):
+        for name, values in curves.items():
             ordered = np.sort(values[np.isfinite(values)])[::-1]
-            axes.plot(np.linspace(0, hours, len(ordered)), ordered, color=colour, label=name)
+            colour = next((c for word, c in _CURVES.items() if name.startswith(word)), style.GREEN)
+            axes.plot(np.linspace(0, hours, len(ordered)), ordered, color=colour, label=name,
+                      linestyle=(0, (3, 1.5)) if name.endswith("without PV") else "-")  # fmt: skip
         style.voltage_limits(axes, limits)
-        axes.set(xlabel="hours at or above", ylabel="pu", xlim=(0, hours))
-        style.legend_below(figure, [axes])
+        axes.set(xlabel="hours of the year at or above", ylabel="voltage, pu", xlim=(0, hours))
+        style.legend_below(figure, [axes], columns=3)
     return figure
 
 
@@ -156,9 +176,10 @@ def nodal_page(result: Any, folder: Path) -> Path:
     """Figures and nodal.html of a `NodalResult`. Raises OutputError."""
     least = {name: o.table[o.table["smallest"]] for name, o in result.outcomes.items()}
     pictures = [
-        Shown(f"{i:02d}_map_{name}", f"Hosting capacity by bus: {name.replace('_', ' ')}",
-              "Colour: the largest size that breaks no limit. Shape: the limit that stops it. Star: source; "
-              "triangles: regulators.", nodal_map(table, result.network))
+        Shown(f"{i:02d}_map_{name}", f"By bus: {SCENARIOS[name].lower()}",
+              "Colour: the largest size that breaks no limit. Shape and rim: the limit that stops it. Black star: "
+              "source; triangles without a rim: regulators.",
+              nodal_map(table, result.network, "largest new load" if name == "load" else "hosting capacity"))
         for i, (name, table) in enumerate(least.items(), 1)
     ]  # fmt: skip
     pictures.append(
@@ -166,11 +187,14 @@ def nodal_page(result: Any, folder: Path) -> Path:
               nodal_distribution(least))
     )  # fmt: skip
     tables = {
-        name.replace("_", " "): table[
+        SCENARIOS[name]: table[
             ["bus", "phases", "hc_kw", "criterion", "binding_element", "binding_phase", "binding_hour", "status"]
         ].sort_values("hc_kw")
         for name, table in least.items()
     }
+    gain = result.gain()
+    if gain is not None:
+        tables["Gain by the batteries"] = gain.sort_values("gain_kw", ascending=False)
     return write_page("Nodal hosting capacity", result.summary, pictures, tables, folder, "nodal.html")
 
 
@@ -178,7 +202,7 @@ def stochastic_page(result: Any, folder: Path) -> Path:
     """Figures and stochastic.html of a `StochasticResult`. Raises OutputError."""
     pictures = [
         Shown("01_violation_share", "Violations against penetration",
-              "Share of the deployments in which a limit is broken; the broad line: any limit.",
+              "Share of the deployments in which a limit is broken; shaded: any limit.",
               violation_share(result.shares)),
         Shown("02_capacity_distribution", "Distribution of hosting capacity",
               "Per deployment the last penetration step before the first violation.",
@@ -195,19 +219,18 @@ def year_page(study: Any, folder: Path) -> Path:
     hours = len(study.profiles) * study.profiles.step_h
     curves = {}
     for name, year in study.years.items():
-        words = name.replace("_", " ")
-        curves[f"highest, {words}"] = year.v_highest_pu
-        curves[f"lowest, {words}"] = year.v_lowest_pu
+        curves[f"highest of all nodes, {_YEARS[name]}"] = year.v_highest_pu
+        curves[f"lowest of all nodes, {_YEARS[name]}"] = year.v_lowest_pu
     with_pv = study.years["with_pv"]
-    curves[f"{with_pv.worst_node}, with pv"] = with_pv.v_worst_node_pu
+    curves[f"node {with_pv.worst_node}, with PV"] = with_pv.v_worst_node_pu
     pictures = [
         Shown("01_voltage_duration", "Duration curves of voltage",
               "For how many hours of the year the highest and lowest voltage of all nodes, and the node with the "
-              "highest, are at or above a value. Dashed: limits.",
+              "highest, are at or above a value. With PV: the hosting capacity found.",
               duration_curve(curves, study.limits, hours)),
     ]  # fmt: skip
     tables = {
-        f"Hours beyond a limit, {name.replace('_', ' ')}": pd.DataFrame(
+        f"Hours beyond a limit, {_YEARS[name]}": pd.DataFrame(
             [(kind, element, hours_of) for kind, found in (
                 ("above its upper voltage limit", year.hours_above),
                 ("below its lower voltage limit", year.hours_below),
