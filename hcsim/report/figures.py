@@ -2,55 +2,35 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from hcsim.compare import match_voltages, paper_kw, verdict, voltage_error
-from hcsim.files import output_folder, write_atomically, write_text
 from hcsim.report import loop, series, style
+from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches, save_figures
 from hcsim.report.tables import NAMES, simulation_beside
 from hcsim.results import CaseResult, StudyResult
-from optim.network import Network
 from optim.schedule import Schedule
 
-PNG_DPI = 160
 UNUSED_KW = 0.05
 """A site with less stands on the map as a candidate that is not used."""
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure with the words under it."""
-
-    key: str
-    title: str
-    caption: str
-    draw: Callable[[StudyResult], Figure | None]
-    """None where the study lacks what it would show."""
-
-
 def feeder_map(study: StudyResult) -> Figure | None:
     """One map per case: PV by kW, chosen batteries, source and regulators."""
-    places = study.network.coordinates
-    if len(places) < 2:
+    if len(study.network.coordinates) < 2:
         return None
     cases = dict(study.cases)
-    x, y = np.array(list(places.values())).T
-    tall = np.ptp(y) / max(np.ptp(x), 1e-9) * style.PAGE_INCHES / 2
-    figure, axes = style.panels(max(1, len(cases)), height=0.5 + float(np.clip(tall, 1.8, 5.5)), columns=2)
+    height = 0.5 + map_inches(study.network, style.PAGE_INCHES / 2, (1.8, 5.5))
+    figure, axes = style.panels(max(1, len(cases)), height=height, columns=2)
     largest = max((kw for c in cases.values() for kw in _pv_by_bus(c.schedule).values()), default=1.0)
     for panel, name in zip(axes, cases or ["feeder"], strict=True):
         draw_feeder(panel, study.network)
@@ -177,17 +157,7 @@ PICTURES = (
 
 def draw_all(study: StudyResult) -> dict[str, Figure]:
     """Every figure that the study has the parts for, by key, in order."""
-    with style.house_style():
-        drawn = {picture.key: picture.draw(study) for picture in PICTURES}
-    return {key: figure for key, figure in drawn.items() if figure is not None}
-
-
-def svg_of(figure: Figure) -> str:
-    """The figure as one SVG document, the same bytes every time."""
-    out = io.StringIO()
-    with style.house_style():
-        figure.savefig(out, format="svg", metadata={"Date": None}, dpi=PNG_DPI)
-    return out.getvalue()
+    return draw_pictures(PICTURES, study)
 
 
 def write_figures(study: StudyResult, folder: Path) -> dict[str, str]:
@@ -198,69 +168,12 @@ def write_figures(study: StudyResult, folder: Path) -> dict[str, str]:
     return save_figures(draw_all(study), folder)
 
 
-def save_figures(figures: Mapping[str, Figure], folder: Path) -> dict[str, str]:
-    """KEY.png and KEY.svg of each; the SVG documents by key. Raises OutputError."""
-    output_folder(folder)
-    documents = {}
-    for key, figure in figures.items():
-        documents[key] = svg_of(figure)
-        write_text(folder / f"{key}.svg", documents[key])
-        write_atomically(folder / f"{key}.png", partial(_save_png, figure))
-    return documents
-
-
-def _save_png(figure: Figure, path: Path) -> None:
-    with style.house_style():
-        figure.savefig(path, format="png", dpi=PNG_DPI)
-
-
 def _pv_by_bus(schedule: Schedule) -> dict[str, float]:
     by_bus: dict[str, float] = {}
     for node, kw in zip(schedule.pv_nodes, schedule.pv_kw, strict=True):
         bus = node.rsplit(".", 1)[0]
         by_bus[bus] = by_bus.get(bus, 0.0) + float(kw)
     return by_bus
-
-
-def draw_feeder(axes: Axes, network: Network) -> None:
-    """Lines, buses, source and regulators where the feeder has coordinates."""
-    places = network.coordinates
-
-    def bus(node: int) -> str:
-        return network.nodes[node].rsplit(".", 1)[0]
-
-    thick: list[Any] = []
-    thin: list[Any] = []
-    for branch in network.branches:
-        if not branch.from_nodes:
-            continue
-        ends = places.get(bus(branch.from_nodes[0])), places.get(bus(branch.to_nodes[0]))
-        if ends[0] is None or ends[1] is None:
-            continue
-        (thick if len(branch.to_nodes) >= 3 else thin).append(ends)
-    axes.add_collection(LineCollection(thin, colors=style.PALE, linewidths=1.0, zorder=1))
-    axes.add_collection(LineCollection(thick, colors="#8A9099", linewidths=1.8, zorder=1))
-    xy = np.array([places[b] for b in network.buses if b in places])
-    size = 4.0 if len(xy) < 400 else 0.5
-    axes.plot(xy[:, 0], xy[:, 1], ".", color="#8A9099", markersize=size, zorder=1.5)
-    source = bus(network.source_nodes[0])
-    if source in places:
-        axes.plot(*places[source], marker="*", color=style.BLACK, markersize=13, zorder=6)
-    ends_of = {b.name: bus(b.to_nodes[0]) for b in network.branches}
-    regulated = {ends_of.get(r.transformer, "") for r in network.regulators} & places.keys()
-    for name in regulated:
-        axes.plot(
-            *places[name],
-            marker="^",
-            color=style.PURPLE,
-            markersize=7,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            zorder=5,
-        )
-    axes.set_aspect("equal", adjustable="datalim")
-    axes.margins(0.06)
-    axes.axis("off")
 
 
 def _draw_devices(axes: Axes, study: StudyResult, schedule: Schedule, largest: float) -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -15,7 +12,7 @@ from numpy.typing import NDArray
 from hcsim.compare import load_kw
 from hcsim.planning_study import PlanningStudyResult, SchemeResult
 from hcsim.report import style
-from hcsim.report.figures import draw_feeder
+from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches
 from optim.planning_case import ScenarioName, Scheme
 from optim.planning_result import PlannedUnit, ScenarioOperation
 
@@ -25,23 +22,13 @@ AREAS = (style.SKY, style.GREEN, style.ORANGE, style.PURPLE, style.YELLOW, style
 SCHEME_COLOURS = {"A": style.GREY, "B": style.BLUE, "C": style.ORANGE}
 
 
-@dataclass(frozen=True)
-class PlanningPicture:
-    key: str
-    title: str
-    caption: str
-    draw: Callable[[PlanningStudyResult], Figure | None]
-    """None where the study lacks what it would show."""
-
-
 def feeder_map(study: PlanningStudyResult) -> Figure | None:
     """Areas, existing PV, charging stations and the units of the last scheme that has a plan."""
     places = study.network.coordinates
     if len(places) < 2:
         return None
-    x, y = np.array(list(places.values())).T
-    tall = np.ptp(y) / max(np.ptp(x), 1e-9) * style.PAGE_INCHES
-    figure = Figure(figsize=(style.PAGE_INCHES, 0.8 + float(np.clip(tall, 2.4, 7.0))), layout="constrained")
+    height = 0.8 + map_inches(study.network, style.PAGE_INCHES, (2.4, 7.0))
+    figure = Figure(figsize=(style.PAGE_INCHES, height), layout="constrained")
     axes = figure.subplots()
     draw_feeder(axes, study.network)
     case = study.planning
@@ -223,28 +210,26 @@ def sweep_figure(table: pd.DataFrame) -> Figure | None:
 
 
 PICTURES = (
-    PlanningPicture("01_feeder", "Feeder, areas and units",
+    Picture("01_feeder", "Feeder, areas and units",
                     "Candidate buses by area; existing PV, charging station and the units of the plan.", feeder_map),
-    PlanningPicture("02_curves", "Curves", "Means over each step; load at nominal voltage.", curves),
-    PlanningPicture("03_unit", "Power and stored energy of the largest unit",
+    Picture("02_curves", "Curves", "Means over each step; load at nominal voltage.", curves),
+    Picture("03_unit", "Power and stored energy of the largest unit",
                     "Bars: power, above zero it discharges. Line: stored energy; dots: what OpenDSS delivered.",
                     unit_over_the_day),
-    PlanningPicture("04_voltage", "Voltage at the largest unit's bus, typical day",
+    Picture("04_voltage", "Voltage at the largest unit's bus, typical day",
                     "Steps: the program. Dots: OpenDSS, every phase.", voltage_at_the_unit),
-    PlanningPicture("05_costs", "Costs", "10,000 CNY per year; the revenue counts against them.", costs),
-    PlanningPicture("06_hosting_capacity", "Hosting capacity",
+    Picture("05_costs", "Costs", "10,000 CNY per year; the revenue counts against them.", costs),
+    Picture("06_hosting_capacity", "Hosting capacity",
                     "Bar: the optimizer's claim. Marks: iterative simulation of the same plan in OpenDSS with the "
                     "same limits, in the optimizer's shares and in even ones; the paper.", hosting_capacity),
-    PlanningPicture("07_envelopes", "Voltage envelopes",
+    Picture("07_envelopes", "Voltage envelopes",
                     "Grey: what the program claims. Lines: lowest and highest of all nodes in OpenDSS.", envelopes),
 )  # fmt: skip
 
 
 def draw_planning(study: PlanningStudyResult) -> dict[str, Figure]:
     """Every figure that the study has the parts for, by key, in order."""
-    with style.house_style():
-        drawn = {picture.key: picture.draw(study) for picture in PICTURES}
-    return {key: figure for key, figure in drawn.items() if figure is not None}
+    return draw_pictures(PICTURES, study)
 
 
 def planned(study: PlanningStudyResult) -> tuple[Scheme, tuple[PlannedUnit, ...]] | None:

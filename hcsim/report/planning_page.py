@@ -18,7 +18,7 @@ from hcsim.planning_bench import SCENARIOS
 from hcsim.planning_compare import loss_deviation_rel, soc_deviation_kwh, summarize_planning
 from hcsim.planning_study import PlanningStudyResult
 from hcsim.report import style, words
-from hcsim.report.figures import save_figures
+from hcsim.report.pictures import save_figures
 from hcsim.report.planning_figures import PICTURES, draw_planning, sweep_figure
 from hcsim.report.planning_tables import cost_rows, plan_rows
 from hcsim.report.simulation import Shown, write_page

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from hcsim.files import write_text
 from hcsim.report import style
-from hcsim.report.figures import draw_feeder, save_figures
+from hcsim.report.pictures import draw_feeder, map_inches, save_figures
 from optim.limits import CRITERIA, Limits
 from optim.network import Network
 
@@ -57,9 +57,8 @@ def nodal_map(table: pd.DataFrame, network: Network, what: str = "hosting capaci
     if len(shown) < 2:
         return None
     with style.house_style():
-        x, y = np.array(list(places.values())).T
-        tall = np.ptp(y) / max(np.ptp(x), 1e-9) * style.PAGE_INCHES
-        figure = Figure(figsize=(style.PAGE_INCHES, 1.0 + float(np.clip(tall, 3.0, 8.0))), layout="constrained")
+        height = 1.0 + map_inches(network, style.PAGE_INCHES, (3.0, 8.0))
+        figure = Figure(figsize=(style.PAGE_INCHES, height), layout="constrained")
         axes = figure.subplots()
         draw_feeder(axes, network)
         top = float(shown["hc_kw"].quantile(0.98))
