@@ -32,6 +32,8 @@ class LoopOptions:
     margin_pu: float = 2e-4
     """Least distance from voltage limits inside the programs; grows where replays overstep them."""
     margin_kw: float = 0.5
+    margin_loading_pu: float = 1e-3
+    """The same for loadings, as a share of the rating."""
     elastic_kw_per_pu: float = 2e5
     first_radius: float = 1.0
     """Share of the first claim that a site's capacity or reactive power may move in one round."""
@@ -40,6 +42,8 @@ class LoopOptions:
     """Replays spent on the segment between the certified schedule and a proposal that failed."""
     reopenings: int = 1
     """How often placement and statuses are decided anew after a stall."""
+    walks: int = 2
+    """How often the loop sets out: again from the best it has, in a wide region, as long as that raises it."""
     controls: Controls = "free"
     """"locked" asks what could be had if no regulator moved (error budget)."""
     bound: bool = True

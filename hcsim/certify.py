@@ -43,8 +43,12 @@ FIRST_PROBES = 7
 """The same as long as nothing is certified: down to a hundredth of the claim."""
 KEPT = 0.7
 """Share of a margin that outlives a round, and of an overstep that becomes margin."""
-MOST_MARGIN_PU, MOST_MARGIN_KW = 3e-3, 30.0
-"""Half a tap step; what one is worth in load."""
+MOST_MARGIN_PU, MOST_MARGIN_KW, MOST_MARGIN_SHARE = 3e-3, 30.0, 0.02
+"""Half a tap step; what tap steps are worth in load: at most these kW, or this share of a phase's peak load where
+that is more."""
+MOST_MARGIN_LOADING_PU = 0.03
+WIDE_RADIUS = 0.3
+"""Share of the first claim with which another walk begins."""
 REOPENED_RADIUS = 0.1
 """Share of the first claim that PV and reactive power may move where placement and statuses are open."""
 
@@ -98,6 +102,8 @@ class _Loop:
         self.last_claim_kw = np.nan
         peak_kw = float(bench.network.loads.p_kw.sum() * bench.profiles.load_pu.max())
         self.margin_pu, self.margin_kw = options.margin_pu, options.margin_kw
+        self.margin_loading_pu = options.margin_loading_pu
+        self.most_margin_kw = max(MOST_MARGIN_KW, MOST_MARGIN_SHARE * peak_kw / 3)
         self.largest = max(claim.hc_kw, peak_kw / 2, 1.0)
         """What radii are measured by: a claim of nothing still has to be moved away from."""
 
@@ -136,7 +142,27 @@ class _Loop:
                 said = f"Decided anew they claimed {self.last_claim_kw:.1f} kW, of which no more passed."
             self.last_claim_kw = claimed
             stop = stop[0], f"{stop[1]} {said}"
+        for _ in range(self.options.walks - 1):
+            before, claimed = self.certified_kw, self.last_claim_kw
+            if stop[0] == OUT_OF_TIME or self._seconds_left() < WORTH_REOPENING_S:
+                break
+            again = self._walk_again()
+            if self.certified_kw <= (1.0 + self.options.tolerance / 4) * before:
+                self.last_claim_kw = claimed
+                break
+            stop = again
         return self._certificate(*stop)
+
+    def _walk_again(self) -> tuple[str, str]:
+        """From the best there is, in a wide region: the first walk's was small by the end, and with it what the
+        programs could claim."""
+        assert self.best is not None
+        self._take_up(self.best[0])
+        self._keep_if_passed(*self.best)
+        self.center = _Center(self.best[0], self._visit(self.best[0]), self.certified_kw)
+        self.margin_pu, self.margin_kw = self.options.margin_pu, self.options.margin_kw
+        self.visited = []
+        return self._walk(WIDE_RADIUS)
 
     def _take_up(self, schedule: Schedule) -> None:
         """The decisions of a schedule, from its devices doing nothing on."""
@@ -229,6 +255,7 @@ class _Loop:
             already=self.bare.before,
             margin_pu=0.0 if hard else self.margin_pu,
             margin_kw=0.0 if hard else self.margin_kw,
+            margin_loading_pu=0.0 if hard else self.margin_loading_pu,
             elastic_kw_per_pu=None if hard else self.options.elastic_kw_per_pu,
             trust=trust,
             charging=decisions.charging,
@@ -256,10 +283,16 @@ class _Loop:
     def _adapt_margins(self, found: ReplayResult) -> None:
         """What a replay broke, the linear model did not see: stay further inside by most of it. Everywhere, as
         what is kept inside here breaks next door."""
-        volts, power = excess(found, ("overvoltage", "undervoltage")), excess(found, ("reverse_flow",))
-        wider_pu, wider_kw = KEPT * (self.margin_pu + min(volts, 1e-3)), KEPT * (self.margin_kw + min(power, 10.0))
-        self.margin_pu = max(self.options.margin_pu, min(wider_pu, MOST_MARGIN_PU))
-        self.margin_kw = max(self.options.margin_kw, min(wider_kw, MOST_MARGIN_KW))
+
+        def wider(margin: float, least: float, most: float, *criteria: str) -> float:
+            return max(least, min(KEPT * (margin + min(excess(found, criteria), most / 3)), most))
+
+        own = self.options
+        self.margin_pu = wider(self.margin_pu, own.margin_pu, MOST_MARGIN_PU, "overvoltage", "undervoltage")
+        self.margin_kw = wider(self.margin_kw, own.margin_kw, self.most_margin_kw, "reverse_flow")
+        self.margin_loading_pu = wider(
+            self.margin_loading_pu, own.margin_loading_pu, MOST_MARGIN_LOADING_PU, "loading"
+        )
 
     def _search_segment(self, far: Schedule) -> None:
         """Bisects between the anchor and one that failed for the furthest that passes."""
@@ -270,7 +303,7 @@ class _Loop:
             share = (low + high) / 2
             probe = blend(near, far, share)
             self.power_flows += len(self.bench.profiles)
-            found = self.bench.replay(probe, self.options.controls, base=self.bare)
+            found = self.bench.replay(probe, self.options.controls, base=self.bare, give_up=True)
             if self._keep_if_passed(probe, found):
                 low = share
             else:
@@ -281,7 +314,7 @@ class _Loop:
         self.power_flows += len(b.profiles)
         return visit(
             b.circuit, b.network, b.profiles, b.limits, schedule, self.ports, controls=self.options.controls,
-            base=self.bare, acting=self.acting,
+            base=self.bare, acting=self.acting, give_up=True,
         )  # fmt: skip
 
     def _passes(self, found: ReplayResult) -> bool:

@@ -50,12 +50,14 @@ def certify(
     """Close the loop: find the hosting capacity that OpenDSS passes with every control acting.
 
     Linearizes each hour where the replay stands, solves inside a trust region, replays, until claim and
-    simulation agree. Writes the certified schedule (`hcsim replay` takes it), its replay and every round.
+    simulation agree. Writes the certified schedule (`hcsim replay` takes it), its replay and every round. What is
+    certified without batteries is where the loops with batteries start.
     """
     from hcsim.certificate import certified_in_words, round_in_words, write_certificate
     from hcsim.certify import certify as close_loop
     from hcsim.error_budget import certify_with_budget
     from hcsim.files import output_folder
+    from hcsim.loop_schedules import with_pv_of
     from hcsim.robustness import with_robustness
     from hcsim.study import default_out
     from hcsim.workbench import Workbench
@@ -65,10 +67,14 @@ def certify(
         _say(escape(bench.selection.words))
     folder = output_folder(out or default_out(bench.case))
     options = bench.loop_options(seconds)
+    without: Certificate | None = None
     for claim in _claims(bench, schedules or [], only or ["none", "centralized"]):
         console.print(f"[bold]{escape(claim.case)}[/]: claim {claim.hc_kw:.1f} kW", highlight=False)
         run = certify_with_budget if budget else close_loop
-        found = run(bench, claim, options, lambda r: console.print(escape(round_in_words(r)), highlight=False))
+        start = with_pv_of(claim, without.schedule) if without else None
+        found = run(bench, claim, options, lambda r: console.print(escape(round_in_words(r)), highlight=False),
+                    starts=[start] if start else [])  # fmt: skip
+        without = found if claim.case == "none" else without
         if robustness:
             margin_s = bench.case.config.certify.margin_search_s if margin_time is None else margin_time
             with console.status("drawing days") as status:

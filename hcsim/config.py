@@ -193,14 +193,16 @@ class SolverSection(Section):
 class CertifySection(Section):
     """The closed loop: `hcsim certify`, and the certified column of `hcsim study`."""
 
-    time_limit_s: Positive = 60.0
-    """Per case, error budget included."""
+    time_limit_s: Positive | None = None
+    """Per case, error budget included. Left out: 60 s, or 30 s for every 1000 nodes where that is more."""
     tolerance: Annotated[float, Field(gt=0.0, lt=0.1)] = 2e-3
     """Certified where claim and certificate agree to this share."""
     margin_pu: Annotated[float, Field(ge=0.0, le=0.05)] = 2e-4
     """Least distance from voltage limits inside the programs."""
     margin_kw: Annotated[float, Field(ge=0.0)] = 0.5
     """Least distance from the substation's limit inside the programs, per phase."""
+    margin_loading_pu: Annotated[float, Field(ge=0.0, le=0.5)] = 1e-3
+    """Least distance from loading limits inside the programs, as a share of the rating."""
     max_tap_operations: Annotated[int, Field(ge=0)] | None = None
     """Tap steps of any one regulator over the studied day; more only where it takes more without devices."""
     soc_reserve: Share = 0.0

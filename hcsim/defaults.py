@@ -131,10 +131,11 @@ time_limit_s = 60.0 # per program
 threads = 2
 
 [certify] # the closed loop
-time_limit_s = 60.0 # per case
+# time_limit_s = 60.0 # per case; left out: 60 s, or 30 s for every 1000 nodes where that is more
 tolerance = 2e-3 # certified where claim and certificate agree to this share
 margin_pu = 2e-4 # least distance from voltage limits inside the programs
 margin_kw = 0.5 # least distance from the substation's limit inside the programs, per phase
+margin_loading_pu = 1e-3 # least distance from loading limits inside the programs, as a share of the rating
 # max_tap_operations = 20 # tap steps of any one regulator over the studied day
 soc_reserve = 0.0 # share of its energy that no battery goes below
 robustness_draws = 200 # days with load and PV off by up to 10 % on which a certified schedule is tried; 0: none

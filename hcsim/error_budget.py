@@ -118,7 +118,7 @@ def _capacity_kw(bench: Workbench, claim: Schedule, model: LinearModel, options:
 
 def _locked_kw(bench: Workbench, claim: Schedule, options: LoopOptions) -> float:
     """What a closed loop certifies where no control moves."""
-    locked = replace(options, controls="locked", reopenings=0, bound=False, max_tap_operations=None,
+    locked = replace(options, controls="locked", reopenings=0, walks=1, bound=False, max_tap_operations=None,
                      tolerance=max(options.tolerance, ENOUGH))  # fmt: skip
     found = certify(bench, claim, locked)
     near = found.certified_kw >= (1.0 - ENOUGH) * found.claim_kw

@@ -133,12 +133,12 @@ def visit(
     circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, schedule: Schedule | None,
     ports: tuple[str, ...], *, controls: Controls, taps: dict[str, int] | None = None,
     base: ReplayResult | None = None, progress: Callable[[int, int], None] | None = None,
-    acting: Acting | None = None,
+    acting: Acting | None = None, give_up: bool = False,
 ) -> Visit:  # fmt: skip
     """Replays a schedule (None: the bare feeder) and takes down the operating point of every hour."""
     taker = PointTaker(circuit, network, profiles, ports, schedule)
     found = replay(circuit, profiles, limits, schedule, controls=controls, taps=taps, base=base, network=network,
-                   progress=progress, observer=taker)  # fmt: skip
+                   progress=progress, observer=taker, give_up=give_up)  # fmt: skip
     branches = limits.loading_max_pu is not None
     return Visit(network, profiles, ports, found, tuple(taker.points), branches, acting)
 

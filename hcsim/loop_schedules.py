@@ -91,6 +91,13 @@ def spread_evenly(schedule: Schedule, hc_kw: float, pv_pu: Floats) -> Schedule:
     return replace(nothing, pv_kw=pv_kw, pv_p_kw=pv_pu[:, None] * pv_kw[None, :])
 
 
+def with_pv_of(schedule: Schedule, other: Schedule) -> Schedule | None:
+    """The devices of `schedule`, batteries idle, PV as in `other`; None where the two have other sites."""
+    if schedule.pv_nodes != other.pv_nodes:
+        return None
+    return replace(idle(schedule), pv_kw=other.pv_kw, pv_p_kw=other.pv_p_kw, pv_q_kvar=other.pv_q_kvar)
+
+
 def with_reserve(unit: BessUnit, reserve: float) -> BessUnit:
     """`reserve`: the least share of its energy that a unit keeps, whatever its own range says."""
     return replace(unit, soc_min=min(max(unit.soc_min, reserve), unit.soc_max))

@@ -41,7 +41,7 @@ def replay(
     circuit: Circuit, profiles: Profiles, limits: Limits, schedule: Schedule | None, *, controls: Controls,
     taps: Mapping[str, int] | None = None, base: ReplayResult | None = None, network: Network,
     progress: Progress | None = None, observer: Callable[[int], None] | None = None,
-    inverters: InverterControl | None = None,
+    inverters: InverterControl | None = None, give_up: bool = False,
 ) -> ReplayResult:  # fmt: skip
     """Run the profile's steps in native OpenDSS daily mode with the schedule's devices in the circuit.
 
@@ -51,7 +51,8 @@ def replay(
     `observer(t)` is called after step t, with the circuit standing in its solution. With `inverters` the PV's
     reactive power follows its own terminal voltage instead of the schedule, and its active power may stay below
     it; both are then no order that could be missed, so neither is "not_delivered". With locked controls the
-    inverters still act. A step in which one is off its curves has no answer.
+    inverters still act. A step in which one is off its curves has no answer. `give_up`: nor has any behind the
+    first step without an answer, as a schedule that fails there has failed.
 
     Violations are those of `optim.limits.violations`, and three criteria of our own, never `existing`:
     "convergence" (a step that did not converge, or converged on nonsense; value and limit NaN),
@@ -77,6 +78,7 @@ def replay(
             controls=controls, taps=taps, progress=progress,
             before_step=crew.command if crew else None, after_step=_both(crew, observer),
             regulation=judges_regulation(limits), autonomous=crew is not None and inverters is not None,
+            give_up=give_up,
         )  # fmt: skip
     finally:
         if crew is not None:

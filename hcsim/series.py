@@ -95,7 +95,7 @@ class DailySeries:
         before_step: Callable[[int], None] | None = None,
         after_step: Callable[[int, Complexes | None], str | None] | None = None,
         progress: Callable[[int, int], None] | None = None, loading: bool = True, regulation: bool = False,
-        autonomous: bool = False,
+        autonomous: bool = False, give_up: bool = False,
     ) -> Recording:  # fmt: skip
         """All steps in order, from `taps` (default: those of the network) and the capacitors' own states.
 
@@ -103,7 +103,8 @@ class DailySeries:
         without an answer; what it returns is why the step is none after all. `autonomous` inverters act also
         where the other controls are locked. Afterwards taps and capacitors stand where they stood before.
         `loading` False leaves the branches unread (NaN). `regulation` also records voltage unbalance, the power
-        through regulators and the tap steps taken from step to step.
+        through regulators and the tap steps taken from step to step. `give_up`: a step without an answer, which
+        may cost as much as a whole day, is the last one; those behind it count as failed.
         """
         circuit, free, steps = self.circuit, controls == "free", len(self.profiles)
         taps_before = circuit.taps()
@@ -125,6 +126,9 @@ class DailySeries:
                         record.forget(t, why)
                     if progress:
                         progress(t + 1, steps)
+                    if give_up and t in record.failures:
+                        record.failures |= dict.fromkeys(range(t + 1, steps), f"step {t} had no answer")
+                        break
         finally:
             self.switch_fixed(on=False)
             circuit.set_taps(taps_before)

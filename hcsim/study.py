@@ -26,7 +26,7 @@ from hcsim.files import output_folder, write_csv, write_text
 from hcsim.inverter_config import InverterWord
 from hcsim.inverter_results import write_inverter_day
 from hcsim.inverter_study import UNIFORM, InverterStudy
-from hcsim.loop_schedules import resized, spread_evenly
+from hcsim.loop_schedules import resized, spread_evenly, with_pv_of
 from hcsim.parts import Interrupted, Parts, versions
 from hcsim.progress import Listener, silent
 from hcsim.results import (
@@ -260,9 +260,13 @@ class StudyRun(Parts):
             self._say(part, f"{100 * found.robustness['share_passed']:.1f} % of {found.robustness['draws']} days pass")
 
     def _simulated(self, name: str) -> list[Schedule]:
-        """What plain simulation found for a case, as schedules: no certificate shall be below them."""
+        """What plain simulation found for a case, and what is certified without batteries, as schedules: no
+        certificate shall be below them."""
         claim = self.cases[name].schedule
         starts = []
+        without = self.cases["none"].certificate if "none" in self.cases and name != "none" else None
+        if without is not None and (start := with_pv_of(claim, without.schedule)):
+            starts.append(start)
         if "none" in self.baselines:
             starts.append(spread_evenly(claim, self.baselines["none"].hc_kw, self.bench.profiles.pv_pu))
         own = self.baselines.get(self._baseline_key(name))

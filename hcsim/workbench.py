@@ -42,6 +42,9 @@ from optim.storage import Fleet
 Reactive = Literal["as_given", "unity"] | InverterControl
 """Of PV: what goes with the weights (the schedule's, else none), none, or the inverters' own."""
 
+S_PER_NODE = 0.03
+"""Of the closed loop's time limit where none is set: a round costs so much more on a larger feeder."""
+
 
 @dataclass(frozen=True)
 class Workbench:
@@ -204,7 +207,9 @@ class Workbench:
     def loop_options(self, time_limit_s: float | None = None) -> LoopOptions:
         """[certify] of study.toml, with what the user asks for on top."""
         known = {f.name for f in fields(LoopOptions)}
-        options = LoopOptions(**self.case.config.certify.model_dump(include=known))
+        options = LoopOptions(**self.case.config.certify.model_dump(include=known, exclude_none=True))
+        if self.case.config.certify.time_limit_s is None:
+            options = replace(options, time_limit_s=max(options.time_limit_s, S_PER_NODE * len(self.network.nodes)))
         return options if time_limit_s is None else replace(options, time_limit_s=time_limit_s)
 
     # -- what OpenDSS says, on this case's profiles and limits -------------------------------------------
@@ -217,6 +222,7 @@ class Workbench:
         base: ReplayResult | None = None,
         progress: Callable[[int, int], None] | None = None,
         inverters: InverterControl | None = None,
+        give_up: bool = False,
     ) -> ReplayResult:
         """`hcsim.replay.replay` on this case; `schedule` None is the bare feeder."""
         if schedule is None:
@@ -231,6 +237,7 @@ class Workbench:
             network=self.network,
             progress=progress,
             inverters=inverters,
+            give_up=give_up,
         )
 
     def baseline(

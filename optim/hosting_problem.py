@@ -49,7 +49,7 @@ class HostingProblem:
     """Voltages are kept this far inside their limits."""
     margin_kw: float = 0.0
     """Every phase of the source keeps at least this much more than its limit."""
-    margin_loading: float = 0.0
+    margin_loading_pu: float = 0.0
     """Branches are kept this share of their rating inside their limit."""
     elastic_kw_per_pu: float | None = None
     """Price at which limits may be overstepped, in kW of hosting capacity per pu of the worst overstep of each
@@ -99,7 +99,7 @@ class HostingProblem:
         before = self._before("loading", model.branches, strict=False)
         if before is not None:
             ceiling = np.fmax(ceiling, before)
-        return (ceiling - self.margin_loading) * model.rating_kva
+        return (ceiling - self.margin_loading_pu) * model.rating_kva
 
     def _before(self, name: str, want: tuple[str, ...], *, strict: bool = True) -> Floats | None:
         """(T, len(want)) the worst of the bare feeder by a criterion; None where it is not given. Of elements that
