@@ -98,7 +98,7 @@ class HostingProblem:
         ceiling = np.full((len(self.profiles), len(model.branches)), self.limits.loading_max_pu)
         before = self._before("loading", model.branches, strict=False)
         if before is not None:
-            ceiling = np.fmax(ceiling, before)
+            ceiling = np.where(before > ceiling, (1.0 + self.limits.loading_worse) * before, ceiling)
         return (ceiling - self.margin_loading_pu) * model.rating_kva
 
     def _before(self, name: str, want: tuple[str, ...], *, strict: bool = True) -> Floats | None:

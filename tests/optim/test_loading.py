@@ -33,7 +33,7 @@ def model(steps: int = 1) -> LinearModel:
     )  # fmt: skip
 
 
-def capacity(r: float, already: Operation | None = None, loading_max_pu: float | None = 1.0) -> float:
+def capacity(r: float, already: Before | None = None, loading_max_pu: float | None = 1.0) -> float:
     profiles = Profiles(("00:00",), 1.0, np.ones(1), np.array([r]))
     limits = Limits(substation_min_kw=None, loading_max_pu=loading_max_pu)
     problem = HostingProblem(model(), profiles, limits, ("b.1",), already=already)
@@ -50,16 +50,24 @@ def test_reactive_power_makes_room():
     assert capacity(0.8) == pytest.approx((P0 + RATING) / 0.8, rel=2 * LOADING_TOLERANCE)
 
 
-def test_loading_that_is_there_before_may_stay_but_not_grow():
-    # the bare feeder carries 1100 kVA by its own operation: the ceiling gives way to that and no further
+def test_loading_that_is_there_before_may_stay_and_gain_what_is_no_worse():
+    # the bare feeder carries 1100 kVA by its own operation: the ceiling gives way to that and half a per cent more
     before = Operation(
         times=("00:00",), nodes=("b.1",), v_pu=np.ones((1, 1)), substation_phases=("s.1",),
         substation_kw=np.array([[P0]]), branches=("Line.l.1",), loading_pu=np.array([[1.1]]),
     )  # fmt: skip
-    expected = P0 + np.sqrt(1100.0**2 - Q0**2)
+    expected = P0 + np.sqrt((1.005 * 1100.0) ** 2 - Q0**2)
     assert capacity(1.0, Before((before,))) == pytest.approx(expected, abs=2 * LOADING_TOLERANCE * RATING)
 
 
 def test_a_program_without_any_limit_says_so():
     with pytest.raises(SolverError, match="nothing limits"):
         capacity(1.0, loading_max_pu=None)
+
+
+def test_margin_keeps_a_share_of_the_rating():
+    profiles = Profiles(("00:00",), 1.0, np.ones(1), np.ones(1))
+    limits = Limits(substation_min_kw=None, loading_max_pu=1.0)
+    problem = HostingProblem(model(), profiles, limits, ("b.1",), margin_loading_pu=0.1)
+    found = solve_hosting(problem, "none", SolveOptions(threads=1)).hc_kw
+    assert found == pytest.approx(P0 + np.sqrt((0.9 * RATING) ** 2 - Q0**2), abs=2 * LOADING_TOLERANCE * RATING)
