@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
-from itertools import pairwise
+from functools import partial
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -17,7 +18,7 @@ from rich.table import Table
 from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
 
@@ -122,15 +123,14 @@ def nodal(
         result = run_nodal(
             opened, axis.profiles, settings, folder, means, load=load, bess=beside, progress=bar.show
         )
-    nodal_page(result, folder)
     for name, outcome in result.outcomes.items():
         _say(f"[bold]{name.replace('_', ' ')}[/]: {outcome.tasks} buses, {outcome.power_flows} power flows, "
              f"{outcome.seconds:.1f} s" + (f", {outcome.resumed} resumed" if outcome.resumed else ""))  # fmt: skip
         _show_smallest(smallest(outcome.table))
         _show_missing(outcome.missing)
-    _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'nodal.html'))}.")
-    if any(outcome.missing for outcome in result.outcomes.values()):
-        raise typer.Exit(FAILED)
+    if dead := result.dead_buses:
+        _say(f"No capacity, as no phase there is live: {escape(_some(dead))}.")
+    _finish(folder, "nodal.html", partial(nodal_page, result), result.unwritten, failed=bool(result.missing))
 
 
 def stochastic(
@@ -189,7 +189,6 @@ def stochastic(
     means = Means(processes or os.cpu_count() or 1, scheduler, resume)
     with _Bar("deployments") as bar:
         result = run_stochastic(opened, axis.profiles, settings, folder, means, bess=beside, progress=bar.show)
-    stochastic_page(result, folder)
     summary = result.summary
     _say(f"{summary['deployments']} deployments, {summary['power_flows']} power flows, {summary['seconds']:.1f} s")
     if summary["hc_kw"]:
@@ -197,9 +196,8 @@ def stochastic(
         _say(f"[bold]Hosting capacity[/] of the deployments, {words}")
         _say("Breaks first: " + ", ".join(f"{c.replace('_', ' ')} ({n})" for c, n in summary["binds_first"].items()))
     _show_missing(summary["missing"])
-    _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'stochastic.html'))}.")
-    if result.outcome.missing:
-        raise typer.Exit(FAILED)
+    page = partial(stochastic_page, result)
+    _finish(folder, "stochastic.html", page, result.unwritten, failed=bool(result.outcome.missing))
 
 
 def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Literal["free", "locked"],
@@ -215,7 +213,6 @@ def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Lite
         study = run_year(
             opened, axis, folder, weights=weights, controls=controls, bess=beside, progress=bar.show_part
         )
-    year_page(study, folder)
     found, limit = study.capacity, study.capacity.limit
     _say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     _say("Limit: " + escape(", ".join(f"{k} {v}" for k, v in limit.items() if v not in ("", None))))
@@ -224,9 +221,26 @@ def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Lite
         _say(f"{name.replace('_', ' ')}: {words['v_min_pu']:.4f} to {words['v_max_pu']:.4f} pu, "
              f"{sum(year.tap_operations.values())} tap operations, recorded in {year.seconds:.1f} s")  # fmt: skip
         _show_missing(year.failures)
-    _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'year.html'))}.")
-    if any(year.failures for year in study.years.values()):
+    failed = any(year.failures for year in study.years.values())
+    _finish(folder, "year.html", partial(year_page, study), study.unwritten, failed=failed)
+
+
+def _finish(
+    folder: Path, name: str, page: Callable[[Path], object], unwritten: dict[str, str], *, failed: bool
+) -> None:
+    """The page, what could not be written, and the exit code."""
+    from hcsim.files import write_or_say
+
+    write_or_say(unwritten, folder / name, lambda path: page(path.parent))
+    _show_missing(unwritten)
+    there = "" if name in unwritten else f"; open {escape(str(folder / name))}"
+    _say(f"Results in {escape(str(folder))}{there}.")
+    if failed or unwritten:
         raise typer.Exit(FAILED)
+
+
+def _some(names: Sequence[str], most: int = 10) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def _steps(text: str) -> tuple[float, ...]:
@@ -279,9 +293,11 @@ def _show_smallest(table: pd.DataFrame, most: int = 10) -> None:
         _say(f"and {len(table) - most} buses more.")
 
 
-def _show_missing(missing: Mapping[str, str]) -> None:
-    for task, reason in missing.items():
+def _show_missing(missing: Mapping[str, str], most: int = 12) -> None:
+    for task, reason in islice(missing.items(), most):
         err_console.print(f"[yellow]Missing: {escape(task)}[/]: {escape(reason)}", soft_wrap=True)
+    if len(missing) > most:
+        err_console.print(f"[yellow]and {len(missing) - most} more[/]")
 
 
 class _Bar:

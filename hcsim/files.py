@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -89,8 +90,16 @@ def _write_utf8(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
+def write_or_say(unwritten: dict[str, str], path: Path, write: Callable[[Path], object]) -> None:
+    """`write(path)`; where that fails, the reason under the file's name, and the study goes on."""
+    try:
+        write(path)
+    except OutputError as error:
+        unwritten[path.name] = error.message
+
+
 def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"Cannot write {path}: {error.strerror or error}.",
-        "Name another folder with --out, or give yourself the right to write there.",
-    )
+    full = error.errno == errno.ENOSPC or f"[errno {errno.ENOSPC}]" in str(error)  # pyarrow has it in words only
+    why = os.strerror(errno.ENOSPC) if full else error.strerror or str(error)
+    remedy = "Make room there" if full else "Give yourself the right to write there"
+    return OutputError(f"Cannot write {path}: {why}.", f"{remedy}, or name another folder with --out.")

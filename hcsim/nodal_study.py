@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hcsim.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
-from hcsim.files import write_csv, write_json, write_parquet
-from hcsim.nodal import NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
+from hcsim.files import write_csv, write_json, write_or_say, write_parquet
+from hcsim.nodal import NO_PHASE, NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
 from hcsim.probe import Kind
 from hcsim.series import Controls
 from optim.limits import CRITERIA, Limits
@@ -44,6 +45,19 @@ class NodalResult:
     profiles: Profiles
     outcomes: dict[str, Outcome]
     summary: dict[str, Any] = field(default_factory=dict)
+    unwritten: dict[str, str] = field(default_factory=dict)
+    """File -> why it is not there."""
+
+    @property
+    def missing(self) -> dict[str, str]:
+        """Tasks, hours and files."""
+        return {k: v for o in self.outcomes.values() for k, v in o.missing.items()} | self.unwritten
+
+    @property
+    def dead_buses(self) -> tuple[str, ...]:
+        """Nothing can be connected there."""
+        table = self.outcomes["generation"].table
+        return tuple(dict.fromkeys(table.loc[table["status"] == NO_PHASE, "bus"]))
 
     def gain(self) -> pd.DataFrame | None:
         """bus, hc_kw without, with the batteries, gain_kw: of the smallest criterion per bus."""
@@ -67,7 +81,8 @@ def run_nodal(
     """Runs the scenarios one after the other and writes per scenario NAME.parquet and NAME.csv (nodal,
     nodal_load, nodal_with_bess), the map data nodal.geojson, nodal_gain.csv and summary.json.
 
-    Raises ConfigError, FeederError, ConvergenceError, OutputError.
+    What cannot be written is named in the result's `unwritten`. Raises ConfigError, FeederError, ConvergenceError;
+    OutputError where the folder takes nothing at all.
     """
     scenarios: list[tuple[str, Kind, Schedule | None]] = [("generation", "generation", None)]
     if load:
@@ -75,6 +90,7 @@ def run_nodal(
     if bess is not None:
         scenarios.append(("generation_with_bess", "generation", bess))
     outcomes: dict[str, Outcome] = {}
+    unwritten: dict[str, str] = {}
     for name, kind, schedule in scenarios:
         job = _job(opened, profiles, settings, schedule)
         tasks = sites(opened.network, kind, settings.buses)
@@ -85,15 +101,17 @@ def run_nodal(
         )  # fmt: skip
         outcome = run_campaign(job, tasks, folder / "datasets" / name, identity, NODAL_COLUMNS, means, progress)
         outcomes[name] = outcome
-        write_parquet(folder / f"{FILES[name]}.parquet", outcome.table)
-        write_csv(folder / f"{FILES[name]}.csv", outcome.table)
-        write_json(folder / f"{FILES[name]}.geojson", geojson(outcome.table, opened.network))
-    result = NodalResult(opened.network, profiles, outcomes)
+        stem, table = folder / FILES[name], outcome.table
+        write_or_say(unwritten, stem.with_suffix(".parquet"), partial(write_parquet, table=table))
+        write_or_say(unwritten, stem.with_suffix(".csv"), partial(write_csv, table=table))
+        points = geojson(table, opened.network)
+        write_or_say(unwritten, stem.with_suffix(".geojson"), partial(write_json, content=points))
+    result = NodalResult(opened.network, profiles, outcomes, unwritten=unwritten)
     gain = result.gain()
     if gain is not None:
-        write_csv(folder / "nodal_gain.csv", gain)
+        write_or_say(unwritten, folder / "nodal_gain.csv", partial(write_csv, table=gain))
     result.summary.update(_summary(opened, profiles, settings, result))
-    write_json(folder / "summary.json", result.summary)
+    write_or_say(unwritten, folder / "summary.json", partial(write_json, content=result.summary))
     return result
 
 
@@ -156,6 +174,8 @@ def _summary(
         "resolution_kw": settings.resolution_kw,
         "notes": list(opened.notes),
         "scenarios": scenarios,
+        "buses_without_phases": list(result.dead_buses),
+        "unwritten": result.unwritten,
         "gain_kw": None if gain is None else _spread(gain["gain_kw"]),
     }  # fmt: skip
 

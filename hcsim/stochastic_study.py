@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
-from hcsim.files import write_csv, write_json, write_parquet
+from hcsim.files import write_csv, write_json, write_or_say, write_parquet
 from hcsim.series import Controls
 from hcsim.stochastic import STOCHASTIC_COLUMNS, Pattern, StochasticJob, deployments, rooftops
 from optim.limits import Limits
@@ -45,6 +46,8 @@ class StochasticResult:
     capacities: pd.DataFrame
     """deployment, pattern, hc_pct, hc_kw: the last step before the first violation; first: its criteria."""
     summary: dict[str, Any] = field(default_factory=dict)
+    unwritten: dict[str, str] = field(default_factory=dict)
+    """File -> why it is not there."""
 
 
 def run_stochastic(
@@ -53,7 +56,8 @@ def run_stochastic(
 ) -> StochasticResult:  # fmt: skip
     """Runs all deployments; writes stochastic.parquet, shares.csv, capacities.csv and summary.json.
 
-    Raises ConfigError, FeederError, ConvergenceError, OutputError.
+    What cannot be written is named in the result's `unwritten`. Raises ConfigError, FeederError, ConvergenceError;
+    OutputError where the folder takes nothing at all.
     """
     job = StochasticJob(
         opened.feeder, profiles, settings.limits, settings.penetrations_pct, settings.seed, settings.per_load,
@@ -71,11 +75,12 @@ def run_stochastic(
     result = StochasticResult(
         opened.network, outcome, violation_shares(outcome.table), capacities(outcome.table, patterns)
     )
-    write_parquet(folder / "stochastic.parquet", outcome.table)
-    write_csv(folder / "shares.csv", result.shares)
-    write_csv(folder / "capacities.csv", result.capacities)
+    unwritten = result.unwritten
+    write_or_say(unwritten, folder / "stochastic.parquet", partial(write_parquet, table=outcome.table))
+    write_or_say(unwritten, folder / "shares.csv", partial(write_csv, table=result.shares))
+    write_or_say(unwritten, folder / "capacities.csv", partial(write_csv, table=result.capacities))
     result.summary.update(_summary(opened, profiles, settings, result, float(roofs.size_kw.sum())))
-    write_json(folder / "summary.json", result.summary)
+    write_or_say(unwritten, folder / "summary.json", partial(write_json, content=result.summary))
     return result
 
 
@@ -142,4 +147,5 @@ def _summary(
         },
         "binds_first": {c: first.count(c) for c in dict.fromkeys(first)},
         "missing": dict(outcome.missing) | {f"penetration {p:g} %": why for p, why in asked.items()},
+        "unwritten": result.unwritten,
     }  # fmt: skip

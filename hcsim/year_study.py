@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hcsim.config import site_nodes
 from hcsim.controls import hold
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
-from hcsim.files import write_json
+from hcsim.files import write_json, write_or_say
 from hcsim.results import HostingCapacityResult, write_baseline
 from hcsim.schedule_steps import batteries_on
 from hcsim.series import Controls
@@ -35,6 +36,8 @@ class YearStudy:
     years: dict[str, YearResult]
     """"bare" and "with_pv"; the batteries, where there are any, stand beside the PV."""
     summary: dict[str, Any] = field(default_factory=dict)
+    unwritten: dict[str, str] = field(default_factory=dict)
+    """File or recorded year -> why it is not there."""
 
 
 def run_year(
@@ -47,8 +50,8 @@ def run_year(
     of the year, or of one day that is repeated, run beside the PV.
 
     At gaps of the profile there is no PV, so nothing new can break there. Writes baseline.json, probes.csv,
-    bare/ and with_pv/ (see `record_year`) and summary.json. Raises ConfigError, FeederError,
-    ConvergenceError, OutputError.
+    bare/ and with_pv/ (see `record_year`) and summary.json; what cannot be written
+    stands in `unwritten`. Raises ConfigError, FeederError, ConvergenceError.
     """
     config = opened.case.config
     if config.pv is None:
@@ -71,16 +74,21 @@ def run_year(
         circuit, network, profiles, limits, terms.pv_nodes, terms.weights, bess=beside, controls=controls,
         tolerance_kw=tolerance_kw, progress=hear("probes of a year"),
     )  # fmt: skip
-    write_baseline(capacity, folder)
+    unwritten: dict[str, str] = {}
+    write_or_say(unwritten, folder / "baseline.json", lambda path: write_baseline(capacity, path.parent))
     sizes = dict(zip(terms.pv_nodes, (np.asarray(terms.weights) * capacity.hc_kw).tolist(), strict=True))
-    years = {}
-    for name, pv_kw in (("bare", None), ("with_pv", sizes if capacity.hc_kw > 0 else None)):
+    years: dict[str, YearResult] = {}
+
+    def record(path: Path, pv_kw: dict[str, float] | None) -> None:
+        name = path.name
         years[name] = record_year(
-            circuit, network, profiles, limits, folder / name, pv_kw=pv_kw,
-            bess=beside if name == "with_pv" else None, controls=controls,
-            progress=hear(f"recording {name.replace('_', ' ')}"),
+            circuit, network, profiles, limits, path, pv_kw=pv_kw, bess=beside if name == "with_pv" else None,
+            controls=controls, progress=hear(f"recording {name.replace('_', ' ')}"),
         )  # fmt: skip
-    study = YearStudy(profiles, limits, capacity, years)
+
+    for name, pv_kw in (("bare", None), ("with_pv", sizes if capacity.hc_kw > 0 else None)):
+        write_or_say(unwritten, folder / name, partial(record, pv_kw=pv_kw))
+    study = YearStudy(profiles, limits, capacity, years, unwritten=unwritten)
     study.summary.update({
         "study": "baseline over a year",
         "case": opened.case.name,
@@ -96,8 +104,9 @@ def run_year(
         "notes": [*opened.notes, capacity.method, *_of_batteries(bess, len(profiles))],
         "scenarios": {name: year.summary() for name, year in years.items()},
         "missing": {"gaps": f"{len(axis.skip_steps)} hours are not judged"} if axis.skip_steps else {},
+        "unwritten": unwritten,
     })  # fmt: skip
-    write_json(folder / "summary.json", study.summary)
+    write_or_say(unwritten, folder / "summary.json", partial(write_json, content=study.summary))
     return study
 
 

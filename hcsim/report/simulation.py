@@ -220,8 +220,8 @@ def year_page(study: Any, folder: Path) -> Path:
     for name, year in study.years.items():
         curves[f"highest of all nodes, {_YEARS[name]}"] = year.v_highest_pu
         curves[f"lowest of all nodes, {_YEARS[name]}"] = year.v_lowest_pu
-    with_pv = study.years["with_pv"]
-    curves[f"node {with_pv.worst_node}, with PV"] = with_pv.v_worst_node_pu
+    if with_pv := study.years.get("with_pv"):
+        curves[f"node {with_pv.worst_node}, with PV"] = with_pv.v_worst_node_pu
     pictures = [
         Shown("01_voltage_duration", "Duration curves of voltage",
               "For how many hours of the year the highest and lowest voltage of all nodes, and the node with the "
@@ -283,7 +283,8 @@ def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _missing(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    found = list(summary.get("missing", {}).items())
+    found = list((summary.get("missing", {}) | summary.get("unwritten", {})).items())
+    found += [("bus " + bus, "no phase there is live") for bus in summary.get("buses_without_phases", [])]
     for facts in summary.get("scenarios", {}).values():
         found += list(facts.get("missing", {}).items())
     return found

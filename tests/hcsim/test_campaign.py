@@ -1,6 +1,7 @@
 """Every finished task is on disk; a killed run goes on and ends with the same bytes."""
 
 import errno
+import json
 import os
 import random
 import signal
@@ -9,13 +10,18 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from crash_job import CrashJob, Number
 
-from hcsim.campaign import Means, run_campaign
-from hcsim.errors import ConfigError
+from hcsim.campaign import Means, open_feeder, run_campaign
+from hcsim.cases import load_case
+from hcsim.errors import ConfigError, OutputError
+from hcsim.files import write_atomically
+from hcsim.nodal_study import NodalSettings, run_nodal
+from optim.limits import Limits
 
 ROOT = Path(__file__).parent.parent.parent
 COLUMNS = {"number": pa.int64(), "square": pa.int64()}
@@ -153,3 +159,30 @@ def test_workers_end_with_a_study_that_is_killed(tmp_path):
         time.sleep(0.05)
     assert not [pid for pid in workers if Path(f"/proc/{pid}/exe").exists()]
     process.stdout.close()
+
+
+def test_a_table_that_cannot_be_written_is_named_and_the_others_are_there(tmp_path, monkeypatch):
+    opened = open_feeder(load_case("ieee123"))
+    settings = NodalSettings(Limits.screening(), buses=("83", "610"))
+    to_csv = pd.DataFrame.to_csv
+
+    def full(table, path, **words):
+        to_csv(table.head(1), path, **words)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", full)
+    result = run_nodal(opened, opened.case.profiles, settings, tmp_path, ONE)
+    assert list(result.unwritten) == ["nodal.csv"] and "No space left on device" in result.missing["nodal.csv"]
+    assert {p.name for p in tmp_path.iterdir()} == {"datasets", "nodal.parquet", "nodal.geojson", "summary.json"}
+    assert json.loads((tmp_path / "summary.json").read_text())["unwritten"] == result.unwritten
+
+
+def test_what_to_do_about_a_full_disk_and_about_a_forbidden_one(tmp_path):
+    for number, remedy in ((errno.ENOSPC, "Make room"), (errno.EACCES, "the right to write")):
+
+        def fail(path, number=number):
+            raise OSError(number, os.strerror(number))
+
+        with pytest.raises(OutputError) as fault:
+            write_atomically(tmp_path / "x", fail)
+        assert os.strerror(number) in fault.value.message and remedy in fault.value.remedy

@@ -98,6 +98,18 @@ def test_a_bare_hour_that_cannot_be_solved_is_said_and_left_out(tmp_path):
     assert (table["binding_hour"] != "12:00").all() and table["hc_kw"].notna().all()
 
 
+def test_a_bus_without_a_live_phase_is_named_and_the_rest_judged(tmp_path):
+    shutil.copytree(ROOT / "dss_models" / "ieee123", tmp_path / "case")
+    with (tmp_path / "case" / "Switches.dss").open("a") as switches:
+        switches.write("\nOpen Line.Sw3 1\n")  # 135 and all behind it
+    code, words = hcsim("nodal", tmp_path / "case", "--processes", "1", "--out", tmp_path / "out", "--bus", "83",
+                        "--bus", "35")  # fmt: skip
+    assert code == 0 and "no phase there is live: 35" in words, words
+    table = pd.read_parquet(tmp_path / "out" / "nodal.parquet").set_index("bus")
+    assert table.loc["35", "hc_kw"].isna().all() and table.loc["83", "hc_kw"].notna().all()
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["buses_without_phases"] == ["35"]
+
+
 def test_limits_of_a_study_and_of_the_command_line():
     limits = simulation_limits(LimitsSection(v_max_pu=1.04, existing="forgive"), ["loading=off", "tap_operations=2"])
     assert (limits.v_max_pu, limits.v_min_pu, limits.loading_max_pu, limits.tap_operations_max) == (1.04, 0.95, None, 2)
