@@ -8,6 +8,10 @@ shows no violation that the bare feeder of the same load does not show. What bre
 The margin: by how much draws overstep limits is what a schedule would have to stay inside them on its own day, were
 the feeder linear. With that kept inside the programs, the closed loop runs again and takes only what passes on as
 many draws as are wanted: where regulators step, a margin alone promises nothing.
+
+Regulators rest anywhere in their bands, so that a limit may be broken on a day by where the days before have left
+them, devices or not. The share of draws that break nothing but what the bare feeder's controls may show as well, come
+to rest elsewhere in their bands, is told beside the share that passes.
 """
 
 from __future__ import annotations
@@ -32,7 +36,11 @@ from optim.schedule import Schedule
 
 SPREAD, WANTED = 0.10, 0.95
 CLOSE = 5e-3
-"""Tolerance of that loop: a margin is not known more finely."""
+"""Tolerance of the loop that looks for a margin, which is not known more finely."""
+HALF_A_STEP_PU = 3.2e-3
+"""Least margin in its programs: half a tap step, as on another day a regulator stands on another one."""
+NEAR = 0.05
+"""Its first trust region, as a share of what is certified: farther off the taps are others."""
 SHOWN = 8
 """Places at which a draw breaks that are kept."""
 LEVERS = {"overvoltage": 0, "undervoltage": 0, "reverse_flow": 1, "regulator_reverse_flow": 1, "loading": 2}
@@ -63,6 +71,8 @@ class Outcome:
 
     broken: tuple[tuple[Excess, ...], ...]
     times: tuple[str, ...]
+    share_in_range: float = np.nan
+    """Of draws that break at most what the bare feeder may show with its controls come to rest elsewhere."""
 
     @property
     def share_passed(self) -> float:
@@ -117,10 +127,10 @@ def with_robustness(
     wanted: float = WANTED, most_s: float = np.inf, margin_s: float = 0.0, progress: Progress | None = None,
 ) -> Certificate:  # fmt: skip
     """The certificate with `robustness`: draws (made), draws_wanted, seed, spread, wanted, share_passed;
-    by_criterion and causes (see `Outcome`); needed_pu, needed_kw, needed_loading_pu (see `Outcome.overstepped`);
-    margin_status ("not needed", "not searched", "found", "not found") and margin_reason; robust_kw, the capacity
-    left, robust_share, how many draws pass with it, and margin_kw, the capacity given up (NaN where there is none);
-    seconds.
+    share_in_range, by_criterion and causes (see `Outcome`); needed_pu, needed_kw, needed_loading_pu (see
+    `Outcome.overstepped`); margin_status ("not needed", "not searched", "found", "not found") and margin_reason;
+    robust_kw, the capacity left, robust_share, how many draws pass with it, margin_kw, the capacity given up, and
+    inside_pu, inside_kw, what its programs kept from limits (NaN where there is none); seconds.
 
     `most_s`: draws not made when these seconds are over are left out.
     `margin_s`: seconds for the closed loop that looks for it, 0 for none; its schedule is the certificate's `robust`.
@@ -132,13 +142,15 @@ def with_robustness(
     needed = first.overstepped(wanted)
     facts: dict[str, Any] = {
         "draws": len(first.broken), "draws_wanted": draws, "seed": seed, "spread": spread, "wanted": wanted,
-        "share_passed": first.share_passed, "by_criterion": first.by_criterion(), "causes": first.causes(),
+        "share_passed": first.share_passed, "share_in_range": first.share_in_range,
+        "by_criterion": first.by_criterion(), "causes": first.causes(),
         "needed_pu": float(needed[0]), "needed_kw": float(needed[1]), "needed_loading_pu": float(needed[2]),
-        "margin_reason": "", "robust_kw": np.nan, "robust_share": np.nan,
+        "margin_reason": "", "robust_kw": np.nan, "robust_share": np.nan, "inside_pu": np.nan, "inside_kw": np.nan,
     }  # fmt: skip
     robust = None
     if first.share_passed >= wanted:
-        facts |= {"margin_status": "not needed", "robust_kw": found.certified_kw, "robust_share": first.share_passed}
+        facts |= {"margin_status": "not needed", "robust_kw": found.certified_kw, "robust_share": first.share_passed,
+                  "inside_pu": 0.0, "inside_kw": 0.0}  # fmt: skip
     elif not np.isfinite(needed).all():
         worst = next(name for name in facts["by_criterion"] if name not in LEVERS)
         facts |= {"margin_status": "not found",
@@ -146,23 +158,25 @@ def with_robustness(
     elif margin_s <= 0:
         facts |= {"margin_status": "not searched"}
     else:
-        again = _with_margin(tester, found, needed, wanted, margin_s)
+        inside = np.maximum(needed, [HALF_A_STEP_PU, 0.0, 0.0])
+        again = _with_margin(tester, found, inside, wanted, margin_s)
         share = tester.outcome(again.schedule).share_passed
         held = again.certified_kw > 0 and share >= wanted
         facts |= {"margin_status": "found" if held else "not found", "margin_reason": f"{again.status}: {again.reason}"}
         if held:
             robust = again.schedule
-            facts |= {"robust_kw": again.certified_kw, "robust_share": share}
+            facts |= {"robust_kw": again.certified_kw, "robust_share": share, "inside_pu": float(inside[0]),
+                      "inside_kw": float(inside[1])}  # fmt: skip
     facts |= {"margin_kw": found.certified_kw - facts["robust_kw"], "seconds": time.perf_counter() - begun}
     return replace(found, robustness=facts, robust=robust)
 
 
-def _with_margin(tester: Tester, found: Certificate, needed: Floats, wanted: float, seconds: float) -> Certificate:
+def _with_margin(tester: Tester, found: Certificate, inside: Floats, wanted: float, seconds: float) -> Certificate:
     """The closed loop again, from the certified schedule, with the margin in its programs."""
     bench = tester.bench
     options = replace(
         bench.loop_options(seconds), tolerance=CLOSE, bound=False, reopenings=0, controls="free",
-        margin_pu=float(needed[0]), margin_kw=float(needed[1]),
+        margin_pu=float(inside[0]), margin_kw=float(inside[1]), first_radius=NEAR,
     )  # fmt: skip
 
     def hear(r: Round) -> None:
@@ -191,14 +205,17 @@ class Tester:
     def outcome(self, schedule: Schedule, most_s: float = np.inf) -> Outcome:
         """Every draw; those for which there is time."""
         broken: list[tuple[Excess, ...]] = []
+        ranged = 0
         begun = time.perf_counter()
         with Days(self._own, schedule) as days:
             for k in range(len(self._draws.load)):
                 if broken and time.perf_counter() - begun > most_s:
                     break
-                broken.append(self._broken(days, schedule, k))
+                found, in_range = self._broken(days, schedule, k)
+                broken.append(found)
+                ranged += in_range
                 self.say("draws", k + 1, len(self._draws.load))
-        return Outcome(tuple(broken), self.bench.profiles.times)
+        return Outcome(tuple(broken), self.bench.profiles.times, ranged / len(broken))
 
     def enough(self, schedule: Schedule, wanted: float) -> bool:
         """Whether the share of draws that is wanted passes. Draws that failed last time come first."""
@@ -207,22 +224,25 @@ class Tester:
         passed: list[int] = []
         with Days(self._own, schedule) as days:
             for k in self._hardest_first:
-                (failed if self._broken(days, schedule, k) else passed).append(k)
+                (failed if self._broken(days, schedule, k)[0] else passed).append(k)
                 if len(failed) > allowed:
                     break
         asked = {*failed, *passed}
         self._hardest_first = [*failed, *(k for k in self._hardest_first if k not in asked), *passed]
         return len(failed) <= allowed
 
-    def _broken(self, days: Days, schedule: Schedule, k: int) -> tuple[Excess, ...]:
+    def _broken(self, days: Days, schedule: Schedule, k: int) -> tuple[tuple[Excess, ...], bool]:
+        """What is new on the day of draw k; whether the bare feeder might show as much (see `share_in_range`)."""
         load, limits = float(self._draws.load[k]), self.bench.limits
         found = days.run(perturbed(schedule, float(self._draws.pv[k])), load * self.bench.profiles.load_pu)
         if found is None:
-            return (self._whole(NO_ANSWER),)
+            return (self._whole(NO_ANSWER),), False
         kept = () if days.delivered() else (self._whole(NOT_KEPT),)
         if not worst_new(found, limits):
-            return kept
-        return *worst_new(found, limits, self._before(load)), *kept
+            return kept, not kept
+        before = self._before(load)
+        new = (*worst_new(found, limits, before), *kept)
+        return new, not new or not (worst_new(found, limits, before, anywhere=True) or kept)
 
     def _before(self, load: float) -> Before:
         if load not in self._bare:

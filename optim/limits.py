@@ -113,7 +113,7 @@ class Limits:
         shown = [b for b in self.bands if kv_base is None or b.holds(kv_base).any()]
         every = [(b.words, b.v_min_pu, b.v_max_pu) for b in shown]
         if kv_base is None or not np.all(np.any([b.holds(kv_base) for b in self.bands], axis=0)):
-            every.append(("other levels" if self.bands else "", self.v_min_pu, self.v_max_pu))
+            every.append(("elsewhere" if self.bands else "", self.v_min_pu, self.v_max_pu))
         return [(words, limit) for words, low, high in every for limit in (low, high) if limit is not None]
 
     @classmethod
@@ -170,14 +170,18 @@ class Before:
 
     days: tuple[Operation, ...]
 
-    def worst(self, criterion: Criterion, limits: Limits) -> NDArray[np.float64] | None:
+    def worst(
+        self, criterion: Criterion, limits: Limits, *, anywhere: bool = False
+    ) -> NDArray[np.float64] | None:
         """(T, K) the worst that each element has at each step on any of the days, if its own day breaks the limit at
-        some step; else what its own day has. None where no day says."""
+        some step, or `anywhere`; else what its own day has. None where no day says."""
         own, *others = (criterion.values(day) for day in self.days)
         known = [v for v in others if v is not None]
         if own is None or not known or not criterion.judged(limits):
             return own
         worst = criterion.sign * np.fmax.reduce([criterion.sign * v for v in (own, *known)])
+        if anywhere:
+            return np.asarray(worst)
         plain = criterion.sign * criterion.limit_at(limits, self.days[0].kv_base) + criterion.tolerance(limits)
         return np.where(np.any(criterion.sign * own > plain, axis=0), worst, own)
 
@@ -284,14 +288,17 @@ class Excess:
     """How far beyond what is allowed there: the limit, or what the feeder has without devices."""
 
 
-def worst_new(found: Operation, limits: Limits, base: Before | None = None) -> tuple[Excess, ...]:
-    """The worst of `violations` that is new, of every criterion that has one; without its tables, for many days."""
+def worst_new(
+    found: Operation, limits: Limits, base: Before | None = None, *, anywhere: bool = False
+) -> tuple[Excess, ...]:
+    """The worst of `violations` that is new, of every criterion that has one; without its tables, for many days.
+    `anywhere`: nothing counts that the feeder's controls, come to rest elsewhere, show without devices."""
     every = []
     for criterion in CRITERIA:
         value = criterion.values(found)
         if value is None or not value.size or not criterion.judged(limits):
             continue
-        before = base.worst(criterion, limits) if base is not None else None
+        before = base.worst(criterion, limits, anywhere=anywhere) if base is not None else None
         allowed = thresholds(criterion, limits, before, value.shape, found.kv_base)
         excess = np.nan_to_num(criterion.sign * value - allowed, nan=-np.inf)
         step, column = np.unravel_index(int(np.argmax(excess)), excess.shape)

@@ -47,6 +47,11 @@ def robustness_words(found: Certificate) -> str:
         f"With load and PV off by up to {100 * r['spread']:g} %, {100 * r['share_passed']:.1f} % of {draws} drawn days "
         "show no new violation."
     )
+    if r["share_in_range"] > r["share_passed"]:
+        words += (
+            f" On {100 * r['share_in_range']:.1f} % nothing is broken but what the feeder may show without devices, "
+            "its regulators come to rest elsewhere in their bands."
+        )
     if r["causes"]:
         words += f" Most often: {'; '.join(_cause(c) for c in r['causes'][:3])}."
     if r["margin_status"] == "not needed":
@@ -57,8 +62,8 @@ def robustness_words(found: Certificate) -> str:
         words += f" {100 * r['wanted']:g} % of the days overstep no limit by more than {', '.join(kept)}."
     if r["margin_status"] == "found":
         words += (
-            f" With that kept inside the programs, {r['robust_kw']:.1f} kW ({r['margin_kw']:.1f} kW less) pass on "
-            f"{100 * r['robust_share']:.1f} %."
+            f" With {r['inside_pu']:.4f} pu and {r['inside_kw']:.0f} kW kept in the programs, {r['robust_kw']:.1f} kW "
+            f"({r['margin_kw']:.1f} kW less) pass on {100 * r['robust_share']:.1f} %; {r['margin_reason']}"
         )
     elif r["margin_status"] == "not found":
         words += f" No capacity was found that passes on {100 * r['wanted']:g} %: {r['margin_reason']}"

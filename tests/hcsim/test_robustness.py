@@ -53,6 +53,22 @@ def test_share_is_what_plain_replays_say(bench, found, tried):
     assert facts["draws"] == DRAWS and sum(facts["by_criterion"].values()) >= 1.0 - facts["share_passed"]
 
 
+def test_share_in_range_counts_days_that_the_bare_feeder_might_show(bench, found, tried):
+    """By hand on the replays' tables: beyond the limit, but not beyond the worst of the bare feeder's days."""
+    inside = 0
+    for load, sun in zip(*vars(Draws.seeded(DRAWS, SEED)).values(), strict=True):
+        day = replayed(bench, found.schedule, load, sun)
+        profiles = replace(bench.profiles, load_pu=load * bench.profiles.load_pu)
+        bare = replace(bench, case=replace(bench.case, profiles=profiles)).replay(None, "free")
+        high = np.max([b.v_pu for b in bare.before.days], axis=0)
+        low = np.min([b.v_pu for b in bare.before.days], axis=0)
+        v, tolerance = day.operation.v_pu, 1e-5
+        over = v > np.maximum(bench.limits.v_max_pu, high) + tolerance
+        under = v < np.minimum(bench.limits.v_min_pu, low) - tolerance
+        inside += not (over.any() or under.any() or day.operation.substation_kw.min() < -5000.0)
+    assert tried.robustness["share_in_range"] == inside / DRAWS >= tried.robustness["share_passed"]
+
+
 def test_what_breaks_is_what_plain_replays_show(bench, found, tried):
     worst = tried.robustness["causes"][0]
     seen = 0
