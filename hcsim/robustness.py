@@ -176,7 +176,8 @@ def _with_margin(tester: Tester, found: Certificate, inside: Floats, wanted: flo
     bench = tester.bench
     options = replace(
         bench.loop_options(seconds), tolerance=CLOSE, bound=False, reopenings=0, controls="free",
-        margin_pu=float(inside[0]), margin_kw=float(inside[1]), first_radius=NEAR,
+        margin_pu=float(inside[0]), margin_kw=float(inside[1]),
+        margin_loading_pu=max(float(inside[2]), bench.loop_options().margin_loading_pu), first_radius=NEAR,
     )  # fmt: skip
 
     def hear(r: Round) -> None:
