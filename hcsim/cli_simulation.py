@@ -190,7 +190,8 @@ def stochastic(
     with _Bar("deployments") as bar:
         result = run_stochastic(opened, axis.profiles, settings, folder, means, bess=beside, progress=bar.show)
     summary = result.summary
-    _say(f"{summary['deployments']} deployments, {summary['power_flows']} power flows, {summary['seconds']:.1f} s")
+    _say(f"{summary['deployments']} deployments, {summary['power_flows']} power flows, {summary['seconds']:.1f} s"
+         + (f", {summary['resumed']} resumed" if summary["resumed"] else ""))  # fmt: skip
     if summary["hc_kw"]:
         words = ", ".join(f"{q[1:]} %: {kw:,.0f} kW" for q, kw in summary["hc_kw"].items())
         _say(f"[bold]Hosting capacity[/] of the deployments, {words}")

@@ -26,6 +26,8 @@ from hcsim.errors import ConfigError, HcsimError
 
 AHEAD = 4
 """Tasks handed to the pool beyond the number of its processes."""
+WORKERS_WITHIN_S = 20.0
+"""A Dask scheduler without a worker for this long is taken for a mistake."""
 DIED = "the worker process died while it was at this task, twice"
 
 
@@ -182,6 +184,7 @@ def _on_dask(job: Job, tasks: Sequence[Task], address: str) -> Iterator[TaskResu
             "Start one with `dask scheduler`, and workers with `dask worker ADDRESS --nthreads 1`.",
         ) from None
     with client:
+        _wait_for_workers(client, address)
         at = {
             client.submit(do_task, job, task, key=f"hcsim-{job.key}-{task.id}", pure=False): task
             for task in tasks
@@ -194,6 +197,18 @@ def _on_dask(job: Job, tasks: Sequence[Task], address: str) -> Iterator[TaskResu
                 yield TaskResult(task.id, (), 0, 0.0, DIED)
             finally:
                 future.release()
+
+
+def _wait_for_workers(client: Any, address: str) -> None:
+    from dask.distributed import TimeoutError as NobodyCame
+
+    try:
+        client.wait_for_workers(1, timeout=WORKERS_WITHIN_S)
+    except NobodyCame:
+        raise ConfigError(
+            f"The Dask scheduler at {address} has had no worker for {WORKERS_WITHIN_S:g} s.",
+            "Start one with `dask worker ADDRESS --nthreads 1`.",
+        ) from None
 
 
 Progress = Callable[[int, int, TaskResult], None]

@@ -143,8 +143,11 @@ def main() -> None:
         hours = time_axis(DAY, 576).profiles
         measured("nodal, IEEE 123, all buses, 576 h", 180, bare, lambda: nodal(bare, hours, n))
     if "speedup" in wanted:
-        one = measured("nodal, 24 h, one process", 30, bare, lambda: nodal(bare, DAY, 1))
-        two = measured("nodal, 24 h, two processes", 15, bare, lambda: nodal(bare, DAY, 2))
+        count = max(2, options.deployments * 3 // 10)  # long enough that starting the workers does not decide
+        one = measured(f"stochastic, {count} deployments, one process", 0.24 * count, bare,
+                       lambda: stochastic(bare, count, 1))  # fmt: skip
+        two = measured(f"stochastic, {count} deployments, two processes", 0.12 * count, bare,
+                       lambda: stochastic(bare, count, 2))  # fmt: skip
         print(f"{'speed-up from one to two processes':44s} {one / two:8.2f}")
     feeders = os.environ.get("HCSIM_FEEDERS")
     for name, master, count, target in (

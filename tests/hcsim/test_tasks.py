@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from crash_job import CrashJob, Number
 
+from hcsim import tasks
 from hcsim.campaign import open_feeder
 from hcsim.cases import load_case
 from hcsim.errors import ConfigError, FeederError
@@ -99,6 +100,18 @@ def test_nobody_at_the_address_is_said(tmp_path):
     pytest.importorskip("distributed")
     with pytest.raises(ConfigError, match="No Dask scheduler answers"):
         next(iter(run_tasks(CrashJob(tmp_path), NUMBERS, scheduler="tcp://127.0.0.1:9")))
+
+
+def test_a_scheduler_without_workers_is_said(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(tasks, "WORKERS_WITHIN_S", 0.5)
+    words = ("-m", "dask", "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    scheduler = subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, text=True)
+    address = next(line.split()[-1] for line in scheduler.stderr if "Scheduler at:" in line)
+    with pytest.raises(ConfigError, match="no worker for"):
+        next(iter(run_tasks(CrashJob(tmp_path), NUMBERS, scheduler=address)))
+    scheduler.terminate()
+    scheduler.communicate(timeout=20)
 
 
 # -- the real studies -----------------------------------------------------------------------------------
