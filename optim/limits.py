@@ -107,6 +107,14 @@ class Limits:
         ranges = [(self.v_min_pu, self.v_max_pu), *((b.v_min_pu, b.v_max_pu) for b in self.bands)]
         return all(low is None or high is None or low < high for low, high in ranges)
 
+    def levels(self, kv_base: NDArray[np.float64]) -> list[tuple[str, NDArray[np.bool_]]]:
+        """Which nodes are in which band, in words, those elsewhere last; all of them under "" where there are none."""
+        if not self.bands:
+            return [("", np.ones(len(kv_base), dtype=bool))]
+        held = [(band.words, band.holds(kv_base)) for band in self.bands]
+        every = [*held, ("elsewhere", ~np.any([mask for _, mask in held], axis=0))]
+        return [(words, mask) for words, mask in every if mask.any()]
+
     def v_lines(self, kv_base: NDArray[np.float64] | None = None) -> list[tuple[str, float]]:
         """Voltage limits with the level each holds for ("" where no level has its own), for figures; of levels that
         are not among `kv_base` none."""

@@ -87,7 +87,7 @@ def _place(cause: dict[str, Any]) -> str:
 def _size(cause: dict[str, Any]) -> str:
     if not math.isfinite(cause["beyond"]):
         return NOTHING
-    return f"{cause['beyond']:.4f} pu" if cause["unit"] == "pu" else f"{cause['beyond']:.1f} {cause['unit']}"
+    return f"{cause['beyond']:.5f} pu" if cause["unit"] == "pu" else f"{cause['beyond']:.1f} {cause['unit']}"
 
 
 def _cause(cause: dict[str, Any]) -> str:

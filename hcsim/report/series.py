@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,6 +13,7 @@ from hcsim.compare import load_kw, phase_of
 from hcsim.report import style
 from hcsim.report.tables import NAMES
 from hcsim.results import CaseResult, ReplayResult, StudyResult
+from optim.limits import Limits
 
 
 def profiles(study: StudyResult) -> Figure:
@@ -80,17 +83,26 @@ def voltages(study: StudyResult) -> Figure | None:
                 step="post",
                 label="claim, lowest to highest",
             )
-        for controls, replay in case.replays.items():
-            label, colour = style.REPLAYS[controls]
-            seen = replay.operation.v_pu
-            style.stairs(panel, np.fmax.reduce(seen, axis=1), color=colour, label=f"{label}, lowest and highest")
-            style.stairs(panel, np.fmin.reduce(seen, axis=1), color=colour)
+        for replay in case.replays.values():
+            _voltage_range(panel, replay, study.limits)
         style.voltage_limits(panel, study.limits, study.network.kv_base[study.network.v_judged])
         panel.set_title(style.case_title(study, name, _broken(NAMES)))
         style.hour_axis(panel, study.profiles.times)
     axes[0].set_ylabel("voltage, pu")
-    style.legend_below(figure, axes, columns=4)
+    style.legend_below(figure, axes, columns=3 if study.limits.bands else 4)
     return figure
+
+
+def _voltage_range(panel: Axes, replay: ReplayResult, limits: Limits) -> None:
+    """Lowest and highest of all nodes; of each voltage level that has limits of its own, dashed as those are."""
+    label, colour = style.REPLAYS[replay.controls]
+    seen = replay.operation
+    levels = [("", np.ones(len(seen.nodes), dtype=bool))] if seen.kv_base is None else limits.levels(seen.kv_base)
+    for k, (words, nodes) in enumerate(levels):
+        pattern: Any = (0, style.DASHES[k % len(style.DASHES)]) if words else "-"
+        name = f"{label}, {words}" if words else f"{label}, lowest and highest"
+        style.stairs(panel, np.fmax.reduce(seen.v_pu[:, nodes], axis=1), color=colour, label=name, linestyle=pattern)
+        style.stairs(panel, np.fmin.reduce(seen.v_pu[:, nodes], axis=1), color=colour, linestyle=pattern)
 
 
 def _total_power(axes: Axes, case: CaseResult) -> None:

@@ -147,6 +147,14 @@ def test_lines_for_figures_are_those_of_the_levels_there_are(bench):
     assert Limits().v_lines() == [("", 0.95), ("", 1.05)]
 
 
+def test_levels_tell_the_nodes_apart(bench):
+    (low, service), (rest, others) = bench.limits.levels(bench.network.kv_base)
+    assert (low, rest) == ("below 1 kV", "elsewhere") and not np.any(service & others) and np.all(service | others)
+    assert [n[0] for n, inside in zip(bench.network.nodes, service, strict=True) if inside] == ["s"] * 3
+    ((words, every),) = Limits().levels(bench.network.kv_base)
+    assert words == "" and every.all()
+
+
 def test_levels_that_are_not_known_cannot_be_judged(bench):
     with pytest.raises(ModelError, match="nominal voltages"):
         bench.limits.v_max_at(None)
