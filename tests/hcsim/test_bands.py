@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
+from hcsim.certificate import LoopOptions
+from hcsim.certify import certify
 from hcsim.config import parse_config
 from hcsim.defaults import SitesWanted, study_text
 from hcsim.errors import ConfigError
@@ -121,6 +123,13 @@ def test_nodal_search_stops_at_the_band(bench, v_max_pu):
     assert found.k == pytest.approx(hosted_kw(v_max_pu or 1.05), abs=3.0)  # 1 kW of resolution, 1e-5 pu of tolerance
     assert prober.element_of(0, found.at)[0] == ("s" if v_max_pu else "m")
     prober.leave()
+
+
+def test_closed_loop_certifies_up_to_the_band(bench):
+    claim = solve_hosting(bench.problem("none"), "none", bench.solve_options())
+    found = certify(bench, claim, LoopOptions(time_limit_s=20, bound=False))
+    # the loop's own margin is 2e-4 pu of a rise of 0.02; violations have a tolerance of 1e-5 pu
+    assert 0.985 * hosted_kw(1.02) <= found.certified_kw <= hosted_kw(1.02) + 3.0
 
 
 def test_a_year_counts_by_level(bench, tmp_path):
