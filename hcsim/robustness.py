@@ -38,7 +38,7 @@ SPREAD, WANTED = 0.10, 0.95
 CLOSE = 5e-3
 """Tolerance of the loop that looks for a margin, which is not known more finely."""
 HALF_A_STEP_PU = 3.2e-3
-"""Least margin in its programs: half a tap step, as on another day a regulator stands on another one."""
+"""Least margin in its programs where regulators act: half a tap step, as on another day one stands elsewhere."""
 NEAR = 0.05
 """Its first trust region, as a share of what is certified: farther off the taps are others."""
 SHOWN = 8
@@ -158,7 +158,8 @@ def with_robustness(
     elif margin_s <= 0:
         facts |= {"margin_status": "not searched"}
     else:
-        inside = np.maximum(needed, [HALF_A_STEP_PU, 0.0, 0.0])
+        regulated = any(name.startswith("RegControl.") for name in bench.selection.free)
+        inside = np.maximum(needed, [HALF_A_STEP_PU if regulated else 0.0, 0.0, 0.0])
         again = _with_margin(tester, found, inside, wanted, margin_s)
         share = tester.outcome(again.schedule).share_passed
         held = again.certified_kw > 0 and share >= wanted

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hcsim.cli import app
+from hcsim.config import BandSection
 from hcsim.errors import ConfigError
 from hcsim.planning_bench import PlanningBench
 from hcsim.planning_study import PlanningStudy
@@ -227,3 +229,12 @@ def test_a_second_feeder(tmp_path):
     assert "positive-sequence equivalent" in notes and "regulators" in notes
     assert found.result.cone_slack_max < 1e-9
     assert {("pvhc", "locked"), ("pvhc", "free")} <= set(found.replays)
+
+
+def test_bands_are_not_for_paper_2_s_program():
+    bench = Workbench.open("ieee33")
+    band = BandSection(kv_max=20.0, v_max_pu=1.04)
+    limits = bench.case.config.limits.model_copy(update={"bands": (band,)})
+    case = replace(bench.case, config=bench.case.config.model_copy(update={"limits": limits}))
+    with pytest.raises(ConfigError, match=r"no \[\[limits.bands\]\]"):
+        PlanningBench.of(replace(bench, case=case))
