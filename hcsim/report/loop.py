@@ -62,8 +62,9 @@ def robustness_words(found: Certificate) -> str:
         words += f" {100 * r['wanted']:g} % of the days overstep no limit by more than {', '.join(kept)}."
     if r["margin_status"] == "found":
         words += (
-            f" With {r['inside_pu']:.4f} pu and {r['inside_kw']:.0f} kW kept in the programs, {r['robust_kw']:.1f} kW "
-            f"({r['margin_kw']:.1f} kW less) pass on {100 * r['robust_share']:.1f} %; {r['margin_reason']}"
+            f" With {r['inside_pu']:.4f} pu and {r['inside_kw']:.0f} kW kept in the programs, at least "
+            f"{r['robust_kw']:.1f} kW ({r['margin_kw']:.1f} kW less) pass on {100 * r['robust_share']:.1f} %. "
+            f"The search ended {r['margin_reason']}"
         )
     elif r["margin_status"] == "not found":
         words += f" No capacity was found that passes on {100 * r['wanted']:g} %: {r['margin_reason']}"
