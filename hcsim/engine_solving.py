@@ -87,11 +87,11 @@ class Solving:
 
     def start_series(
         self, step_h: float, mode: Literal["daily", "yearly"] = "daily", *,
-        tolerance: float = USUAL_TOLERANCE, max_iterations: int = 100,
+        tolerance: float = USUAL_TOLERANCE, max_iterations: int = 100, max_control_iterations: int = 1000,
     ) -> None:  # fmt: skip
         """Go to native time-series mode, one step per solve. State (taps, stored energy) stays as it is."""
         self._set_mode(f"{mode} number=1", step_h * 3600.0)
-        self._prepare(True, tolerance, max_iterations)
+        self._prepare(True, tolerance, max_iterations, max_control_iterations)
         self._step_h = step_h
 
     def keep_matrix(self) -> None:
@@ -123,8 +123,11 @@ class Solving:
         self.command("buildy")
         self.command(f"set stepsize={step_s!r}s")
 
-    def _prepare(self, controls: bool, tolerance: float, max_iterations: int) -> None:
-        self.command(f"set controlmode={'static' if controls else 'off'} maxcontroliter=1000")
+    def _prepare(
+        self, controls: bool, tolerance: float, max_iterations: int, max_control_iterations: int = 1000
+    ) -> None:
+        mode = "static" if controls else "off"
+        self.command(f"set controlmode={mode} maxcontroliter={max_control_iterations}")
         self.command(f"set tolerance={max(tolerance, self.finest_tolerance)!r} maxiterations={max_iterations}")
 
     def _solve(self) -> str:

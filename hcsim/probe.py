@@ -41,6 +41,8 @@ Mode = Literal["frozen", "settled"]
 PROBE_TOLERANCE = 1e-7
 """Of the power flow, per unit: a hundredth of the tolerance of a voltage limit."""
 PROBE_ITERATIONS = 60
+PROBE_CONTROL_ITERATIONS = 100
+"""Controls that settle do so in a score; those that hunt do it for ever."""
 SITE, BATTERY = f"{PREFIX}site_", f"{PREFIX}battery_"
 SHAPES = {"generation": f"{PREFIX}sun", "load": f"{PREFIX}flat"}
 SIGN = {"generation": -1.0, "load": 1.0}
@@ -173,9 +175,13 @@ class Prober:
 
     def _go_to_start(self) -> None:
         self.circuit.set_taps(self.series.network_taps())
+        self._start_series()
+
+    def _start_series(self) -> None:
         self.circuit.start_series(
-            self.profiles.step_h, tolerance=PROBE_TOLERANCE, max_iterations=PROBE_ITERATIONS
-        )
+            self.profiles.step_h, tolerance=PROBE_TOLERANCE, max_iterations=PROBE_ITERATIONS,
+            max_control_iterations=PROBE_CONTROL_ITERATIONS,
+        )  # fmt: skip
 
     def _judge_base(self) -> Floats:
         """(T, C) excess without any device: above zero only where batteries break a limit by themselves."""
@@ -232,9 +238,7 @@ class Prober:
         self._size_kw = np.zeros(len(nodes))
         self._now: tuple[dict[str, int], dict[str, tuple[int, ...]]] | None = None
         self.series.switch_fixed(on=True)
-        self.circuit.start_series(
-            self.profiles.step_h, tolerance=PROBE_TOLERANCE, max_iterations=PROBE_ITERATIONS
-        )
+        self._start_series()
         if len(self.steps):
             self._go_to(int(self.steps[0]))
             self.circuit.step(int(self.steps[0]), controls=False)
