@@ -2,7 +2,8 @@
 
 Both solve the same daily steps on one compiled circuit; the bare engine reads nothing back, the replay records
 every voltage, loading, tap, loss and load and judges them. Prints processor seconds (the better of two runs)
-and their ratio, and the time of one probe of the simulation-based hosting capacity.
+and their ratio; what a replay of the bare feeder takes beside to learn the range in which free controls may rest
+(two more series of finer tap steps); and the time of one probe of the simulation-based hosting capacity.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import numpy as np
 from hcsim.baseline import hosting_capacity
 from hcsim.engine import Circuit
 from hcsim.feeder import read_network
-from hcsim.replay import replay
+from hcsim.resting import resting_days
 from hcsim.series import Controls, DailySeries
-from optim.limits import Limits
+from optim.limits import Limits, violations
 from optim.network import Network
 from optim.profiles import Profiles
 
@@ -47,10 +48,20 @@ def bare_engine_s(circuit: Circuit, network: Network, profiles: Profiles, free: 
     return time.process_time() - started
 
 
-def replay_s(circuit: Circuit, network: Network, profiles: Profiles, controls: Controls) -> float:
-    """Processor seconds of a whole replay."""
+def recorded_s(circuit: Circuit, network: Network, profiles: Profiles, controls: Controls) -> float:
+    """Processor seconds of the steps recorded and judged."""
     started = time.process_time()
-    replay(circuit, profiles, WIDE, None, controls=controls, network=network)
+    recording = DailySeries(circuit, network, profiles).run(controls=controls)
+    recording.require_sound("bare feeder")
+    violations(recording.operation, WIDE)
+    return time.process_time() - started
+
+
+def range_s(circuit: Circuit, network: Network, profiles: Profiles) -> float:
+    """Processor seconds of the two extreme series of the bare feeder."""
+    series = DailySeries(circuit, network, profiles)
+    started = time.process_time()
+    resting_days(series, loading=True, regulation=False)
     return time.process_time() - started
 
 
@@ -66,11 +77,13 @@ def main() -> None:
     both: tuple[Controls, ...] = ("locked", "free")
     for controls in both:
         bare = min(bare_engine_s(circuit, network, profiles, controls == "free") for _ in range(2))
-        recorded = min(replay_s(circuit, network, profiles, controls) for _ in range(2))
+        recorded = min(recorded_s(circuit, network, profiles, controls) for _ in range(2))
         print(
             f"controls {controls:6s}: bare engine {bare:6.2f} s, replay {recorded:6.2f} s, "
             f"ratio {recorded / bare:.2f}"
         )
+    month = yearly_profiles(720)
+    print(f"range of the bare feeder: {range_s(circuit, network, month):.2f} s for 720 steps")
     day = yearly_profiles(24)
     nodes = [network.nodes[n] for bus in network.buses for n in network.nodes_of(bus)][::4]
     found_hc = hosting_capacity(circuit, network, day, Limits(), nodes, np.ones(len(nodes)))
