@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hcsim.files import write_text
@@ -97,6 +98,7 @@ def nodal_distribution(tables: Mapping[str, pd.DataFrame]) -> Figure | None:
                          label=str(criterion).replace("_", " "))  # fmt: skip
             axes.set_title(SCENARIOS.get(name, name))
             axes.set_xlabel("buses, least first")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.margins(x=0.01)
             usual, most = float(rows["hc_kw"].quantile(0.98)), float(rows["hc_kw"].max())
             if most > 2 * usual > 0:  # one bus at the source would flatten all the others
@@ -275,11 +277,30 @@ def write_page(
 
 
 def _facts(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Plain numbers of the summary, and those of its scenarios."""
-    plain = [(k, v) for k, v in summary.items() if isinstance(v, int | float | str) and k != "case"]
-    for scenario, facts in summary.get("scenarios", {}).items():
-        plain += [(f"{scenario}: {k}", v) for k, v in facts.items() if isinstance(v, int | float | str)]
-    return [(k.replace("_", " "), f"{v:,.4g}" if isinstance(v, float) else str(v)) for k, v in plain]
+    """Plain numbers of the summary, its limits, and the numbers of its scenarios."""
+    facts = _plain(summary)
+    limits = summary.get("limits") or getattr(summary.get("settings"), "limits", None)
+    if isinstance(limits, Limits):
+        for criterion in CRITERIA:
+            value = criterion.limit(limits)
+            facts.append((f"limit, {criterion.name}", "off" if value is None else f"{value:g} {criterion.unit}"))
+    for scenario, found in summary.get("scenarios", {}).items():
+        facts += [(f"{scenario}: {name}", value) for name, value in _plain(found)]
+    return [(name.replace("_", " "), value) for name, value in facts]
+
+
+def _plain(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Numbers and words, and those of the groups that everybody looks for."""
+    facts = [(k, v) for k, v in found.items() if isinstance(v, int | float | str) and k != "case"]
+    for group in ("hc_kw", "gain_kw", "binds_first", "binding"):
+        inside = found.get(group)
+        if isinstance(inside, dict):
+            facts += [(f"{group}, {k}", v) for k, v in inside.items() if v or group.endswith("kw")]
+    return [(k, _number(v) if isinstance(v, float) else str(v)) for k, v in facts]
+
+
+def _number(value: float) -> str:
+    return f"{value:,.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
 
 
 def _missing(summary: Mapping[str, Any]) -> list[tuple[str, str]]:

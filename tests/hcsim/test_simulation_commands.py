@@ -63,6 +63,8 @@ def test_stochastic_leaves_what_it_promises_and_names_what_the_roofs_cannot_hold
     assert set(table["penetration_pct"]) == {20.0} and len(table) == 3 * (len(CRITERIA) + 1)
     assert "90 %" in words and "the roofs together hold less" in words
     assert json.loads((tmp_path / "summary.json").read_text())["hc_kw"].keys() == {"p5", "p50", "p95"}
+    page = (tmp_path / "stochastic.html").read_text()
+    assert "hc kw, p50" in page and "limit, voltage deviation" in page and "0.03 pu" in page
 
 
 def test_more_penetration_than_converges_is_a_row_of_its_own(tmp_path):
