@@ -267,13 +267,15 @@ def _open(
 
     from hcsim.campaign import open_feeder
     from hcsim.cases import load_case
+    from hcsim.existing import with_existing
     from hcsim.files import output_folder
     from hcsim.year import time_axis
 
     loaded = load_case(case)
-    axis = time_axis(loaded.profiles, hours, profiles)
+    time_axis(loaded.profiles, hours, profiles)  # what is wrong with it is said before the feeder is read
     folder = output_folder(out or Path("hcsim-results") / loaded.name / name)
     opened = open_feeder(loaded)
+    axis = with_existing(opened.case, opened.network, hours, profiles)
     opened = replace(opened, notes=(*opened.notes, *axis.notes))
     for note in opened.notes:
         err_console.print(f"[yellow]{escape(note)}[/]", soft_wrap=True)

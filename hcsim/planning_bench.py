@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from hcsim.baseline import hosting_capacity
 from hcsim.config import site_nodes
 from hcsim.errors import ConfigError, ModelError
+from hcsim.existing import nodes_of, pv, station, station_kw, station_note
 from hcsim.inverters import InverterControl
 from hcsim.planning_config import PlanningSection
-from hcsim.profile_csv import read_profile_table
 from hcsim.replay import replay
 from hcsim.results import HostingCapacityResult, ReplayResult, read_schedule
 from hcsim.series import Controls
@@ -25,7 +25,7 @@ from optim.limits import Limits
 from optim.network import Network
 from optim.planning_case import PlanningCase, ScenarioName
 from optim.planning_result import PlanningResult
-from optim.profiles import FixedInjection, Profiles
+from optim.profiles import Profiles
 from optim.radial import positive_sequence
 from optim.schedule import BessUnit, Schedule
 from optim.solver import SolveOptions
@@ -62,7 +62,7 @@ class PlanningBench:
         try:
             case = PlanningCase(
                 feeder=feeder, profiles=bench.case.profiles,
-                pv_kw={bus.lower(): kw for bus, kw in section.pv_kw.items()}, ev_kw=_ev_kw(bench, section),
+                pv_kw={bus.lower(): kw for bus, kw in section.pv_kw.items()}, ev_kw=station_kw(bench.case, section),
                 areas=dict(section.areas), pvhc_buses=section.pvhc_buses, typical=section.typical.to_limits(),
                 pvhc=section.pvhc.to_limits(), storage=section.storage.to_terms(), costs=section.costs.to_costs(),
                 exactness=section.exactness,
@@ -90,8 +90,7 @@ class PlanningBench:
     @cached_property
     def with_existing_pv(self) -> Profiles:
         """The day with the PV that is there as a given, and a flat curve for PV that is added."""
-        existing = [own for bus, kw in self.case.pv_kw.items()
-                    for own in _balanced(self.bench.network, bus, kw * self.day.pv_pu)]  # fmt: skip
+        existing = pv(self.bench.network, self.section, self.day.pv_pu)
         return replace(self.day, pv_pu=np.ones(len(self.day)), fixed=(*self.day.fixed, *existing))
 
     def limits(self, scenario: ScenarioName) -> Limits:
@@ -128,7 +127,7 @@ class PlanningBench:
         if sharing == "uniform" or not chosen:
             chosen = dict.fromkeys(self.case.pvhc_buses, 1.0)
         pairs = [(node, kw / len(nodes)) for bus, kw in chosen.items()
-                 for nodes in (_nodes(self.bench.network, bus),) for node in nodes]  # fmt: skip
+                 for nodes in (nodes_of(self.bench.network, bus),) for node in nodes]  # fmt: skip
         return hosting_capacity(
             self.bench.circuit, self.network("pvhc"), self.with_existing_pv, self.limits("pvhc"),
             [node for node, _ in pairs], np.array([kw for _, kw in pairs]),
@@ -144,7 +143,7 @@ class PlanningBench:
         fixed = {bus: kw * case.profiles.pv_pu for bus, kw in case.pv_kw.items()}
         pv_nodes, pv_kw, pv_p = [], [], []
         for bus in dict.fromkeys((*case.pv_kw, *operation.pvhc_kw)):
-            nodes, added = _nodes(network, bus), operation.pvhc_kw.get(bus, 0.0)
+            nodes, added = nodes_of(network, bus), operation.pvhc_kw.get(bus, 0.0)
             pv_nodes += nodes
             pv_kw += [(case.pv_kw.get(bus, 0.0) + added) / len(nodes)] * len(nodes)
             pv_p += [(fixed.get(bus, 0.0) + added * np.ones(len(case.profiles))) / len(nodes)] * len(nodes)
@@ -153,8 +152,8 @@ class PlanningBench:
                      case.storage.eta_discharge, case.storage.soc_min, case.storage.soc_max)
             for u in result.plan
         )  # fmt: skip
-        places = [(k, node) for k, unit in enumerate(units) for node in _nodes(network, unit.bus)]
-        share = np.array([1.0 / len(_nodes(network, units[k].bus)) for k, _ in places])
+        places = [(k, node) for k, unit in enumerate(units) for node in nodes_of(network, unit.bus)]
+        share = np.array([1.0 / len(nodes_of(network, units[k].bus)) for k, _ in places])
         of = [k for k, _ in places]
         steps = len(case.profiles)
         predicted = [n for n in network.nodes if n.rsplit(".", 1)[0] in set(operation.buses)]
@@ -171,7 +170,7 @@ class PlanningBench:
             predicted_v_pu=operation.v_pu[:, [column[n.rsplit(".", 1)[0]] for n in predicted]],
             substation_phases=tuple(sources),
             predicted_substation_kw=np.repeat(operation.substation_kw[:, None] / len(sources), len(sources), 1),
-            assumptions=(*result.notes, *_station_note(self.section)),
+            assumptions=(*result.notes, *station_note(self.section)),
         )  # fmt: skip
 
 
@@ -205,33 +204,7 @@ def replayer(bench: Workbench, commanded: Schedule, inverters: InverterControl |
 
 def with_station(bench: Workbench, section: PlanningSection) -> Profiles:
     """The study's day with the charging station of [planning] ev_bus."""
-    stations = [own for bus, kw in _ev_kw(bench, section).items() for own in _balanced(bench.network, bus, -kw)]
-    return replace(bench.case.profiles, fixed=tuple(stations))
-
-
-def _ev_kw(bench: Workbench, section: PlanningSection) -> dict[str, Floats]:
-    if section.ev_bus is None:
-        return {}
-    file = bench.case.folder / bench.case.config.profiles.file
-    table = read_profile_table(file)
-    if "ev_mw" not in table:
-        raise ConfigError(f"{file} has no column ev_mw.", "[planning] ev_bus needs it, or leave ev_bus out.")
-    return {section.ev_bus: 1e3 * table["ev_mw"].to_numpy(dtype=float)}
-
-
-def _station_note(section: PlanningSection) -> tuple[str, ...]:
-    if section.ev_bus is None:
-        return ()
-    return (f"A charging station draws the curve ev_mw at bus {section.ev_bus}, beside the loads.",)
-
-
-def _nodes(network: Network, bus: str) -> list[str]:
-    return [network.nodes[n] for n in network.nodes_of(bus)]
-
-
-def _balanced(network: Network, bus: str, p_kw: Floats) -> list[FixedInjection]:
-    nodes = _nodes(network, bus)
-    return [FixedInjection(node, p_kw / len(nodes)) for node in nodes]
+    return replace(bench.case.profiles, fixed=station(bench.case, bench.network, section))
 
 
 def _check_buses(bench: Workbench, section: PlanningSection) -> None:

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 
 from hcsim.baseline import hosting_capacity
+from hcsim.cases import load_case
 from hcsim.engine import Circuit
 from hcsim.errors import FeederError
+from hcsim.existing import with_existing
 from hcsim.feeder import read_network
+from hcsim.nodal import Feeder
 from hcsim.replay import replay
+from hcsim.stochastic import Deployment, StochasticJob
 from optim import lindist3flow
 from optim.errors import ModelError
 from optim.limits import Limits
@@ -99,3 +103,27 @@ def test_refused_where_there_is_no_node(feeder):
         lindist3flow.linearize(network, nowhere, ("18.1",))
     with pytest.raises(ModelError, match="3 finite values"):
         replace(PROFILES, fixed=three_phases("18", [0.0, 1.0]))
+
+
+@pytest.mark.parametrize("hours", [24, 576, 8760])
+def test_simulation_studies_have_the_pv_and_the_station_of_the_planning_case(feeder, hours):
+    """By the figures of study.toml: 5,400 kW at eight buses with the sun of the axis, ev_mw at bus 33."""
+    case, network = load_case("ieee33"), feeder[1]
+    axis = with_existing(case, network, hours, None)
+    total = np.sum([own.p_kw for own in axis.profiles.fixed], axis=0)
+    ev_kw = 1e3 * np.loadtxt(CASE / "profiles.csv", delimiter=",", skiprows=1)[:, 3]
+    assert total == pytest.approx(5400.0 * axis.profiles.pv_pu - np.tile(ev_kw, hours // 24), abs=1e-6)
+    assert any("5,400 kW of PV" in note for note in axis.notes) and any("bus 33" in note for note in axis.notes)
+    assert {own.node.split(".")[0] for own in axis.profiles.fixed} == {"5", "10", "13", "16", "18", "22", "25", "33"}
+
+
+def test_stochastic_steps_have_them_too(feeder):
+    """Reverse flow is there before the first roof: with the case's own PV, not without it."""
+    case, network = load_case("ieee33"), feeder[1]
+    found = {}
+    for name, profiles in (("with", with_existing(case, network, 24, None).profiles), ("without", case.profiles)):
+        circuit = Circuit.compile(CASE / "Master.dss")
+        job = StochasticJob(Feeder(CASE / "Master.dss", circuit.source_sha256), profiles, Limits(), (5.0,))
+        rows = job.do(job.prepare(), Deployment(0, "random"))[0]
+        found[name] = next(r["violated"] for r in rows if r["criterion"] == "reverse_flow")
+    assert found == {"with": True, "without": False}
