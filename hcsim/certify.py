@@ -41,9 +41,11 @@ WORTH_REOPENING_S = 8.0
 """With less time left, what was decided stays."""
 FIRST_PROBES = 7
 """The same as long as nothing is certified: down to a hundredth of the claim."""
+NEARBY = 0.8
+"""Share of a proposal from which on the best that passed is worth more than one probe between the two."""
 KEPT = 0.7
 """Share of a margin that outlives a round, and of an overstep that becomes margin."""
-MOST_MARGIN_PU, MOST_MARGIN_KW, MOST_MARGIN_SHARE = 3e-3, 30.0, 0.02
+MOST_MARGIN_PU, MOST_MARGIN_KW, MOST_MARGIN_SHARE = 3e-3, 30.0, 0.05
 """Half a tap step; what tap steps are worth in load: at most these kW, or this share of a phase's peak load where
 that is more."""
 MOST_MARGIN_LOADING_PU = 0.03
@@ -100,6 +102,8 @@ class _Loop:
         self.visited: list[ReplayResult] = []
         """Replays of the rounds' proposals."""
         self.last_claim_kw = np.nan
+        self.share = np.ones(len(bench.profiles))
+        """Of the region that each hour has: none where controls hunted, as no linear model knows of that."""
         peak_kw = float(bench.network.loads.p_kw.sum() * bench.profiles.load_pu.max())
         self.margin_pu, self.margin_kw = options.margin_pu, options.margin_kw
         self.margin_loading_pu = options.margin_loading_pu
@@ -161,6 +165,7 @@ class _Loop:
         self._keep_if_passed(*self.best)
         self.center = _Center(self.best[0], self._visit(self.best[0]), self.certified_kw)
         self.margin_pu, self.margin_kw = self.options.margin_pu, self.options.margin_kw
+        self.share[:] = 1.0
         self.visited = []
         return self._walk(WIDE_RADIUS)
 
@@ -198,7 +203,8 @@ class _Loop:
             passed = self._keep_if_passed(proposal, seen.found)
             moved = self._move(proposal, seen, passed)
             self._log(proposal, seen.found, passed, radius)
-            radius = min(radius * 1.5, self.largest) if passed else radius * (0.7 if moved else 0.4)
+            hunted = self._hold_hour(seen.found)
+            radius = min(radius * 1.5, self.largest) if passed else radius * (0.7 if moved or hunted else 0.4)
             self._adapt_margins(seen.found)
             near = abs(self.certified_kw - self.last_claim_kw) <= options.tolerance * self.last_claim_kw
             still = self.certified_kw - before <= options.tolerance / 4 * max(self.certified_kw, 1.0)
@@ -265,7 +271,8 @@ class _Loop:
         largest = max((u.power_kw for u in center.bess), default=0.0)
         share = min(1.0, radius / self.largest)
         net = {n: center.bess_p_kw[:, d] for d, n in enumerate(center.bess_nodes)}
-        return TrustRegion(center.pv_kw, center.pv_q_kvar, net, radius, radius, max(2.0 * share * largest, 1.0))
+        return TrustRegion(center.pv_kw, center.pv_q_kvar, net, radius, radius, max(2.0 * share * largest, 1.0),
+                           self.share)  # fmt: skip
 
     def _move(self, proposal: Schedule, seen: Visit, passed: bool) -> bool:
         """Moves the center to the proposal, or to the furthest on the way there that passes, if that is better."""
@@ -279,6 +286,15 @@ class _Loop:
                 self.center = _Center(self.anchor, self._visit(self.anchor), self.anchor.hc_kw)
                 moved = True
         return moved
+
+    def _hold_hour(self, found: ReplayResult) -> bool:
+        """The first hour without a solution keeps what it has at the center; whether that is news."""
+        if found.converged.all():
+            return False
+        t = int(np.argmin(found.converged))
+        news = self.share[t] > 0
+        self.share[t] = 0.0
+        return bool(news)
 
     def _adapt_margins(self, found: ReplayResult) -> None:
         """What a replay broke, the linear model did not see: stay further inside by most of it. Everywhere, as
@@ -299,7 +315,8 @@ class _Loop:
         near, low, high = self.anchor, 0.0, 1.0
         if far.hc_kw <= near.hc_kw:
             return
-        for _ in range(self.options.probes if near.hc_kw > 0 else FIRST_PROBES):
+        probes = self.options.probes if near.hc_kw > 0 else FIRST_PROBES
+        for _ in range(probes if near.hc_kw > NEARBY * far.hc_kw or near.hc_kw <= 0 else 1):
             share = (low + high) / 2
             probe = blend(near, far, share)
             self.power_flows += len(self.bench.profiles)

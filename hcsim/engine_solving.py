@@ -87,7 +87,7 @@ class Solving:
 
     def start_series(
         self, step_h: float, mode: Literal["daily", "yearly"] = "daily", *,
-        tolerance: float = USUAL_TOLERANCE, max_iterations: int = 100, max_control_iterations: int = 1000,
+        tolerance: float = USUAL_TOLERANCE, max_iterations: int = 100, max_control_iterations: int = 250,
     ) -> None:  # fmt: skip
         """Go to native time-series mode, one step per solve. State (taps, stored energy) stays as it is."""
         self._set_mode(f"{mode} number=1", step_h * 3600.0)
@@ -124,7 +124,7 @@ class Solving:
         self.command(f"set stepsize={step_s!r}s")
 
     def _prepare(
-        self, controls: bool, tolerance: float, max_iterations: int, max_control_iterations: int = 1000
+        self, controls: bool, tolerance: float, max_iterations: int, max_control_iterations: int = 250
     ) -> None:
         mode = "static" if controls else "off"
         self.command(f"set controlmode={mode} maxcontroliter={max_control_iterations}")

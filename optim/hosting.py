@@ -113,20 +113,20 @@ def keep_statuses(m: pyo.ConcreteModel, charging: Floats) -> None:
 
 def stay_within(m: pyo.ConcreteModel, problem: HostingProblem, trust: TrustRegion) -> None:
     """Ours, closed loop: no further from the point of linearization than the linear model is believed."""
+    share = np.ones(len(problem.profiles)) if trust.share is None else trust.share
     for k, g in enumerate(problem.pv_nodes):
         reach, center = trust.pv_radius_kw / 1e3, trust.pv_kw[k] / 1e3
         m.pv[g].setlb(max(center - reach, 0.0))
         m.pv[g].setub(center + reach)
         for t in m.step:
-            m.q[g, t].setlb((trust.q_kvar[t, k] - trust.q_radius_kvar) / 1e3)
-            m.q[g, t].setub((trust.q_kvar[t, k] + trust.q_radius_kvar) / 1e3)
+            m.q[g, t].setlb((trust.q_kvar[t, k] - share[t] * trust.q_radius_kvar) / 1e3)
+            m.q[g, t].setub((trust.q_kvar[t, k] + share[t] * trust.q_radius_kvar) / 1e3)
     if problem.fleet is None:
         return
-    reach = trust.bess_radius_kw / 1e3
     still = np.zeros(len(problem.profiles))
 
     def rule(m: pyo.ConcreteModel, u: int, node: str, t: int) -> object:
-        center = trust.bess_p_kw.get(node, still)[t] / 1e3
+        center, reach = trust.bess_p_kw.get(node, still)[t] / 1e3, share[t] * trust.bess_radius_kw / 1e3
         return (center - reach, m.p_discharge[u, node, t] - m.p_charge[u, node, t], center + reach)
 
     m.bess_within = pyo.Constraint(m.converter, m.step, rule=rule)

@@ -29,6 +29,8 @@ class TrustRegion:
     pv_radius_kw: float
     q_radius_kvar: float
     bess_radius_kw: float
+    share: Floats | None = None
+    """(T,) of the radii of reactive power and batteries that each step has; None: all of them."""
 
 
 @dataclass(frozen=True)
