@@ -301,7 +301,8 @@ class _Loop:
         what is kept inside here breaks next door."""
 
         def wider(margin: float, least: float, most: float, *criteria: str) -> float:
-            return max(least, min(KEPT * (margin + min(excess(found, criteria), most / 3)), most))
+            grown = min(KEPT * (margin + min(excess(found, criteria), most / 3)), most)
+            return max(least, grown if self._passes(found) else max(grown, margin))
 
         own = self.options
         self.margin_pu = wider(self.margin_pu, own.margin_pu, MOST_MARGIN_PU, "overvoltage", "undervoltage")
