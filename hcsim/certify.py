@@ -298,11 +298,12 @@ class _Loop:
 
     def _adapt_margins(self, found: ReplayResult) -> None:
         """What a replay broke, the linear model did not see: stay further inside by most of it. Everywhere, as
-        what is kept inside here breaks next door."""
+        what is kept inside here breaks next door. As long as nothing near has passed, margins only grow."""
+        near = self.anchor.hc_kw > NEARBY * self.last_claim_kw
 
         def wider(margin: float, least: float, most: float, *criteria: str) -> float:
             grown = min(KEPT * (margin + min(excess(found, criteria), most / 3)), most)
-            return max(least, grown if self._passes(found) else max(grown, margin))
+            return max(least, grown if near else max(grown, margin))
 
         own = self.options
         self.margin_pu = wider(self.margin_pu, own.margin_pu, MOST_MARGIN_PU, "overvoltage", "undervoltage")
