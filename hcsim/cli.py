@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from typer.core import TyperGroup
@@ -40,13 +39,8 @@ from hcsim.cli_words import (
     show_violations,
 )
 from hcsim.errors import ConfigError, HcsimError, OutputError
+from hcsim.terminal import DONE, FAILED, INTERRUPTED, WRONG_USE, end_of_study, err_console, out_console, say
 
-if TYPE_CHECKING:
-    pass
-
-DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
-out_console = Console()
-err_console = Console(stderr=True)
 
 
 class Guarded(TyperGroup):
@@ -177,7 +171,6 @@ def study(
     A planning study (ieee33) sites and sizes storage instead: schemes A, B and C of paper 2, each replayed.
     """
     from hcsim.compare import summarize
-    from hcsim.parts import INTERRUPTED as BY_USER
     from hcsim.report.inverters import inverter_sentences
     from hcsim.report.loop import robustness_lines
     from hcsim.report.tables import main_table
@@ -206,14 +199,8 @@ def study(
         )  # fmt: skip
     out_console.print(main_table(summarize(result)))
     for sentence in (*inverter_sentences(result), *robustness_lines(result)):
-        _say(escape(sentence))
-    _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'report.html'))}.")
-    for part, reason in result.missing.items():
-        err_console.print(f"[yellow]Missing: {escape(part)}[/]: {escape(reason)}", soft_wrap=True)
-    if BY_USER in result.missing.values():
-        raise typer.Exit(INTERRUPTED)
-    if result.missing:
-        raise typer.Exit(FAILED)
+        say(escape(sentence))
+    end_of_study(folder, result.missing)
 
 
 @app.command()
@@ -228,7 +215,7 @@ def cases() -> None:
         config = load_case(name).config
         table.add_row(name, config.program.kind, config.title)
     out_console.print(table)
-    _say(f"Files: {bundled_folder()}. A folder of your own with a study.toml is a case too.")
+    say(f"Files: {bundled_folder()}. A folder of your own with a study.toml is a case too.")
 
 
 @app.command()
@@ -250,7 +237,7 @@ def export(
     bench = Workbench.open(case)
     bench.require_gate(accept=accept_gate)
     export_linear_model(bench.network, bench.ledger, folder)
-    _say(f"Linear model of {bench.network.name} ({len(bench.network.nodes)} nodes) in {escape(str(folder))}")
+    say(f"Linear model of {bench.network.name} ({len(bench.network.nodes)} nodes) in {escape(str(folder))}")
 
 
 @app.command()
@@ -284,10 +271,10 @@ def optimize(
     with err_console.status(f"{program.value}: solving, at most {solver.time_limit_s:g} s"):
         schedule = solve_hosting(bench.problem(program.value), program.value, solver)
     write_schedule(schedule, folder)
-    _say(f"{program.value}: {claim_in_words(schedule)}")
+    say(f"{program.value}: {claim_in_words(schedule)}")
     if schedule.bess:
-        _say("BESS at " + ", ".join(f"{u.bus} ({u.energy_kwh:g} kWh)" for u in schedule.bess))
-    _say(escape(f"Schedule in {folder}; check it with: hcsim replay {case} {folder}"))
+        say("BESS at " + ", ".join(f"{u.bus} ({u.energy_kwh:g} kWh)" for u in schedule.bess))
+    say(escape(f"Schedule in {folder}; check it with: hcsim replay {case} {folder}"))
     if schedule.solve and STOPPED in schedule.solve.notes:
         raise typer.Exit(INTERRUPTED)
 
@@ -321,7 +308,7 @@ def replay(
     folder = output_folder(out) if out else None
     bench = Workbench.open(case, free or (), lock or ())
     if bench.selection.held and controls is not Controls.locked:
-        _say(escape(bench.selection.words))
+        say(escape(bench.selection.words))
     commanded = read_commanded(bench, schedule)
     judged = True
     control = control_of(bench, inverters)
@@ -331,7 +318,7 @@ def replay(
         said = verdict(found)
         judged = judged and said.kind != "not judged"
         colour = {"holds": "green", "refuted": "red"}.get(said.kind, "yellow")
-        _say(f"{commanded.hc_kw:.1f} kW, controls {word}: [{colour}]{escape(said.words)}[/]")
+        say(f"{commanded.hc_kw:.1f} kW, controls {word}: [{colour}]{escape(said.words)}[/]")
         show_violations(found, out_console)
         if folder:
             write_replay(found, folder / word)
@@ -341,7 +328,7 @@ def replay(
             if folder:
                 write_inverter_day(day, control, folder / word)
     if folder:
-        _say(f"Replay in {escape(str(folder))}")
+        say(f"Replay in {escape(str(folder))}")
     if not judged:
         raise typer.Exit(FAILED)
 
@@ -402,21 +389,18 @@ def baseline(
             weights.value, beside, controls="locked" if controls is Controls.locked else "free",
             reactive=control_of(bench, inverters) or "as_given",
         )  # fmt: skip
-    _say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
-    _say(f"Limit: {escape(limit_words(found.limit))}")
+    say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
+    say(f"Limit: {escape(limit_words(found.limit))}")
     if bench.selection.held and controls is Controls.free:
-        _say(escape(bench.selection.words))
+        say(escape(bench.selection.words))
     if found.at_hc and found.inverters != "off":
-        _say(f"Inverters on {found.inverters}: {at_hc_words(found.at_hc)}")
+        say(f"Inverters on {found.inverters}: {at_hc_words(found.at_hc)}")
     for again in found.passed_again_kw:
-        _say(f"[yellow]{again:.1f} kW passed again[/]: violation is not monotone here (regulators step).")
+        say(f"[yellow]{again:.1f} kW passed again[/]: violation is not monotone here (regulators step).")
     if folder:
         write_baseline(found, folder)
-        _say(f"Probes in {escape(str(folder))}")
+        say(f"Probes in {escape(str(folder))}")
 
-
-def _say(words: str) -> None:
-    out_console.print(words, soft_wrap=True, highlight=False)
 
 
 register_simulation(app)

@@ -6,17 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from hcsim.cli_words import FreeOption, LockOption, MarginTimeOption
+from hcsim.terminal import out_console, say
 
 if TYPE_CHECKING:
     from hcsim.certificate import Certificate
     from hcsim.workbench import Workbench
     from optim.schedule import Schedule
 
-console = Console()
 
 
 def register(app: typer.Typer) -> None:
@@ -64,28 +63,28 @@ def certify(
 
     bench = Workbench.open(case, free or (), lock or ())
     if bench.selection.held:
-        _say(escape(bench.selection.words))
+        say(escape(bench.selection.words))
     folder = output_folder(out or default_out(bench.case))
     options = bench.loop_options(seconds)
     without: Certificate | None = None
     for claim in _claims(bench, schedules or [], only or ["none", "centralized"]):
-        console.print(f"[bold]{escape(claim.case)}[/]: claim {claim.hc_kw:.1f} kW", highlight=False)
+        out_console.print(f"[bold]{escape(claim.case)}[/]: claim {claim.hc_kw:.1f} kW", highlight=False)
         run = certify_with_budget if budget else close_loop
         start = with_pv_of(claim, without.schedule) if without else None
-        found = run(bench, claim, options, lambda r: console.print(escape(round_in_words(r)), highlight=False),
+        found = run(bench, claim, options, lambda r: out_console.print(escape(round_in_words(r)), highlight=False),
                     starts=[start] if start else [])  # fmt: skip
         without = found if claim.case == "none" else without
         if robustness:
             margin_s = bench.case.config.certify.margin_search_s if margin_time is None else margin_time
-            with console.status("drawing days") as status:
+            with out_console.status("drawing days") as status:
                 found = with_robustness(
                     bench, found, draws=robustness, seed=seed, margin_s=margin_s,
                     progress=lambda what, done, of: status.update(f"{done} of {of} {what}"),
                 )  # fmt: skip
         where = write_certificate(found, folder)
-        _say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
+        say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
         _say_more(found)
-        _say(escape(f"Certified schedule in {where}; see for yourself: hcsim replay {case} {where}"))
+        say(escape(f"Certified schedule in {where}; see for yourself: hcsim replay {case} {where}"))
 
 
 def _claims(bench: Workbench, folders: list[Path], programs: list[str]) -> list[Schedule]:
@@ -108,11 +107,8 @@ def _say_more(found: Certificate) -> None:
     from hcsim.report.loop import robustness_words
 
     if found.bound_kw == found.bound_kw:
-        _say(f"At most {found.bound_kw:.1f} kW by the last linearization without trust region.")
+        say(f"At most {found.bound_kw:.1f} kW by the last linearization without trust region.")
     for words in (existing_in_words(found), budget_in_words(found.error_budget), robustness_words(found)):
         if words:
-            _say(words)
+            say(words)
 
-
-def _say(words: str) -> None:
-    console.print(words, soft_wrap=True, highlight=False)

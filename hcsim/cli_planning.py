@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from hcsim.errors import ConfigError
+from hcsim.terminal import INTERRUPTED, end_of_study, err_console, out_console, say
 
 if TYPE_CHECKING:
     from hcsim.cases import Case
 
-console = Console()
-err_console = Console(stderr=True)
-FAILED, INTERRUPTED = 1, 130
 
 ProgramOption = Annotated[
     str | None, typer.Option(help="allocation (paper 1) or planning (paper 2: schemes A, B, C). Default: the study's.")
@@ -46,7 +43,6 @@ def program_of(case: Case, asked: str | None) -> str:
 def planning_study(case: Case, out: Path | None, *, schemes: str | None, gap: float | None,
                    time_limit: float | None, exactness: str | None, accept_gate: bool) -> None:  # fmt: skip
     """Runs schemes A, B, C (or those named), prints the paper's two tables with ours, and says where the rest is."""
-    from hcsim.parts import INTERRUPTED as BY_USER
     from hcsim.planning_compare import summarize_planning
     from hcsim.planning_study import SCHEMES, PlanningStudy
     from hcsim.report.planning_tables import planning_tables
@@ -63,14 +59,8 @@ def planning_study(case: Case, out: Path | None, *, schemes: str | None, gap: fl
             accept_gate=accept_gate, listener=listener,
         )  # fmt: skip
     for table in planning_tables(summarize_planning(result)) if result.schemes else []:
-        console.print(table)
-    _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'report.html'))}.")
-    for part, reason in result.missing.items():
-        err_console.print(f"[yellow]Missing: {escape(part)}[/]: {escape(reason)}", soft_wrap=True)
-    if BY_USER in result.missing.values():
-        raise typer.Exit(INTERRUPTED)
-    if result.missing:
-        raise typer.Exit(FAILED)
+        out_console.print(table)
+    end_of_study(folder, result.missing)
 
 
 def sweep(
@@ -111,8 +101,8 @@ def sweep(
         found = sweep_revenue(bench, values, bench.options(gap, time_limit), listener)
     write_csv(folder / "sweep.csv", found)
     sweep_page(opened.case.name, found, folder)
-    console.print(sweep_table(found))
-    _say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'sweep.html'))}.")
+    out_console.print(sweep_table(found))
+    say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'sweep.html'))}.")
     if len(found) < len(values):
         raise typer.Exit(INTERRUPTED)
 
@@ -132,6 +122,3 @@ def _numbers(text: str, option: str) -> list[float]:
         raise ConfigError(f"{option} {text}: not a number, or several with commas.", "For example 2300,9200,23000.")
     return values
 
-
-def _say(words: str) -> None:
-    console.print(words, soft_wrap=True, highlight=False)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hcsim.errors import ConfigError
+from hcsim.terminal import FAILED, err_console, out_console, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
     from hcsim.campaign import OpenFeeder
     from hcsim.year import TimeAxis
 
-FAILED = 1
-out_console = Console()
-err_console = Console(stderr=True)
 
 CaseArgument = Annotated[
     str, typer.Argument(metavar="CASE", help="Bundled case, folder with a study.toml, or a feeder's master .dss file.")
@@ -124,12 +121,12 @@ def nodal(
             opened, axis.profiles, settings, folder, means, load=load, bess=beside, progress=bar.show
         )
     for name, outcome in result.outcomes.items():
-        _say(f"[bold]{name.replace('_', ' ')}[/]: {outcome.tasks} buses, {outcome.power_flows} power flows, "
+        say(f"[bold]{name.replace('_', ' ')}[/]: {outcome.tasks} buses, {outcome.power_flows} power flows, "
              f"{outcome.seconds:.1f} s" + (f", {outcome.resumed} resumed" if outcome.resumed else ""))  # fmt: skip
         _show_smallest(smallest(outcome.table))
         _show_missing(outcome.missing)
     if dead := result.dead_buses:
-        _say(f"No capacity, as no phase there is live: {escape(_some(dead))}.")
+        say(f"No capacity, as no phase there is live: {escape(_some(dead))}.")
     _finish(folder, "nodal.html", partial(nodal_page, result), result.unwritten, failed=bool(result.missing))
 
 
@@ -190,12 +187,12 @@ def stochastic(
     with _Bar("deployments") as bar:
         result = run_stochastic(opened, axis.profiles, settings, folder, means, bess=beside, progress=bar.show)
     summary = result.summary
-    _say(f"{summary['deployments']} deployments, {summary['power_flows']} power flows, {summary['seconds']:.1f} s"
+    say(f"{summary['deployments']} deployments, {summary['power_flows']} power flows, {summary['seconds']:.1f} s"
          + (f", {summary['resumed']} resumed" if summary["resumed"] else ""))  # fmt: skip
     if summary["hc_kw"]:
         words = ", ".join(f"{q[1:]} %: {kw:,.0f} kW" for q, kw in summary["hc_kw"].items())
-        _say(f"[bold]Hosting capacity[/] of the deployments, {words}")
-        _say("Breaks first: " + ", ".join(f"{c.replace('_', ' ')} ({n})" for c, n in summary["binds_first"].items()))
+        say(f"[bold]Hosting capacity[/] of the deployments, {words}")
+        say("Breaks first: " + ", ".join(f"{c.replace('_', ' ')} ({n})" for c, n in summary["binds_first"].items()))
     _show_missing(summary["missing"])
     page = partial(stochastic_page, result)
     _finish(folder, "stochastic.html", page, result.unwritten, failed=bool(result.outcome.missing))
@@ -215,11 +212,11 @@ def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Lite
             opened, axis, folder, weights=weights, controls=controls, bess=beside, progress=bar.show_part
         )
     found, limit = study.capacity, study.capacity.limit
-    _say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
-    _say("Limit: " + escape(", ".join(f"{k} {v}" for k, v in limit.items() if v not in ("", None))))
+    say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
+    say("Limit: " + escape(", ".join(f"{k} {v}" for k, v in limit.items() if v not in ("", None))))
     for name, year in study.years.items():
         words = year.summary()
-        _say(f"{name.replace('_', ' ')}: {words['v_min_pu']:.4f} to {words['v_max_pu']:.4f} pu, "
+        say(f"{name.replace('_', ' ')}: {words['v_min_pu']:.4f} to {words['v_max_pu']:.4f} pu, "
              f"{sum(year.tap_operations.values())} tap operations, recorded in {year.seconds:.1f} s")  # fmt: skip
         _show_missing(year.failures)
     failed = any(year.failures for year in study.years.values())
@@ -235,7 +232,7 @@ def _finish(
     write_or_say(unwritten, folder / name, lambda path: page(path.parent))
     _show_missing(unwritten)
     there = "" if name in unwritten else f"; open {escape(str(folder / name))}"
-    _say(f"Results in {escape(str(folder))}{there}.")
+    say(f"Results in {escape(str(folder))}{there}.")
     if failed or unwritten:
         raise typer.Exit(FAILED)
 
@@ -293,7 +290,7 @@ def _show_smallest(table: pd.DataFrame, most: int = 10) -> None:
         shown.add_row(row.bus, row.phases, kw, row.criterion, element, row.binding_hour, row.status)
     out_console.print(shown)
     if len(table) > most:
-        _say(f"and {len(table) - most} buses more.")
+        say(f"and {len(table) - most} buses more.")
 
 
 def _show_missing(missing: Mapping[str, str], most: int = 12) -> None:
@@ -328,6 +325,3 @@ class _Bar:
     def show(self, done: int, total: int) -> None:
         self.bar.update(self.task, completed=done, total=total)
 
-
-def _say(words: str) -> None:
-    out_console.print(words, soft_wrap=True, highlight=False)

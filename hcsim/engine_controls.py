@@ -76,9 +76,9 @@ class Controlled:
         for control in controls:
             if f"regcontrol.{control.Name.lower()}" in held:
                 continue
-            windings.Name, windings.Wdg = control.Transformer, control.Winding
+            windings.Name, windings.Wdg = control.Transformer, control.TapWinding
             own = (control.ForwardVreg, control.ForwardBand, control.MaxTapChange, windings.NumTaps)
-            before.append((control.Name, control.Transformer, control.Winding, own))
+            before.append((control.Name, control.Transformer, control.TapWinding, own))
         try:
             for name, transformer, winding, (vreg, band, _, steps) in before:
                 inside = (band - band / FINE) / 2
