@@ -42,7 +42,6 @@ from hcsim.errors import ConfigError, HcsimError, OutputError
 from hcsim.terminal import DONE, FAILED, INTERRUPTED, WRONG_USE, end_of_study, err_console, out_console, say
 
 
-
 class Guarded(TyperGroup):
     """One place where faults become words and exit codes: a user's mistake never shows a traceback."""
 
