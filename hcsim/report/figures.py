@@ -83,7 +83,7 @@ def scatter(study: StudyResult) -> Figure | None:
 
 
 def capacities(study: StudyResult) -> Figure | None:
-    """Claim with bound, simulation and paper per case, with the verdict in words."""
+    """Claim with bound, simulation, certificate and paper per case, with the verdict in words."""
     if not study.cases:
         return None
     figure = Figure(figsize=(style.PAGE_INCHES, 0.6 + 0.95 * len(study.cases)), layout="constrained")
@@ -142,7 +142,8 @@ PICTURES = (
         "07_hosting_capacity",
         "Hosting capacity",
         "Bar: claim of the program, with its proven bound. Diamond: iterative simulation with OpenDSS. "
-        "Circle: the paper. At the right what the replay says.",
+        "Star: the largest capacity that OpenDSS has passed, controls free. Circle: the paper. At the right "
+        "what the replay says.",
         capacities,
     ),
     Picture(
@@ -279,6 +280,10 @@ def _bars(axes: Axes, study: StudyResult, name: str, at: float) -> None:
     if baseline:
         axes.plot(baseline.hc_kw, at + 0.32, "D", color=style.BLUE, markersize=6, label="simulation")
         _beside(axes, baseline.hc_kw, at + 0.32)
+    certificate = study.cases[name].certificate
+    if certificate is not None:
+        axes.plot(certificate.certified_kw, at, "*", color=style.GREEN, markersize=12, markeredgecolor="white",
+                  markeredgewidth=0.7, zorder=5, label="certified")  # fmt: skip
     paper = paper_kw(study, name)
     if paper:
         axes.plot(paper, at - 0.32, "o", color=style.VERMILION, markersize=6.5, label="paper")
@@ -306,6 +311,10 @@ def _verdict_words(axes: Axes, case: CaseResult, at: float) -> None:
             va="bottom" if shift > 0 else "top",
             color=colours[said.kind] if said else style.GREY,
         )
+    if case.certificate is not None:
+        axes.text(1.01, at - 0.34, f"certified, controls free: {case.certificate.certified_kw:,.1f} kW",
+                  transform=axes.get_yaxis_transform(), fontsize=8.5, va="center", weight="bold",
+                  color=colours["holds"])  # fmt: skip
 
 
 def _wrapped(words: str) -> str:
