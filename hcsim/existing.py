@@ -21,9 +21,10 @@ Floats = NDArray[np.float64]
 
 
 def with_existing(case: Case, network: Network, hours: int, file: Path | None) -> TimeAxis:
-    """The time axis of a simulation study (see `time_axis`) with all of it."""
+    """The time axis of a simulation study (see `time_axis`) with all of it, where [program] kind is "planning": paper
+    1's feeder has none of what a second section of the same file adds for paper 2's program."""
     section = case.config.planning
-    if section is None:
+    if section is None or case.config.program.kind != "planning":
         return time_axis(case.profiles, hours, file)
     day = replace(case.profiles, fixed=(*case.profiles.fixed, *station(case, network, section)))
     axis = time_axis(day, hours, file)

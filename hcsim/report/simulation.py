@@ -312,7 +312,14 @@ def _missing(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _cells(table: pd.DataFrame) -> list[list[str]]:
-    return [
-        [f"{v:,.1f}" if isinstance(v, float) else str(v) for v in row]
-        for row in table.itertuples(index=False, name=None)
-    ]
+    return [[_cell(v) for v in row] for row in table.itertuples(index=False, name=None)]
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
+        return str(value)
+    if np.isnan(value):
+        return ""
+    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
