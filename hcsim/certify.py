@@ -20,15 +20,16 @@ import numpy as np
 from hcsim.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, LoopOptions, Round
 from hcsim.errors import InfeasibleError, SolverError
 from hcsim.linearize import Visit, visit
-from hcsim.loop_schedules import Decisions, blend, decisions_of, idle, same_devices, with_reserve
-from hcsim.loop_stalls import excess, out_of_reach, oversteps, swinging, worst_in_words
-from hcsim.results import CASES, ReplayResult
+from hcsim.loop_margins import Margins
+from hcsim.loop_repair import repaired
+from hcsim.loop_schedules import Decisions, blend, decisions_of, idle, open_fleet, same_devices, with_reserve
+from hcsim.loop_stalls import excess, price_kw, taps_kept, why_stalled, worst_in_words
+from hcsim.results import ReplayResult
 from hcsim.workbench import Workbench
-from optim.hosting_problem import ELASTIC_KW_PER_KW, HostingProblem, TrustRegion
+from optim.hosting_problem import HostingProblem, TrustRegion
 from optim.hosting_search import solve_hosting
 from optim.limits import new_violations
 from optim.schedule import Schedule
-from optim.storage import Fleet
 from optim.tangent import Acting
 
 SOLVE_S = 10.0
@@ -43,12 +44,8 @@ FIRST_PROBES = 7
 """The same as long as nothing is certified: down to a hundredth of the claim."""
 NEARBY = 0.8
 """Share of a proposal from which on the best that passed is worth more than one probe between the two."""
-KEPT = 0.7
-"""Share of a margin that outlives a round, and of an overstep that becomes margin."""
-MOST_MARGIN_PU, MOST_MARGIN_KW, MOST_MARGIN_SHARE = 3e-3, 30.0, 0.05
-"""Half a tap step; what tap steps are worth in load: at most these kW, or this share of a phase's peak load where
-that is more."""
-MOST_MARGIN_LOADING_PU = 0.03
+REPAIRS = 4
+"""Replays spent on taking back what a proposal broke, where nothing near it has passed."""
 WIDE_RADIUS = 0.3
 """Share of the first claim with which another walk begins."""
 REOPENED_RADIUS = 0.1
@@ -93,7 +90,7 @@ class _Loop:
         self.bench, self.options, self.listen = bench, options, listen
         reserve = options.soc_reserve
         self.claim = replace(claim, bess=tuple(with_reserve(u, reserve) for u in claim.bess))
-        self.open_fleet = _open_fleet(bench, self.claim, reserve)
+        self.open_fleet = open_fleet(bench, self.claim, reserve)
         sites = [n for _, n in self.open_fleet.converters] if self.open_fleet else []
         self.ports = tuple(dict.fromkeys((*bench.pv_nodes, *claim.pv_nodes, *claim.bess_nodes, *sites)))
         self.acting = self._acting()
@@ -105,9 +102,8 @@ class _Loop:
         self.share = np.ones(len(bench.profiles))
         """Of the region that each hour has: none where controls hunted, as no linear model knows of that."""
         peak_kw = float(bench.network.loads.p_kw.sum() * bench.profiles.load_pu.max())
-        self.margin_pu, self.margin_kw = options.margin_pu, options.margin_kw
-        self.margin_loading_pu = options.margin_loading_pu
-        self.most_margin_kw = max(MOST_MARGIN_KW, MOST_MARGIN_SHARE * peak_kw / 3)
+        self.least, self.most = Margins.least(options), Margins.most(peak_kw)
+        self.margins = self.least
         self.largest = max(claim.hc_kw, peak_kw / 2, 1.0)
         """What radii are measured by: a claim of nothing still has to be moved away from."""
 
@@ -164,7 +160,7 @@ class _Loop:
         self._take_up(self.best[0])
         self._keep_if_passed(*self.best)
         self.center = _Center(self.best[0], self._visit(self.best[0]), self.certified_kw)
-        self.margin_pu, self.margin_kw = self.options.margin_pu, self.options.margin_kw
+        self.margins = replace(self.least, loading_pu=self.margins.loading_pu)
         self.share[:] = 1.0
         self.visited = []
         return self._walk(WIDE_RADIUS)
@@ -205,7 +201,8 @@ class _Loop:
             self._log(proposal, seen.found, passed, radius)
             hunted = self._hold_hour(seen.found)
             radius = min(radius * 1.5, self.largest) if passed else radius * (0.7 if moved or hunted else 0.4)
-            self._adapt_margins(seen.found)
+            nearby = self.anchor.hc_kw > NEARBY * self.last_claim_kw
+            self.margins = self.margins.after(seen.found, self.least, self.most, nearby)
             near = abs(self.certified_kw - self.last_claim_kw) <= options.tolerance * self.last_claim_kw
             still = self.certified_kw - before <= options.tolerance / 4 * max(self.certified_kw, 1.0)
             settled = settled + 1 if near and still else 0
@@ -215,7 +212,7 @@ class _Loop:
                     "moved neither."
                 )  # fmt: skip
             if radius < options.smallest_radius * self.largest:
-                return STALLED, self._why_stalled(seen)
+                return STALLED, why_stalled(seen, self.visited, self.largest)
 
     def _reopen(self) -> str:
         """Decides placement and statuses anew at the best schedule; PV stays in a trust region. The center
@@ -259,9 +256,9 @@ class _Loop:
             fleet=decisions.fleet,
             night_var=self.bench.pv.night_var,
             already=self.bare.before,
-            margin_pu=0.0 if hard else self.margin_pu,
-            margin_kw=0.0 if hard else self.margin_kw,
-            margin_loading_pu=0.0 if hard else self.margin_loading_pu,
+            margin_pu=0.0 if hard else self.margins.pu,
+            margin_kw=0.0 if hard else self.margins.kw,
+            margin_loading_pu=0.0 if hard else self.margins.loading_pu,
             elastic_kw_per_pu=None if hard else self.options.elastic_kw_per_pu,
             trust=trust,
             charging=decisions.charging,
@@ -281,7 +278,8 @@ class _Loop:
         if moved:
             self.center = _Center(proposal, seen, merit)
         if not passed:
-            self._search_segment(proposal)
+            if not self._repair(proposal, seen):
+                self._search_segment(proposal)
             if self.anchor.hc_kw > self.center.merit:
                 self.center = _Center(self.anchor, self._visit(self.anchor), self.anchor.hc_kw)
                 moved = True
@@ -296,21 +294,18 @@ class _Loop:
         self.share[t] = 0.0
         return bool(news)
 
-    def _adapt_margins(self, found: ReplayResult) -> None:
-        """What a replay broke, the linear model did not see: stay further inside by most of it. Everywhere, as
-        what is kept inside here breaks next door. As long as nothing near has passed, margins only grow."""
-        near = self.anchor.hc_kw > NEARBY * self.last_claim_kw
-
-        def wider(margin: float, least: float, most: float, *criteria: str) -> float:
-            grown = min(KEPT * (margin + min(excess(found, criteria), most / 3)), most)
-            return max(least, grown if near else max(grown, margin))
-
-        own = self.options
-        self.margin_pu = wider(self.margin_pu, own.margin_pu, MOST_MARGIN_PU, "overvoltage", "undervoltage")
-        self.margin_kw = wider(self.margin_kw, own.margin_kw, self.most_margin_kw, "reverse_flow")
-        self.margin_loading_pu = wider(
-            self.margin_loading_pu, own.margin_loading_pu, MOST_MARGIN_LOADING_PU, "loading"
-        )
+    def _repair(self, far: Schedule, seen: Visit) -> bool:
+        """Takes back what a proposal broke, as its own tangent asks for; whether that has passed."""
+        if not 0 < self.anchor.hc_kw <= NEARBY * far.hc_kw:
+            return False
+        for _ in range(REPAIRS):
+            less = repaired(far, seen.found, seen.model, self.least) if seen.found.converged.all() else None
+            if less is None or less.hc_kw <= self.certified_kw:
+                return False
+            far, seen = less, self._visit(less)
+            if self._keep_if_passed(less, seen.found):
+                return True
+        return False
 
     def _search_segment(self, far: Schedule) -> None:
         """Bisects between the anchor and one that failed for the furthest that passes."""
@@ -337,13 +332,7 @@ class _Loop:
         )  # fmt: skip
 
     def _passes(self, found: ReplayResult) -> bool:
-        most = self.options.max_tap_operations
-        if most is not None and len(found.regulators):
-            taken = np.abs(np.diff(found.tap, axis=0)).sum(axis=0)
-            before = np.abs(np.diff(self.bare.tap, axis=0)).sum(axis=0)
-            if np.any(taken > np.maximum(most, before)):
-                return False
-        return found.passed
+        return found.passed and taps_kept(found, self.bare, self.options.max_tap_operations)
 
     def _keep_if_passed(self, schedule: Schedule, found: ReplayResult) -> bool:
         passed = self._passes(found) and (self.accept is None or self.accept(schedule))
@@ -354,12 +343,7 @@ class _Loop:
         return passed
 
     def _merit(self, schedule: Schedule, found: ReplayResult) -> float:
-        """Capacity less the price of what the replay broke, by the prices of the program."""
-        table = new_violations(found.violations)
-        if len(table) and not np.isfinite(table["value"].astype(float)).all():
-            return -np.inf
-        price = np.where(table["unit"] == "pu", 0.05 * self.options.elastic_kw_per_pu, ELASTIC_KW_PER_KW)
-        return schedule.hc_kw - float((oversteps(table) * price).sum())
+        return schedule.hc_kw - price_kw(found, self.options.elastic_kw_per_pu)
 
     # -- the end ------------------------------------------------------------------------------------------
 
@@ -378,15 +362,6 @@ class _Loop:
         if len(self.rounds) >= self.options.max_rounds:
             return STALLED, f"{self.options.max_rounds} rounds did not settle it."
         return None
-
-    def _why_stalled(self, seen: Visit) -> str:
-        words = ["Smaller steps did not raise the certified capacity."]
-        if self.rounds[-1].worst:
-            words = [f"Smaller steps did not remove it: {self.rounds[-1].worst}."]
-        if seen.found.converged.all():
-            words.append(out_of_reach(seen.found, seen.model, self.largest))
-        words.append(swinging(self.visited))
-        return " ".join(w for w in words if w)
 
     def _log(self, proposal: Schedule, found: ReplayResult, passed: bool, radius: float, note: str = "") -> None:
         self.rounds.append(
@@ -433,17 +408,3 @@ class _Loop:
             seconds=time.perf_counter() - self.begun,
             controls=self.bench.selection,
         )
-
-
-def _open_fleet(bench: Workbench, claim: Schedule, reserve: float) -> Fleet | None:
-    """What may be decided anew: the case's own fleet for its programs, the units that stand for a schedule from
-    elsewhere, nothing without batteries."""
-    if not claim.bess:
-        return None
-    fleet = decisions_of(claim).fleet
-    if claim.case in CASES and bench.case.config.bess is not None:
-        own = bench.fleet(claim.case)
-        if own is not None and {u.bus for u in claim.bess} <= {u.bus for u in own.units}:
-            fleet = own
-    assert fleet is not None
-    return replace(fleet, units=tuple(with_reserve(u, reserve) for u in fleet.units))

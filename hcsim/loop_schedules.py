@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hcsim.results import CASES
+from hcsim.workbench import Workbench
 from optim.linear_model import Floats
 from optim.schedule import BessUnit, Schedule
 from optim.storage import Fleet
@@ -31,6 +33,20 @@ def decisions_of(schedule: Schedule) -> Decisions:
     for d, u in enumerate(schedule.bess_of):
         net[:, u] += schedule.p_charge_kw[:, d] - schedule.p_discharge_kw[:, d]
     return Decisions(Fleet(schedule.bess, nodes), (net > 0).astype(float))
+
+
+def open_fleet(bench: Workbench, claim: Schedule, reserve: float) -> Fleet | None:
+    """What may be decided anew: the case's own fleet for its programs, the units that stand for a schedule from
+    elsewhere, nothing without batteries."""
+    if not claim.bess:
+        return None
+    fleet = decisions_of(claim).fleet
+    if claim.case in CASES and bench.case.config.bess is not None:
+        own = bench.fleet(claim.case)
+        if own is not None and {u.bus for u in claim.bess} <= {u.bus for u in own.units}:
+            fleet = own
+    assert fleet is not None
+    return replace(fleet, units=tuple(with_reserve(u, reserve) for u in fleet.units))
 
 
 def same_devices(a: Schedule, b: Schedule) -> bool:
@@ -81,6 +97,16 @@ def resized(schedule: Schedule, hc_kw: float) -> Schedule:
         pv_kw=share * schedule.pv_kw,
         pv_p_kw=share * schedule.pv_p_kw,
         pv_q_kvar=share * schedule.pv_q_kvar,
+    )
+
+
+def reduced(schedule: Schedule, pv_share: Floats, q_share: Floats) -> Schedule:
+    """What is left of the PV, (G,) of each site, and (T, G) of its reactive power; batteries as they are."""
+    return replace(
+        _bare_of_claims(schedule),
+        pv_kw=pv_share * schedule.pv_kw,
+        pv_p_kw=pv_share * schedule.pv_p_kw,
+        pv_q_kvar=q_share * schedule.pv_q_kvar,
     )
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from hcsim.linearize import Visit
 from hcsim.results import ReplayResult
+from optim.hosting_problem import ELASTIC_KW_PER_KW
 from optim.limits import new_violations
 from optim.linear_model import Floats, LinearModel
 
@@ -16,6 +18,17 @@ LOOK_BACK = 6
 SWINGS = 3
 OUT_OF_REACH_PU = 1e-3
 """A voltage that moves by less than this is beyond a device: a sixth of a tap step."""
+
+
+def why_stalled(seen: Visit, visited: Sequence[ReplayResult], device_kw: float) -> str:
+    """Sentences on the last proposal `seen`; `visited` are the rounds' replays, `device_kw` see `out_of_reach`."""
+    words = ["Smaller steps did not raise the certified capacity."]
+    if worst := worst_in_words(seen.found):
+        words = [f"Smaller steps did not remove it: {worst}."]
+    if seen.found.converged.all():
+        words.append(out_of_reach(seen.found, seen.model, device_kw))
+    words.append(swinging(visited))
+    return " ".join(w for w in words if w)
 
 
 def worst_in_words(found: ReplayResult) -> str:
@@ -74,6 +87,23 @@ def excess(found: ReplayResult, criteria: tuple[str, ...]) -> float:
     table = new_violations(found.violations)
     chosen = table[table["criterion"].isin(criteria)]
     return float(oversteps(chosen).max()) if len(chosen) else 0.0
+
+
+def price_kw(found: ReplayResult, elastic_kw_per_pu: float) -> float:
+    """What the programs would pay for what a replay broke; infinite where that has no number."""
+    table = new_violations(found.violations)
+    if len(table) and not np.isfinite(table["value"].astype(float)).all():
+        return np.inf
+    price = np.where(table["unit"] == "pu", 0.05 * elastic_kw_per_pu, ELASTIC_KW_PER_KW)
+    return float((oversteps(table) * price).sum())
+
+
+def taps_kept(found: ReplayResult, bare: ReplayResult, most: int | None) -> bool:
+    """Whether no regulator takes more than `most` steps, unless it takes as many without devices."""
+    if most is None or not len(found.regulators):
+        return True
+    taken, before = (np.abs(np.diff(of.tap, axis=0)).sum(axis=0) for of in (found, bare))
+    return not np.any(taken > np.maximum(most, before))
 
 
 def oversteps(table: pd.DataFrame) -> Floats:
