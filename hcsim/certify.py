@@ -5,8 +5,9 @@ solves the program inside a trust region around it, replays what it proposes wit
 there if the replay agrees. Taps jump, so a linear model is never right for long: limits have a price instead
 of being hard, a small margin is kept, the region shrinks where the replay disagrees, and the best schedule
 that passed is kept throughout. Between it and a proposal that failed lies a segment of schedules with the same
-decisions; the furthest that passes on it is looked for as well. Placement and statuses stay as they are while
-the loop walks, and are decided anew where it stalls.
+decisions; the furthest that passes on it is looked for as well. Where nothing near a proposal has passed, what it
+broke is taken back first (`loop_repair`). Placement and statuses stay as they are while the loop walks, and are
+decided anew where it stalls.
 """
 
 from __future__ import annotations
@@ -44,8 +45,8 @@ FIRST_PROBES = 7
 """The same as long as nothing is certified: down to a hundredth of the claim."""
 NEARBY = 0.8
 """Share of a proposal from which on the best that passed is worth more than one probe between the two."""
-REPAIRS = 4
-"""Replays spent on taking back what a proposal broke, where nothing near it has passed."""
+REPAIRS, WORTH_REPAIRING = 4, 0.99
+"""Replays spent on taking back what a proposal broke, where nothing above this share of it has passed."""
 WIDE_RADIUS = 0.3
 """Share of the first claim with which another walk begins."""
 REOPENED_RADIUS = 0.1
@@ -296,7 +297,7 @@ class _Loop:
 
     def _repair(self, far: Schedule, seen: Visit) -> bool:
         """Takes back what a proposal broke, as its own tangent asks for; whether that has passed."""
-        if not 0 < self.anchor.hc_kw <= NEARBY * far.hc_kw:
+        if not 0 < self.anchor.hc_kw <= WORTH_REPAIRING * far.hc_kw:
             return False
         for _ in range(REPAIRS):
             less = repaired(far, seen.found, seen.model, self.least) if seen.found.converged.all() else None
