@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from optim.schedule import Schedule
 
 
+MARGIN_SEARCH_S = 100.0
+"""Who asks for days of other load and sun here waits for the capacity that passes on 95 % of them, too."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this module to the program."""
@@ -75,7 +78,8 @@ def certify(
                     starts=[start] if start else [])  # fmt: skip
         without = found if claim.case == "none" else without
         if robustness:
-            margin_s = bench.case.config.certify.margin_search_s if margin_time is None else margin_time
+            own = bench.case.config.certify.margin_search_s or MARGIN_SEARCH_S
+            margin_s = own if margin_time is None else margin_time
             with out_console.status("drawing days") as status:
                 found = with_robustness(
                     bench, found, draws=robustness, seed=seed, margin_s=margin_s,
@@ -111,4 +115,3 @@ def _say_more(found: Certificate) -> None:
     for words in (existing_in_words(found), budget_in_words(found.error_budget), robustness_words(found)):
         if words:
             say(words)
-

@@ -25,7 +25,7 @@ LockOption = Annotated[
 MarginTimeOption = Annotated[
     float | None,
     typer.Option("--margin-time", min=0.0, help="Seconds per case to find the capacity with which 95 % of the drawn "
-                 "days pass. Default: [certify] margin_search_s."),
+                 "days pass. Default: [certify] margin_search_s; 100 with certify --robustness."),
 ]  # fmt: skip
 
 
