@@ -23,10 +23,10 @@ from hcsim.replay import check_steps, convergence_violations, judges_regulation
 from hcsim.resting import resting_days
 from hcsim.results import HostingCapacityResult
 from hcsim.series import Controls, DailySeries
-from optim.limits import Before, Limits, new_violations, violations
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import Before, Limits, new_violations, violations
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

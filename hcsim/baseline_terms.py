@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError
-from optim.network import Network
-from optim.schedule import Schedule
+from optim.data.network import Network
+from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
 Weights = Literal["uniform", "load", "schedule"]

@@ -22,10 +22,10 @@ from hcsim.feeder import read_network
 from hcsim.meter import lines_are_rated
 from hcsim.nodal import Feeder
 from hcsim.tasks import Job, Task, TaskResult, run_tasks
-from optim.limits import Limits
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import Limits
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 Progress = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""

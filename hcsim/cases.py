@@ -13,8 +13,8 @@ from hcsim.errors import ConfigError, FeederError
 from hcsim.ledger import Ledger
 from hcsim.nearest import did_you_mean
 from hcsim.profile_csv import read_profiles
-from optim.network import Network
-from optim.profiles import Profiles
+from optim.data.network import Network
+from optim.data.profiles import Profiles
 
 STUDY_FILE = "study.toml"
 

@@ -14,8 +14,8 @@ from hcsim.controls import ALL_FREE, Selection
 from hcsim.files import output_folder, write_csv, write_json
 from hcsim.results import ReplayResult, write_replay, write_schedule
 from hcsim.series import Controls
-from optim.limits import CRITERIA
-from optim.schedule import Schedule
+from optim.data.limits import CRITERIA
+from optim.data.schedule import Schedule
 
 CERTIFIED, STALLED, OUT_OF_TIME = "certified to tolerance", "stalled", "out of time"
 

@@ -27,10 +27,10 @@ from hcsim.loop_schedules import Decisions, blend, decisions_of, idle, open_flee
 from hcsim.loop_stalls import excess, price_kw, taps_kept, why_stalled, worst_in_words
 from hcsim.results import ReplayResult
 from hcsim.workbench import Workbench
+from optim.data.limits import new_violations
+from optim.data.schedule import Schedule
 from optim.hosting_problem import HostingProblem, TrustRegion
 from optim.hosting_search import solve_hosting
-from optim.limits import new_violations
-from optim.schedule import Schedule
 from optim.tangent import Acting
 
 SOLVE_S = 10.0

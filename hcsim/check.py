@@ -16,7 +16,7 @@ from hcsim.errors import ConfigError
 from hcsim.feeder import read_network
 from hcsim.gate import Gate, LinearizationErrors, check_gate, linearization_errors
 from hcsim.ledger import VERDICTS, Ledger, Ratings
-from optim.network import Network
+from optim.data.network import Network
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from hcsim.terminal import out_console, say
 if TYPE_CHECKING:
     from hcsim.certificate import Certificate
     from hcsim.workbench import Workbench
-    from optim.schedule import Schedule
+    from optim.data.schedule import Schedule
 
 
 MARGIN_SEARCH_S = 100.0

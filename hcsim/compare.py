@@ -16,11 +16,11 @@ import pandas as pd
 from hcsim.certificate import Certificate
 from hcsim.inverter_results import InverterDay, control_facts, day_facts
 from hcsim.results import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
+from optim.data.limits import new_violations
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Floats, Schedule
 from optim.errors import ModelError
-from optim.limits import new_violations
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Floats, Schedule
 
 PAPER_KEYS = {"none": "none_kw", "centralized": "centralized_kw", "distributed": "distributed_kw"}
 """Case -> key of [paper]; the paper has no case without circulation."""

@@ -19,8 +19,8 @@ from hcsim.faults import explain
 from hcsim.inverter_config import InvertersSection
 from hcsim.nearest import did_you_mean
 from hcsim.planning_config import PlanningSection
-from optim.limits import Limits, VoltageBand
-from optim.network import Network
+from optim.data.limits import Limits, VoltageBand
+from optim.data.network import Network
 
 
 class FeederSection(Section):

@@ -12,9 +12,9 @@ from types import TracebackType
 from hcsim.replay import Crew, judges_regulation
 from hcsim.series import DailySeries
 from hcsim.workbench import Workbench
-from optim.limits import Operation
-from optim.linear_model import Floats
-from optim.schedule import Schedule
+from optim.data.limits import Operation
+from optim.data.linear_model import Floats
+from optim.data.schedule import Schedule
 
 
 class Days:

@@ -15,7 +15,7 @@ import numpy as np
 from hcsim.config import levels_in_words, site_nodes
 from hcsim.ledger import Ledger, Ratings
 from hcsim.sites import DEFAULT_SITES, head_bus, read_sites, spread_sites
-from optim.network import Network
+from optim.data.network import Network
 
 PROFILES_FILE = "profiles.csv"
 ENERGY_H, POWER_SHARE = 1.7, 0.65

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.elements import Element
-from optim.network import Branch, BranchKind, Shunt
+from optim.data.network import Branch, BranchKind, Shunt
 from optim.two_port import OPEN, two_port
 
 Complexes = NDArray[np.complex128]

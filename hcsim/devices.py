@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from hcsim.engine import Circuit
 from hcsim.errors import FeederError
-from optim.network import Network
-from optim.schedule import BessUnit
+from optim.data.network import Network
+from optim.data.schedule import BessUnit
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

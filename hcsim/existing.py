@@ -14,8 +14,8 @@ from hcsim.nearest import did_you_mean
 from hcsim.planning_config import PlanningSection
 from hcsim.profile_csv import read_profile_table
 from hcsim.year import TimeAxis, time_axis
-from optim.network import Network
-from optim.profiles import FixedInjection
+from optim.data.network import Network
+from optim.data.profiles import FixedInjection
 
 Floats = NDArray[np.float64]
 

@@ -16,7 +16,7 @@ from hcsim.errors import FeederError
 from hcsim.ledger import Ledger, LedgerRow, NodeNote, Verdict
 from hcsim.loads import Leg, collect, injection_legs, load_legs
 from hcsim.topology import bus_order, floating_nodes, live_nodes
-from optim.network import Branch, BranchKind, Network, Regulator, Shunt
+from optim.data.network import Branch, BranchKind, Network, Regulator, Shunt
 
 Bools = NDArray[np.bool_]
 

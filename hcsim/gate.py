@@ -16,10 +16,10 @@ from hcsim.engine import Circuit
 from hcsim.errors import FeederError
 from hcsim.ledger import Ledger
 from optim import lindist3flow, power_flow, tangent
+from optim.data.linear_model import LinearModel
+from optim.data.network import Network
+from optim.data.profiles import Profiles
 from optim.errors import ModelError
-from optim.linear_model import LinearModel
-from optim.network import Network
-from optim.profiles import Profiles
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

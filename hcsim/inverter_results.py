@@ -13,7 +13,7 @@ import pandas as pd
 from hcsim.files import output_folder, write_csv, write_json
 from hcsim.inverters import InverterControl
 from hcsim.results import HostingCapacityResult, ReplayResult
-from optim.schedule import Schedule
+from optim.data.schedule import Schedule
 
 
 @dataclass(frozen=True)

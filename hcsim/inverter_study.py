@@ -11,7 +11,7 @@ from hcsim.inverters import InverterControl
 from hcsim.results import HostingCapacityResult, ReplayResult
 from hcsim.series import Controls
 from hcsim.workbench import Reactive, Workbench
-from optim.schedule import Schedule
+from optim.data.schedule import Schedule
 
 UNIFORM = "uniform"
 """The same capacity at every site node, no battery: the plain utility method."""

@@ -33,7 +33,7 @@ from hcsim.controls import controls_of
 from hcsim.devices import PREFIX, SMALLEST_KW, PvFleet
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
-from optim.network import Network
+from optim.data.network import Network
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

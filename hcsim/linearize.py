@@ -15,11 +15,11 @@ from hcsim.replay import replay
 from hcsim.results import ReplayResult
 from hcsim.series import Controls
 from optim import tangent
-from optim.limits import Limits
-from optim.linear_model import Floats, LinearModel
-from optim.network import Complexes, Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import Limits
+from optim.data.linear_model import Floats, LinearModel
+from optim.data.network import Complexes, Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 from optim.tangent import Acting, OperatingPoint
 
 BARE = "bare feeder"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.elements import Element
-from optim.network import LoadLegs
+from optim.data.network import LoadLegs
 
 Complexes = NDArray[np.complex128]
 Zip = tuple[float, float, float]

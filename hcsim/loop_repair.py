@@ -15,9 +15,9 @@ from hcsim.loop_margins import Margins
 from hcsim.loop_schedules import reduced
 from hcsim.loop_stalls import oversteps
 from hcsim.results import ReplayResult
-from optim.limits import CRITERIA, new_violations
-from optim.linear_model import Floats, LinearModel
-from optim.schedule import Schedule
+from optim.data.limits import CRITERIA, new_violations
+from optim.data.linear_model import Floats, LinearModel
+from optim.data.schedule import Schedule
 
 MORE = 1.1
 """Times the overstep is taken back: the tangent does not know what taps do."""

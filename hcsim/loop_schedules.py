@@ -8,8 +8,8 @@ import numpy as np
 
 from hcsim.results import CASES
 from hcsim.workbench import Workbench
-from optim.linear_model import Floats
-from optim.schedule import BessUnit, Schedule
+from optim.data.linear_model import Floats
+from optim.data.schedule import BessUnit, Schedule
 from optim.storage import Fleet
 
 

@@ -9,9 +9,9 @@ import pandas as pd
 
 from hcsim.linearize import Visit
 from hcsim.results import ReplayResult
+from optim.data.limits import new_violations
+from optim.data.linear_model import Floats, LinearModel
 from optim.hosting_problem import ELASTIC_KW_PER_KW
-from optim.limits import new_violations
-from optim.linear_model import Floats, LinearModel
 
 LOOK_BACK = 6
 """Rounds over which a regulator is watched for swinging."""

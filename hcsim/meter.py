@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from hcsim.series import DailySeries
 from hcsim.unbalance import three_phase_buses, unbalance_pct
-from optim.limits import Criterion, Limits, Operation
-from optim.network import Network
+from optim.data.limits import Criterion, Limits, Operation
+from optim.data.network import Network
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

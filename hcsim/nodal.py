@@ -26,10 +26,10 @@ from hcsim.feeder import read_network
 from hcsim.nodal_search import Settled, SiteSearch
 from hcsim.probe import Kind, Mode, Prober, Verdict
 from hcsim.series import Controls
-from optim.limits import Limits
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import Limits
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 NODAL_COLUMNS = {
     "bus": pa.string(), "phases": pa.string(), "criterion": pa.string(), "hc_kw": pa.float64(),

@@ -15,10 +15,10 @@ from hcsim.files import write_csv, write_json, write_or_say, write_parquet
 from hcsim.nodal import NO_PHASE, NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
 from hcsim.probe import Kind
 from hcsim.series import Controls
-from optim.limits import CRITERIA, Limits
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import CRITERIA, Limits
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 LARGEST_LOADS = 2.0
 """The search ends at this many times the feeder's nominal load, a third of it per phase."""

@@ -21,13 +21,13 @@ from hcsim.replay import replay
 from hcsim.results import HostingCapacityResult, ReplayResult, read_schedule
 from hcsim.series import Controls
 from hcsim.workbench import Workbench
-from optim.limits import Limits
-from optim.network import Network
+from optim.data.limits import Limits
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import BessUnit, Schedule
 from optim.planning_case import PlanningCase, ScenarioName
 from optim.planning_result import PlanningResult
-from optim.profiles import Profiles
 from optim.radial import positive_sequence
-from optim.schedule import BessUnit, Schedule
 from optim.solver import SolveOptions
 
 Floats = NDArray[np.float64]

@@ -34,12 +34,12 @@ from hcsim.results import (
 from hcsim.series import Controls
 from hcsim.study import CONTROLS, default_out
 from hcsim.workbench import Workbench
-from optim.network import Network
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 from optim.planning import solve_planning
 from optim.planning_case import Exactness, PlanningCase, ScenarioName, Scheme
 from optim.planning_result import PlanningResult
-from optim.profiles import Profiles
-from optim.schedule import Schedule
 from optim.solver import Progress, SolveOptions
 
 SCHEMES: tuple[Scheme, ...] = ("A", "B", "C")

@@ -28,10 +28,10 @@ from hcsim.replay import judges_regulation
 from hcsim.resting import resting_days
 from hcsim.schedule_steps import battery_kw
 from hcsim.series import V_SANE_PU, Controls, DailySeries
-from optim.limits import CRITERIA, Criterion, Limits, Operation, thresholds
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import CRITERIA, Criterion, Limits, Operation, thresholds
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

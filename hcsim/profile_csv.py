@@ -10,7 +10,7 @@ import pandas as pd
 
 from hcsim.errors import ConfigError
 from hcsim.nearest import did_you_mean
-from optim.profiles import Profiles
+from optim.data.profiles import Profiles
 
 REQUIRED = ("hour", "load_pu", "pv_pu")
 OPTIONAL = ("ev_mw",)

@@ -17,10 +17,10 @@ from hcsim.inverters import AutonomousPv, InverterControl, pv_fleet, unsettled
 from hcsim.resting import resting_days
 from hcsim.results import ReplayResult
 from hcsim.series import Controls, DailySeries, Recording
-from optim.limits import VIOLATION_COLUMNS, Limits, Operation, violations
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import VIOLATION_COLUMNS, Limits, Operation, violations
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -54,7 +54,7 @@ def replay(
     inverters still act. A step in which one is off its curves has no answer. `give_up`: nor has any behind the
     first step without an answer, as a schedule that fails there has failed.
 
-    Violations are those of `optim.limits.violations`, and three criteria of our own, never `existing`:
+    Violations are those of `optim.data.limits.violations`, and three criteria of our own, never `existing`:
     "convergence" (a step that did not converge, or converged on nonsense; value and limit NaN),
     "not_delivered" (|commanded - delivered| of a device above `limits.p_tolerance_kw`, value delivered, limit
     commanded, kW or kvar) and "stored_energy" (a unit's delivered SoC outside its range, kWh).

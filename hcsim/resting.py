@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from hcsim.series import DailySeries
-from optim.limits import Operation
+from optim.data.limits import Operation
 
 
 def resting_days(

@@ -16,10 +16,10 @@ from hcsim.controls import ALL_FREE, Selection
 from hcsim.errors import ConfigError
 from hcsim.files import output_folder, write_csv, write_json, write_parquet
 from hcsim.schedule_files import read_schedule, write_schedule
-from optim.limits import Before, Limits, Operation, new_violations
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import Before, Limits, Operation, new_violations
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 if TYPE_CHECKING:
     from hcsim.certificate import Certificate
@@ -73,7 +73,7 @@ class ReplayResult:
     soc: pd.DataFrame
     """Long: time, step, unit, soc_commanded_kwh, soc_delivered_kwh (end of step)."""
     violations: pd.DataFrame
-    """optim.limits.VIOLATION_COLUMNS."""
+    """optim.data.limits.VIOLATION_COLUMNS."""
     energy_not_delivered_kwh: float
     """Sum over devices and steps of |commanded - delivered| active energy."""
     power_flows: int

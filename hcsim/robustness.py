@@ -30,9 +30,9 @@ from hcsim.controls import hold
 from hcsim.days import Days
 from hcsim.results import ReplayResult
 from hcsim.workbench import Workbench
-from optim.limits import Before, Excess, worst_new
-from optim.linear_model import Floats
-from optim.schedule import Schedule
+from optim.data.limits import Before, Excess, worst_new
+from optim.data.linear_model import Floats
+from optim.data.schedule import Schedule
 
 SPREAD, WANTED = 0.10, 0.95
 CLOSE = 5e-3

@@ -30,9 +30,9 @@ from hcsim.errors import ConfigError
 from hcsim.files import output_folder, write_csv, write_json
 from hcsim.nearest import did_you_mean
 from hcsim.tables_in import Column, Faults, TableIn
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import BessUnit, Floats, Schedule, SolveInfo
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import BessUnit, Floats, Schedule, SolveInfo
 
 END = "end"
 """Time label of the row of soc.csv after the last step."""

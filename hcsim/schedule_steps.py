@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 
 def battery_kw(schedule: Schedule, profiles: Profiles) -> NDArray[np.float64]:

@@ -15,10 +15,10 @@ from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.inverters import others_held
 from hcsim.unbalance import three_phase_buses, unbalance_pct
-from optim.limits import Operation
-from optim.network import Network
+from optim.data.limits import Operation
+from optim.data.network import Network
+from optim.data.profiles import Profiles
 from optim.power_flow import leg_powers_kva
-from optim.profiles import Profiles
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

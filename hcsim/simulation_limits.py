@@ -10,7 +10,7 @@ from typing import Any
 from hcsim.config import LimitsSection, SimulationSection
 from hcsim.errors import ConfigError
 from hcsim.nearest import did_you_mean
-from optim.limits import Limits
+from optim.data.limits import Limits
 
 FIELDS = {
     "overvoltage": "v_max_pu",

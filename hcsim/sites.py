@@ -18,7 +18,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
 from hcsim.errors import ConfigError, FeederError
-from optim.network import Network
+from optim.data.network import Network
 
 MEDIUM_VOLTAGE_V = (1_000.0, 50_000.0)
 DEFAULT_SITES = 20

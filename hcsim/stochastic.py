@@ -25,10 +25,10 @@ from hcsim.errors import FeederError
 from hcsim.nodal import Feeder, missing_hours
 from hcsim.probe import Prober
 from hcsim.series import Controls
-from optim.limits import Limits
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import Limits
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -15,10 +15,10 @@ from hcsim.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, ru
 from hcsim.files import write_csv, write_json, write_or_say, write_parquet
 from hcsim.series import Controls
 from hcsim.stochastic import STOCHASTIC_COLUMNS, Pattern, StochasticJob, deployments, rooftops
-from optim.limits import Limits
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import Limits
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ from hcsim.results import (
 from hcsim.robustness import with_robustness
 from hcsim.series import Controls
 from hcsim.workbench import Workbench
+from optim.data.schedule import Schedule
 from optim.hosting_search import STOPPED, solve_hosting
-from optim.schedule import Schedule
 from optim.solver import Progress, SolveOptions
 
 CONTROLS: tuple[Controls, ...] = ("locked", "free")

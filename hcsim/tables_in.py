@@ -13,7 +13,7 @@ import pandas as pd
 
 from hcsim.errors import ConfigError
 from hcsim.nearest import did_you_mean
-from optim.schedule import Floats
+from optim.data.schedule import Floats
 
 MOST_FAULTS = 8
 """As many as a person mends in one go; the rest is counted."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optim.network import Network
+from optim.data.network import Network
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError
 from hcsim.nearest import did_you_mean
-from optim.profiles import Profiles
+from optim.data.profiles import Profiles
 
 Floats = NDArray[np.float64]
 

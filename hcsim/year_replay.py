@@ -23,10 +23,10 @@ from hcsim.engine import Circuit
 from hcsim.errors import OutputError
 from hcsim.files import output_folder
 from hcsim.series import V_SANE_PU, Controls, DailySeries
-from optim.limits import Limits
-from optim.network import Network
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import Limits
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
 _NOTHING = np.empty(0)

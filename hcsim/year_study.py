@@ -23,9 +23,9 @@ from hcsim.schedule_steps import batteries_on
 from hcsim.series import Controls
 from hcsim.year import TimeAxis
 from hcsim.year_replay import YearResult, record_year
-from optim.limits import Limits
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import Limits
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 
 @dataclass(frozen=True)

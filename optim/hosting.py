@@ -10,11 +10,11 @@ import numpy as np
 import pyomo.environ as pyo
 
 from optim import storage
+from optim.data.linear_model import Floats
+from optim.data.schedule import Schedule, SolveInfo
 from optim.errors import InfeasibleError
 from optim.hosting_problem import HostingProblem, TrustRegion
 from optim.limit_rows import AffineRows, expression, injections, number, oversteps
-from optim.linear_model import Floats
-from optim.schedule import Schedule, SolveInfo
 
 
 def build(problem: HostingProblem) -> pyo.ConcreteModel:

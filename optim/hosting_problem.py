@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from optim.data.limits import CRITERIA, Before, Limits
+from optim.data.linear_model import Floats, LinearModel
+from optim.data.profiles import Profiles
 from optim.errors import ModelError
-from optim.limits import CRITERIA, Before, Limits
-from optim.linear_model import Floats, LinearModel
-from optim.profiles import Profiles
 from optim.storage import Fleet
 
 ELASTIC_KW_PER_KW = 10.0

@@ -14,9 +14,9 @@ from pyomo.core.base.constraint import ConstraintData
 from pyomo.core.base.var import VarData
 from pyomo.core.expr.numeric_expr import LinearExpression
 
+from optim.data.linear_model import Floats
 from optim.errors import InfeasibleError
 from optim.hosting_problem import ELASTIC_KW_PER_KW, HostingProblem
-from optim.linear_model import Floats
 
 NEGLIGIBLE = 1e-9
 """Coefficients below this, per MW in pu or MW, are left out: they only upset the solver's scaling."""

@@ -29,11 +29,11 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
+from optim.data.linear_model import LinearModel
+from optim.data.network import Branch, Complexes, Floats, Ints, Network
+from optim.data.profiles import Profiles
 from optim.errors import ModelError
-from optim.linear_model import LinearModel
-from optim.network import Branch, Complexes, Floats, Ints, Network
 from optim.parallel import merge_parallel
-from optim.profiles import Profiles
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from optim.network import Branch, Network
+from optim.data.network import Branch, Network
 from optim.two_port import two_port
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import pyomo.environ as pyo
 
+from optim.data.schedule import SolveInfo
 from optim.errors import InfeasibleError
 from optim.exactness import largest_violation
 from optim.planning_case import PlanningCase, ScenarioName, Scheme
@@ -28,7 +29,6 @@ from optim.planning_result import (
     program_operation,
 )
 from optim.planning_solve import SolvedProgram, solve_program
-from optim.schedule import SolveInfo
 from optim.solver import ProgressCallback, SolveOptions
 
 

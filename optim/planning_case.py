@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from optim.data.profiles import Profiles
 from optim.errors import ModelError
-from optim.profiles import Profiles
 from optim.radial import RadialFeeder
 
 Floats = NDArray[np.float64]

@@ -23,6 +23,7 @@ from pyomo.core.base.var import VarData
 
 from optim.cone import ConeReport
 from optim.conic_engine import ABSOLUTE_GAP, ConicEngine, HighsEngine, PyomoEngine
+from optim.data.schedule import SolveStatus
 from optim.errors import ModelError, SolverError
 from optim.exactness import (
     ac_flows,
@@ -37,7 +38,6 @@ from optim.exactness import (
 from optim.planning_first import rounded_up, site_values, strongest_sites
 from optim.planning_model import PlanningProgram
 from optim.radial_ac import RadialFlow
-from optim.schedule import SolveStatus
 from optim.solver import Outcome, Progress, ProgressCallback, SolveOptions, relative_gap
 
 Floats = NDArray[np.float64]

@@ -15,8 +15,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import splu
 
+from optim.data.network import LoadLegs, Network
 from optim.errors import ModelError
-from optim.network import LoadLegs, Network
 
 Complexes = NDArray[np.complex128]
 Floats = NDArray[np.float64]

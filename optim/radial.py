@@ -14,8 +14,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from optim.data.network import Branch, Network
 from optim.errors import ModelError
-from optim.network import Branch, Network
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

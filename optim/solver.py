@@ -25,8 +25,8 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.repn import generate_standard_repn
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
+from optim.data.schedule import SolveInfo, SolveStatus
 from optim.errors import InfeasibleError, SolverError
-from optim.schedule import SolveInfo, SolveStatus
 
 
 @dataclass(frozen=True)

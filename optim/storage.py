@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyomo.environ as pyo
 
+from optim.data.schedule import BessUnit
 from optim.errors import ModelError
-from optim.schedule import BessUnit
 
 
 @dataclass(frozen=True)

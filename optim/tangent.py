@@ -21,9 +21,9 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
+from optim.data.linear_model import LinearModel
+from optim.data.network import Complexes, Floats, Ints, LoadLegs, Network
 from optim.errors import ModelError
-from optim.linear_model import LinearModel
-from optim.network import Complexes, Floats, Ints, LoadLegs, Network
 from optim.power_flow import leg_powers_at, leg_voltages_v
 
 U_STEP = 1e-6

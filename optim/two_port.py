@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from optim.network import Complexes
+from optim.data.network import Complexes
 
 OPEN = 1e-5
 """An element's coupling below this share of its largest admittance is capacitance, or OpenDSS's stand-in for

@@ -28,7 +28,7 @@ from hcsim.progress import Event, silent
 from hcsim.results import read_schedule
 from hcsim.study import StudyRun
 from hcsim.workbench import Workbench
-from optim.limits import new_violations
+from optim.data.limits import new_violations
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = (

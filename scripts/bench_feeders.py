@@ -35,10 +35,10 @@ from hcsim.errors import HcsimError
 from hcsim.gate import model_error, probe_port, tangent_at
 from hcsim.workbench import Workbench
 from optim import lindist3flow, power_flow
+from optim.data.linear_model import LinearModel
+from optim.data.network import Complexes, Network
+from optim.data.profiles import Profiles
 from optim.hosting_search import solve_hosting
-from optim.linear_model import LinearModel
-from optim.network import Complexes, Network
-from optim.profiles import Profiles
 
 ROOT = Path(__file__).resolve().parent.parent
 PV_KW = 3000.0

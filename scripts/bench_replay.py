@@ -19,9 +19,9 @@ from hcsim.engine import Circuit
 from hcsim.feeder import read_network
 from hcsim.resting import resting_days
 from hcsim.series import Controls, DailySeries
-from optim.limits import Limits, violations
-from optim.network import Network
-from optim.profiles import Profiles
+from optim.data.limits import Limits, violations
+from optim.data.network import Network
+from optim.data.profiles import Profiles
 
 IEEE123 = Path(__file__).parent.parent / "dss_models" / "ieee123" / "Master.dss"
 WIDE = Limits(v_min_pu=0.9, v_max_pu=1.1)

@@ -13,8 +13,8 @@ from dataclasses import replace
 from hcsim.days import Days
 from hcsim.robustness import Draws, perturbed
 from hcsim.workbench import Workbench
+from optim.data.limits import new_violations, worst_new
 from optim.hosting_search import solve_hosting
-from optim.limits import new_violations, worst_new
 
 
 def main() -> None:

@@ -28,9 +28,9 @@ from hcsim.stochastic import StochasticJob, deployments
 from hcsim.tasks import run_tasks
 from hcsim.year import time_axis
 from hcsim.year_replay import record_year
-from optim.limits import Limits
-from optim.network import Network
-from optim.profiles import Profiles
+from optim.data.limits import Limits
+from optim.data.network import Network
+from optim.data.profiles import Profiles
 
 DAY = load_case("ieee123").profiles
 STEPS = tuple(float(p) for p in range(10, 101, 10))

@@ -18,7 +18,7 @@ from hcsim.report import loop, series, style
 from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches, save_figures
 from hcsim.report.tables import NAMES, simulation_beside
 from hcsim.results import CaseResult, StudyResult
-from optim.schedule import Schedule
+from optim.data.schedule import Schedule
 
 UNUSED_KW = 0.05
 """A site with less stands on the map as a candidate that is not used."""

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from hcsim.files import output_folder, write_atomically, write_text
 from hcsim.report import style
-from optim.network import Network
+from optim.data.network import Network
 
 PNG_DPI = 160
 Study = TypeVar("Study")

@@ -13,7 +13,7 @@ from hcsim.compare import load_kw, phase_of
 from hcsim.report import style
 from hcsim.report.tables import NAMES
 from hcsim.results import CaseResult, ReplayResult, StudyResult
-from optim.limits import Limits
+from optim.data.limits import Limits
 
 
 def profiles(study: StudyResult) -> Figure:

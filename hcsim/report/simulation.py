@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from hcsim.files import write_text
 from hcsim.report import style
 from hcsim.report.pictures import draw_feeder, map_inches, save_figures
-from optim.limits import CRITERIA, Limits
-from optim.network import Network
+from optim.data.limits import CRITERIA, Limits
+from optim.data.network import Network
 
 COLOURS = dict(
     zip(

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from hcsim.results import StudyResult
-from optim.limits import Limits
+from optim.data.limits import Limits
 
 PAGE_INCHES = 10.0
 """Width of a figure; the page shows it at about the same size."""

@@ -23,7 +23,7 @@ from hcsim.compare import (
 )
 from hcsim.report.tables import NAMES, NOTHING, STATUS_WORDS, number, unsigned_zero
 from hcsim.results import CASES, CaseResult, HostingCapacityResult, ReplayResult, StudyResult
-from optim.schedule import Schedule
+from optim.data.schedule import Schedule
 
 MOST_VIOLATION_ROWS = 12
 CONTROLS = {"locked": "taps locked", "free": "taps free"}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optim.network import Branch, LoadLegs, Network, Regulator
+from optim.data.network import Branch, LoadLegs, Network, Regulator
 
 V_BASE_V = 12470 / np.sqrt(3)
 

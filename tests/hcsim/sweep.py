@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from optim.network import Network
+from optim.data.network import Network
 from optim.power_flow import leg_powers_kva, leg_voltages_v
 
 

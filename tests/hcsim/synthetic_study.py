@@ -17,10 +17,10 @@ import pandas as pd
 
 from hcsim.certificate import Certificate, Round
 from hcsim.results import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
-from optim.limits import Limits, Operation, violations
-from optim.network import Branch, LoadLegs, Network, Regulator
-from optim.profiles import Profiles
-from optim.schedule import BessUnit, Schedule, SolveInfo
+from optim.data.limits import Limits, Operation, violations
+from optim.data.network import Branch, LoadLegs, Network, Regulator
+from optim.data.profiles import Profiles
+from optim.data.schedule import BessUnit, Schedule, SolveInfo
 
 T = 24
 TIMES = tuple(f"{h:02d}:00" for h in range(T))

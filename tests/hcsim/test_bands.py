@@ -20,9 +20,9 @@ from hcsim.probe import Prober
 from hcsim.simulation_limits import simulation_limits
 from hcsim.workbench import Workbench
 from hcsim.year_replay import record_year
+from optim.data.limits import Limits, VoltageBand, new_violations
 from optim.errors import ModelError
 from optim.hosting_search import solve_hosting
-from optim.limits import Limits, VoltageBand, new_violations
 
 MASTER = Path(__file__).parent.parent / "cases" / "two_levels.dss"
 STUDY = """

@@ -12,9 +12,9 @@ from hcsim.baseline import hosting_capacity
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.replay import replay
-from optim.limits import Limits, new_violations
-from optim.profiles import Profiles
-from optim.schedule import BessUnit, Schedule
+from optim.data.limits import Limits, new_violations
+from optim.data.profiles import Profiles
+from optim.data.schedule import BessUnit, Schedule
 
 CASES = Path(__file__).parent.parent / "cases"
 NODES = ("b1.1", "b1.2", "b1.3")

@@ -21,7 +21,7 @@ from hcsim.cases import load_case
 from hcsim.errors import ConfigError, OutputError
 from hcsim.files import write_atomically
 from hcsim.nodal_study import NodalSettings, run_nodal
-from optim.limits import Limits
+from optim.data.limits import Limits
 
 ROOT = Path(__file__).parent.parent.parent
 COLUMNS = {"number": pa.int64(), "square": pa.int64()}

@@ -19,8 +19,8 @@ from hcsim.loop_stalls import out_of_reach, oversteps, swinging
 from hcsim.replay import replay
 from hcsim.results import read_schedule, write_schedule
 from hcsim.workbench import Workbench
+from optim.data.limits import new_violations
 from optim.hosting_search import solve_hosting
-from optim.limits import new_violations
 
 CASES = Path(__file__).parent.parent / "cases"
 STUDY = """

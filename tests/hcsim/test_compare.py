@@ -23,8 +23,8 @@ from hcsim.compare import (
 )
 from hcsim.report.tables import main_rows, main_table
 from hcsim.results import CASES, write_summary
+from optim.data.limits import VIOLATION_COLUMNS, violations
 from optim.errors import ModelError
-from optim.limits import VIOLATION_COLUMNS, violations
 
 CASE_KEYS = {
     "hc_kw", "bound_kw", "gap", "status", "build_s", "solve_s", "bess_buses", "circulated_kwh",

@@ -8,7 +8,7 @@ import pytest
 from hcsim.config import read_config, site_nodes
 from hcsim.errors import ConfigError
 from hcsim.profile_csv import labels, read_profiles
-from optim.network import LoadLegs, Network
+from optim.data.network import LoadLegs, Network
 
 GOOD = """
 title = "A feeder"

@@ -12,9 +12,9 @@ import scipy.sparse.linalg as spla
 from hcsim.engine import Circuit
 from hcsim.export import export_linear_model
 from hcsim.feeder import read_network
+from optim.data.profiles import Profiles
 from optim.errors import ModelError
 from optim.lindist3flow import linearize
-from optim.profiles import Profiles
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -16,9 +16,9 @@ from hcsim.nodal import Feeder
 from hcsim.replay import replay
 from hcsim.stochastic import Deployment, StochasticJob
 from optim import lindist3flow
+from optim.data.limits import Limits
+from optim.data.profiles import FixedInjection, Profiles
 from optim.errors import ModelError
-from optim.limits import Limits
-from optim.profiles import FixedInjection, Profiles
 from optim.radial import positive_sequence
 from optim.radial_ac import ac_power_flow
 

@@ -9,8 +9,8 @@ from hcsim.engine import Circuit
 from hcsim.feeder import read_network
 from hcsim.probe import Prober
 from hcsim.stochastic import rooftops
-from optim.limits import Limits
-from optim.profiles import Profiles
+from optim.data.limits import Limits
+from optim.data.profiles import Profiles
 
 MASTER = Path(__file__).parent.parent / "cases" / "delta_delta.dss"
 HOUR = Profiles(("12:00",), 1.0, np.array([1.0]), np.array([1.0]))

@@ -24,9 +24,9 @@ from hcsim.inverters import AutonomousPv, InverterControl
 from hcsim.replay import replay
 from hcsim.results import read_replay
 from hcsim.workbench import Workbench
-from optim.limits import Limits
-from optim.profiles import Profiles
-from optim.schedule import Schedule
+from optim.data.limits import Limits
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 CASES = Path(__file__).parent.parent / "cases"
 NODES = ("b1.1", "b1.2", "b1.3")

@@ -14,9 +14,9 @@ from hcsim.feeder import read_network
 from hcsim.nodal import Feeder, NodalJob, Site, search_site
 from hcsim.probe import Prober
 from hcsim.replay import replay
-from optim.limits import Limits
-from optim.profiles import FixedInjection, Profiles
-from optim.schedule import BessUnit, Schedule
+from optim.data.limits import Limits
+from optim.data.profiles import FixedInjection, Profiles
+from optim.data.schedule import BessUnit, Schedule
 
 CASES = Path(__file__).parent.parent / "cases"
 NODES = ("b1.1", "b1.2", "b1.3")

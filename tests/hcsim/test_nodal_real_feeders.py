@@ -11,7 +11,7 @@ from hcsim.engine import Circuit
 from hcsim.feeder import read_network
 from hcsim.nodal import Feeder, NodalJob, Site
 from hcsim.probe import Prober
-from optim.limits import Limits
+from optim.data.limits import Limits
 
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
 pytestmark = pytest.mark.skipif(not FEEDERS, reason="HCSIM_FEEDERS names the folder of real feeders")

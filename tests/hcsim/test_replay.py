@@ -12,9 +12,9 @@ from hcsim.engine import Circuit
 from hcsim.errors import ConfigError, ConvergenceError, FeederError
 from hcsim.feeder import read_network
 from hcsim.replay import replay
-from optim.limits import Limits, new_violations
-from optim.profiles import Profiles
-from optim.schedule import BessUnit, Schedule
+from optim.data.limits import Limits, new_violations
+from optim.data.profiles import Profiles
+from optim.data.schedule import BessUnit, Schedule
 
 CASES = Path(__file__).parent.parent / "cases"
 T = 6

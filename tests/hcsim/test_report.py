@@ -19,7 +19,7 @@ from hcsim.report.html import write_report
 from hcsim.report.pictures import svg_of
 from hcsim.report.words import hours_words, ledger_reasons, missing_parts, violation_rows
 from hcsim.results import CaseResult
-from optim.limits import VIOLATION_COLUMNS
+from optim.data.limits import VIOLATION_COLUMNS
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from synthetic_study import study
 
 from hcsim.errors import ConfigError
 from hcsim.results import read_replay, write_baseline, write_replay
-from optim.limits import Operation
+from optim.data.limits import Operation
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from hcsim.loop_schedules import scaled
 from hcsim.report.loop import robustness_words
 from hcsim.results import read_schedule
 from hcsim.robustness import Draws, Outcome, perturbed, with_robustness
-from optim.limits import Excess, new_violations, worst_new
+from optim.data.limits import Excess, new_violations, worst_new
 
 DRAWS, SEED = 25, 2
 

@@ -13,7 +13,7 @@ from synthetic_study import TIMES, network, profiles, schedule, unit
 from hcsim.errors import ConfigError, OutputError
 from hcsim.results import read_schedule, write_schedule
 from hcsim.schedule_files import EDITED
-from optim.profiles import Profiles
+from optim.data.profiles import Profiles
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from hcsim.cli_simulation import _steps
 from hcsim.config import LimitsSection, SimulationSection
 from hcsim.errors import ConfigError
 from hcsim.simulation_limits import simulation_limits
-from optim.limits import CRITERIA, Limits
+from optim.data.limits import CRITERIA, Limits
 
 ROOT = Path(__file__).parent.parent.parent
 NODAL = ["bus", "phases", "criterion", "hc_kw", "binding_element", "binding_phase", "binding_hour", "status"]

@@ -18,7 +18,7 @@ from hcsim.errors import ConfigError, FeederError
 from hcsim.nodal import Feeder, NodalJob, sites
 from hcsim.stochastic import StochasticJob, deployments
 from hcsim.tasks import DIED, do_task, run_tasks
-from optim.limits import Limits
+from optim.data.limits import Limits
 
 HERE = Path(__file__).parent
 NUMBERS = [Number(i) for i in range(12)]

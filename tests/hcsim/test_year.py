@@ -6,7 +6,7 @@ import pytest
 
 from hcsim.errors import ConfigError
 from hcsim.year import read_year, representative, time_axis, year_of_day
-from optim.profiles import Profiles
+from optim.data.profiles import Profiles
 
 DAY = Profiles(tuple(f"{h:02d}:00" for h in range(24)), 1.0, np.linspace(0.5, 1.0, 24),
                np.clip(np.sin((np.arange(24) - 5) / 14 * np.pi), 0, 1))  # fmt: skip

@@ -15,9 +15,9 @@ from hcsim.feeder import read_network
 from hcsim.replay import replay
 from hcsim.schedule_steps import batteries_on
 from hcsim.year_replay import record_year
-from optim.limits import Limits
-from optim.profiles import Profiles
-from optim.schedule import BessUnit, Schedule
+from optim.data.limits import Limits
+from optim.data.profiles import Profiles
+from optim.data.schedule import BessUnit, Schedule
 
 LIMITS = Limits(v_max_pu=1.04)
 PV = {"83.1": 120.0, "83.2": 80.0, "114.1": 60.0}

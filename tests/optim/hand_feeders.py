@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from optim.network import Branch, LoadLegs, Network, Shunt
+from optim.data.network import Branch, LoadLegs, Network, Shunt
 
 ANGLES = {1: 1.0, 2: np.exp(-2j * np.pi / 3), 3: np.exp(2j * np.pi / 3)}
 """Positive sequence."""

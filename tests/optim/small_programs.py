@@ -11,11 +11,11 @@ from itertools import combinations, product
 import numpy as np
 from scipy.optimize import linprog
 
+from optim.data.limits import Limits
+from optim.data.linear_model import LinearModel
+from optim.data.profiles import Profiles
+from optim.data.schedule import BessUnit
 from optim.hosting_problem import HostingProblem
-from optim.limits import Limits
-from optim.linear_model import LinearModel
-from optim.profiles import Profiles
-from optim.schedule import BessUnit
 from optim.storage import Fleet
 
 

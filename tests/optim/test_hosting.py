@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from small_programs import enumerate_optimum, linear_model, profiles_of, random_problem, unit
 
 from optim import hosting_search
+from optim.data.limits import Limits
 from optim.errors import InfeasibleError, ModelError
 from optim.hosting_problem import HostingProblem, TrustRegion
 from optim.hosting_search import solve_hosting
-from optim.limits import Limits
 from optim.solver import SolveOptions
 from optim.storage import Fleet
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optim.limits import CRITERIA, Before, Limits, Operation, new_violations, thresholds, violations
+from optim.data.limits import CRITERIA, Before, Limits, Operation, new_violations, thresholds, violations
 
 
 def operation(v=1.0, sub=10.0, load=0.5, dev=0.0, unb=1.0, reg=5.0, taps=0.0):

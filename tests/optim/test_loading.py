@@ -8,13 +8,13 @@ there is no reactive power (7c), q = 0; with r = 0.8 the inverter may give up to
 import numpy as np
 import pytest
 
+from optim.data.limits import Before, Limits, Operation
+from optim.data.linear_model import LinearModel
+from optim.data.profiles import Profiles
 from optim.errors import SolverError
 from optim.hosting_problem import HostingProblem
 from optim.hosting_search import solve_hosting
 from optim.limit_rows import LOADING_TOLERANCE
-from optim.limits import Before, Limits, Operation
-from optim.linear_model import LinearModel
-from optim.profiles import Profiles
 from optim.solver import SolveOptions
 
 P0, Q0, RATING = 500.0, 600.0, 1000.0

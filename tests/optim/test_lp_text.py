@@ -17,9 +17,9 @@ import pytest
 from small_programs import linear_model, profiles_of, unit
 
 from optim import hosting, storage
+from optim.data.limits import Limits
 from optim.hosting_problem import HostingProblem, TrustRegion
 from optim.limit_rows import LimitRows
-from optim.limits import Limits
 from optim.storage import Fleet
 
 FILES = Path(__file__).parent / "lp_files"

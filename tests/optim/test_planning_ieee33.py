@@ -10,11 +10,11 @@ import pytest
 from hcsim.engine import Circuit
 from hcsim.feeder import read_network
 from optim.conic_engine import HighsEngine
+from optim.data.profiles import Profiles
 from optim.errors import InfeasibleError
 from optim.planning import solve_planning
 from optim.planning_case import Costs, PlanningCase, ScenarioLimits
 from optim.planning_model import build
-from optim.profiles import Profiles
 from optim.radial import positive_sequence
 from optim.radial_ac import ac_power_flow
 from optim.solver import SolveOptions
