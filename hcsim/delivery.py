@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hcsim.elements import Element
 from optim.data.network import Branch, BranchKind, Shunt
-from optim.two_port import OPEN, two_port
+from optim.feeder.two_port import OPEN, two_port
 
 Complexes = NDArray[np.complex128]
 

@@ -25,9 +25,9 @@ from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
+from optim.feeder.radial import positive_sequence
 from optim.planning_case import PlanningCase, ScenarioName
 from optim.planning_result import PlanningResult
-from optim.radial import positive_sequence
 from optim.solver import SolveOptions
 
 Floats = NDArray[np.float64]

@@ -18,7 +18,7 @@ from hcsim.unbalance import three_phase_buses, unbalance_pct
 from optim.data.limits import Operation
 from optim.data.network import Network
 from optim.data.profiles import Profiles
-from optim.power_flow import leg_powers_kva
+from optim.feeder.power_flow import leg_powers_kva
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from hcsim.delivery import Delivery
 from hcsim.elements import Element
-from optim.two_port import FLOATING
+from optim.feeder.two_port import FLOATING
 
 Bools = NDArray[np.bool_]
 Parts = Mapping[str, Delivery]

@@ -33,7 +33,7 @@ from optim.data.linear_model import LinearModel
 from optim.data.network import Branch, Complexes, Floats, Ints, Network
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
-from optim.parallel import merge_parallel
+from optim.feeder.parallel import merge_parallel
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class LinDist3Flow:
 def matrices(network: Network) -> LinDist3Flow:
     """Network -> the matrices of eq. (2).
 
-    Branches side by side count as one (`optim.parallel`). Raises ModelError where the network is not radial
+    Branches side by side count as one (`optim.feeder.parallel`). Raises ModelError where the network is not radial
     (Network.feeding_branch names the loop).
     """
     network = merge_parallel(network)

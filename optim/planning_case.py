@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
-from optim.radial import RadialFeeder
+from optim.feeder.radial import RadialFeeder
 
 Floats = NDArray[np.float64]
 Scheme = Literal["A", "B", "C"]

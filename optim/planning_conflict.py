@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from optim.conic_engine import HighsEngine
 from optim.errors import InfeasibleError
 from optim.exactness import ac_flows, add_caps, base_flows, losses_priced
+from optim.feeder.radial_power_flow import RadialFlow
 from optim.planning_case import PlanningCase, ScenarioName
 from optim.planning_model import PlanningProgram, build
-from optim.radial_ac import RadialFlow
 from optim.solver import SolveOptions
 
 Floats = NDArray[np.float64]

@@ -18,8 +18,8 @@ from scipy.optimize import linprog
 
 from optim.errors import ModelError
 from optim.exactness import injections_mw, put_on_ac, squared_current_limit
+from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
 from optim.planning_model import PlanningProgram
-from optim.radial_ac import RadialFlow, ac_power_flow
 
 Floats = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ from optim.cone import ConeReport
 from optim.data.schedule import SolveInfo
 from optim.errors import ModelError
 from optim.exactness import cone_slack, injections_mw
+from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
 from optim.planning_case import Exactness, PlanningCase, ScenarioName, Scheme
 from optim.planning_model import Model, PlanningProgram
 from optim.planning_solve import Round
-from optim.radial_ac import RadialFlow, ac_power_flow
 
 Floats = NDArray[np.float64]
 

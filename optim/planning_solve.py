@@ -35,9 +35,9 @@ from optim.exactness import (
     largest_violation,
     put_on_ac,
 )
+from optim.feeder.radial_power_flow import RadialFlow
 from optim.planning_first import rounded_up, site_values, strongest_sites
 from optim.planning_model import PlanningProgram
-from optim.radial_ac import RadialFlow
 from optim.solver import Outcome, Progress, ProgressCallback, SolveOptions, relative_gap
 
 Floats = NDArray[np.float64]

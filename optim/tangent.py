@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from optim.data.linear_model import LinearModel
 from optim.data.network import Complexes, Floats, Ints, LoadLegs, Network
 from optim.errors import ModelError
-from optim.power_flow import leg_powers_at, leg_voltages_v
+from optim.feeder.power_flow import leg_powers_at, leg_voltages_v
 
 U_STEP = 1e-6
 """Step in pu for S'(|U|): the load models are polynomials in pieces, rounding is what there is to avoid."""

@@ -77,7 +77,7 @@ class LoadLegs:
     A three-phase wye load is three legs to ground (or to its neutral node); a delta load three legs between
     phases. Power of a leg at the voltage magnitude v across it, u = v / v_rated_v:
     p = p_kw * (zip_p @ [u**2, u, 1]), q likewise, inside the leg's [vmin_pu, vmax_pu]. Outside, OpenDSS turns
-    the shares of constant current and power into impedances; see `optim.power_flow.leg_powers_kva`.
+    the shares of constant current and power into impedances; see `optim.feeder.power_flow.leg_powers_kva`.
     """
 
     names: tuple[str, ...]

@@ -3,7 +3,7 @@
 import numpy as np
 
 from optim.data.network import Network
-from optim.power_flow import leg_powers_kva, leg_voltages_v
+from optim.feeder.power_flow import leg_powers_kva, leg_voltages_v
 
 
 def backward_forward_sweep(network: Network, iterations: int = 100) -> np.ndarray:

@@ -11,9 +11,9 @@ from sweep import backward_forward_sweep
 
 from hcsim.engine import Circuit
 from hcsim.feeder import read_network
-from optim import power_flow
 from optim.data.network import Network
 from optim.errors import ModelError
+from optim.feeder import power_flow
 
 ROOT = Path(__file__).parent.parent.parent
 IEEE123 = ROOT / "dss_models" / "ieee123" / "Master.dss"

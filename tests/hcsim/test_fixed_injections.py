@@ -19,8 +19,8 @@ from optim import lindist3flow
 from optim.data.limits import Limits
 from optim.data.profiles import FixedInjection, Profiles
 from optim.errors import ModelError
-from optim.radial import positive_sequence
-from optim.radial_ac import ac_power_flow
+from optim.feeder.radial import positive_sequence
+from optim.feeder.radial_power_flow import ac_power_flow
 
 CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"
 LIMITS = Limits(v_min_pu=0.9, v_max_pu=1.1, substation_min_kw=None)

@@ -9,7 +9,7 @@ import pytest
 from hand_networks import two_bus
 
 from hcsim.check import check_feeder
-from optim.parallel import merge_parallel
+from optim.feeder.parallel import merge_parallel
 
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from optim.radial import RadialFeeder
+from optim.feeder.radial import RadialFeeder
 
 
 def feeder(parent: Sequence[int], r: Sequence[float], x: Sequence[float], p_mw: Sequence[float],

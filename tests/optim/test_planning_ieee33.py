@@ -12,11 +12,11 @@ from hcsim.feeder import read_network
 from optim.conic_engine import HighsEngine
 from optim.data.profiles import Profiles
 from optim.errors import InfeasibleError
+from optim.feeder.radial import positive_sequence
+from optim.feeder.radial_power_flow import ac_power_flow
 from optim.planning import solve_planning
 from optim.planning_case import Costs, PlanningCase, ScenarioLimits
 from optim.planning_model import build
-from optim.radial import positive_sequence
-from optim.radial_ac import ac_power_flow
 from optim.solver import SolveOptions
 
 CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"

@@ -5,11 +5,11 @@ import pytest
 from planning_cases import three_buses
 
 from optim.exactness import largest_violation
+from optim.feeder.radial_power_flow import ac_power_flow
 from optim.planning import _solve, solve_planning
 from optim.planning_case import ScenarioLimits
 from optim.planning_refine import refine_hosting_capacity
 from optim.planning_result import PlannedUnit
-from optim.radial_ac import ac_power_flow
 from optim.solver import SolveOptions
 
 OPTIONS = SolveOptions(gap=1e-5, time_limit_s=60.0, threads=1)

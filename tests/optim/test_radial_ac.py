@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from radial_feeders import feeder, random_feeder
 
 from optim.errors import ModelError
-from optim.radial_ac import ac_power_flow
+from optim.feeder.radial_power_flow import ac_power_flow
 
 
 def test_two_buses_by_hand():

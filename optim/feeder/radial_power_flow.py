@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optim.errors import ModelError
-from optim.radial import RadialFeeder
+from optim.feeder.radial import RadialFeeder
 
 Floats = NDArray[np.float64]
 

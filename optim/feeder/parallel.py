@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from optim.data.network import Branch, Network
-from optim.two_port import two_port
+from optim.feeder.two_port import two_port
 
 
 def merge_parallel(network: Network) -> Network:
