@@ -31,7 +31,7 @@ from optim.data.limits import new_violations
 from optim.data.schedule import Schedule
 from optim.hosting_problem import HostingProblem, TrustRegion
 from optim.hosting_search import solve_hosting
-from optim.tangent import Acting
+from optim.linearize.tangent import Acting
 
 SOLVE_S = 10.0
 """No linear program of the loop takes much longer: one that does has lost its way."""

@@ -30,10 +30,10 @@ from hcsim.linearize import replay_and_linearize
 from hcsim.loop_schedules import decisions_of
 from hcsim.results import ReplayResult
 from hcsim.workbench import Workbench
-from optim import lindist3flow
 from optim.data.linear_model import LinearModel
 from optim.data.schedule import Schedule
 from optim.hosting_search import solve_hosting
+from optim.linearize import lindist3flow
 
 PARTS = ("load_model_kw", "losses_kw", "linearization_kw", "frozen_taps_kw", "device_delivery_kw")
 WORDS = {

@@ -15,7 +15,7 @@ from hcsim.files import output_folder, write_atomically, write_csv, write_text
 from hcsim.ledger import Ledger
 from optim.data.network import Network
 from optim.data.profiles import Profiles
-from optim.lindist3flow import LinDist3Flow, linearize, matrices
+from optim.linearize.lindist3flow import LinDist3Flow, linearize, matrices
 
 _MEANING = {
     "A": "incidence: +1 where the branch-phase of the column leaves the node of the row, -1 where it enters",

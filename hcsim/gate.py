@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from hcsim.engine import Circuit
 from hcsim.errors import FeederError
 from hcsim.ledger import Ledger
-from optim import lindist3flow, tangent
 from optim.data.linear_model import LinearModel
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
 from optim.feeder import power_flow
+from optim.linearize import lindist3flow, tangent
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

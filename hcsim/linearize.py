@@ -1,4 +1,4 @@
-"""Operating points of a running circuit -> the tangent model of each hour (`optim.tangent`)."""
+"""Operating points of a running circuit -> the tangent model of each hour (`optim.linearize.tangent`)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hcsim.errors import ConvergenceError
 from hcsim.replay import replay
 from hcsim.results import ReplayResult
 from hcsim.series import Controls
-from optim import tangent
 from optim.data.limits import Limits
 from optim.data.linear_model import Floats, LinearModel
 from optim.data.network import Complexes, Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
-from optim.tangent import Acting, OperatingPoint
+from optim.linearize import tangent
+from optim.linearize.tangent import Acting, OperatingPoint
 
 BARE = "bare feeder"
 """What a replay without a schedule calls its case."""

@@ -29,13 +29,13 @@ from hcsim.linearize import Visit, visit
 from hcsim.replay import replay
 from hcsim.results import HostingCapacityResult, ReplayResult
 from hcsim.series import Controls
-from optim import lindist3flow
 from optim.data.limits import Limits
 from optim.data.linear_model import LinearModel
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
 from optim.hosting_problem import HostingProblem
+from optim.linearize import lindist3flow
 from optim.solver import SolveOptions
 from optim.storage import Fleet
 

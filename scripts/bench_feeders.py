@@ -34,12 +34,12 @@ from hcsim.devices import terminal
 from hcsim.errors import HcsimError
 from hcsim.gate import model_error, probe_port, tangent_at
 from hcsim.workbench import Workbench
-from optim import lindist3flow
 from optim.data.linear_model import LinearModel
 from optim.data.network import Complexes, Network
 from optim.data.profiles import Profiles
 from optim.feeder import power_flow
 from optim.hosting_search import solve_hosting
+from optim.linearize import lindist3flow
 
 ROOT = Path(__file__).resolve().parent.parent
 PV_KW = 3000.0

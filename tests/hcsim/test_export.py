@@ -14,7 +14,7 @@ from hcsim.export import export_linear_model
 from hcsim.feeder import read_network
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
-from optim.lindist3flow import linearize
+from optim.linearize.lindist3flow import linearize
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -15,12 +15,12 @@ from hcsim.feeder import read_network
 from hcsim.nodal import Feeder
 from hcsim.replay import replay
 from hcsim.stochastic import Deployment, StochasticJob
-from optim import lindist3flow
 from optim.data.limits import Limits
 from optim.data.profiles import FixedInjection, Profiles
 from optim.errors import ModelError
 from optim.feeder.radial import positive_sequence
 from optim.feeder.radial_power_flow import ac_power_flow
+from optim.linearize import lindist3flow
 
 CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"
 LIMITS = Limits(v_min_pu=0.9, v_max_pu=1.1, substation_min_kw=None)

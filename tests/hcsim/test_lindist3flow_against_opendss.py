@@ -10,7 +10,7 @@ from hcsim.cases import bundled_folder
 from hcsim.engine import Circuit
 from hcsim.feeder import read_network
 from optim.data.profiles import Profiles
-from optim.lindist3flow import linearize
+from optim.linearize.lindist3flow import linearize
 
 CASES = Path(__file__).parent.parent / "cases"
 FEEDERS = os.environ.get("HCSIM_FEEDERS")

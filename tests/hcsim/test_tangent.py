@@ -15,7 +15,7 @@ import pytest
 
 from hcsim.engine import Circuit
 from hcsim.feeder import read_network
-from optim.tangent import OperatingPoint, linearize
+from optim.linearize.tangent import OperatingPoint, linearize
 
 ROOT = Path(__file__).parent.parent.parent
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
