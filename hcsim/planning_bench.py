@@ -28,7 +28,7 @@ from optim.data.schedule import BessUnit, Schedule
 from optim.feeder.radial import positive_sequence
 from optim.planning_case import PlanningCase, ScenarioName
 from optim.planning_result import PlanningResult
-from optim.solver import SolveOptions
+from optim.solve.highs import SolveOptions
 
 Floats = NDArray[np.float64]
 Sharing = Literal["as_planned", "uniform"]

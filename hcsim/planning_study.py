@@ -40,7 +40,7 @@ from optim.data.schedule import Schedule
 from optim.planning import solve_planning
 from optim.planning_case import Exactness, PlanningCase, ScenarioName, Scheme
 from optim.planning_result import PlanningResult
-from optim.solver import Progress, SolveOptions
+from optim.solve.highs import Progress, SolveOptions
 
 SCHEMES: tuple[Scheme, ...] = ("A", "B", "C")
 SHARINGS: tuple[Sharing, ...] = ("as_planned", "uniform")

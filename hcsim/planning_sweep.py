@@ -14,7 +14,7 @@ from hcsim.planning_study import claim_in_words
 from hcsim.progress import Event, Listener, silent
 from optim.planning import solve_planning
 from optim.planning_result import PlanningResult
-from optim.solver import Progress, SolveOptions
+from optim.solve.highs import Progress, SolveOptions
 
 COLUMNS = ("revenue_cny_per_mw", "pvhc_mw", "energy_kwh", "power_kw", "buses", "objective_cny", "capex_cny_per_year",
            "loss_cny_per_year", "gap", "status", "seconds")  # fmt: skip

@@ -44,7 +44,7 @@ from hcsim.series import Controls
 from hcsim.workbench import Workbench
 from optim.data.schedule import Schedule
 from optim.hosting_search import STOPPED, solve_hosting
-from optim.solver import Progress, SolveOptions
+from optim.solve.highs import Progress, SolveOptions
 
 CONTROLS: tuple[Controls, ...] = ("locked", "free")
 

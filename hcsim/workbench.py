@@ -36,7 +36,7 @@ from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
 from optim.hosting_problem import HostingProblem
 from optim.linearize import lindist3flow
-from optim.solver import SolveOptions
+from optim.solve.highs import SolveOptions
 from optim.storage import Fleet
 
 Reactive = Literal["as_given", "unity"] | InverterControl

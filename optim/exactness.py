@@ -37,7 +37,6 @@ import pyomo.environ as pyo
 from numpy.typing import NDArray
 from pyomo.core.base.var import VarData
 
-from optim.cone import RotatedCone
 from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
 from optim.planning_case import PlanningCase
 from optim.planning_model import (
@@ -47,6 +46,7 @@ from optim.planning_model import (
     eq_23_reactive_injection,
     sending_u,
 )
+from optim.solve.cones import RotatedCone
 
 Floats = NDArray[np.float64]
 Bounds = tuple[Sequence[VarData], Floats, Floats]

@@ -18,7 +18,7 @@ from optim.errors import InfeasibleError, SolverError
 from optim.hosting import build
 from optim.hosting_problem import HostingProblem
 from optim.limit_rows import LimitRows, injections, number
-from optim.solver import HighsSession, SolveOptions
+from optim.solve.highs import HighsSession, SolveOptions
 
 MOST = 6
 """Hours that are named."""

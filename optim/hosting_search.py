@@ -33,7 +33,7 @@ from optim.hosting import build, least_reactive_power, schedule_of
 from optim.hosting_conflict import explained
 from optim.hosting_problem import HostingProblem
 from optim.limit_rows import LimitRows, number
-from optim.solver import (
+from optim.solve.highs import (
     HighsSession,
     Outcome,
     ProgressCallback,

@@ -29,7 +29,7 @@ from optim.planning_result import (
     program_operation,
 )
 from optim.planning_solve import SolvedProgram, solve_program
-from optim.solver import ProgressCallback, SolveOptions
+from optim.solve.highs import ProgressCallback, SolveOptions
 
 
 def solve_planning(case: PlanningCase, scheme: Scheme, options: SolveOptions,

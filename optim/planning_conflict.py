@@ -8,13 +8,13 @@ import numpy as np
 import pyomo.environ as pyo
 from numpy.typing import NDArray
 
-from optim.conic_engine import HighsEngine
 from optim.errors import InfeasibleError
 from optim.exactness import ac_flows, add_caps, base_flows, losses_priced
 from optim.feeder.radial_power_flow import RadialFlow
 from optim.planning_case import PlanningCase, ScenarioName
 from optim.planning_model import PlanningProgram, build
-from optim.solver import SolveOptions
+from optim.solve.conic_engines import HighsEngine
+from optim.solve.highs import SolveOptions
 
 Floats = NDArray[np.float64]
 

@@ -19,8 +19,8 @@ import numpy as np
 import pyomo.environ as pyo
 from numpy.typing import NDArray
 
-from optim.cone import RotatedCone
 from optim.planning_case import PlanningCase, ScenarioName
+from optim.solve.cones import RotatedCone
 
 MONEY = 1e4
 """CNY per unit of the objective."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from optim.cone import ConeReport
 from optim.data.schedule import SolveInfo
 from optim.errors import ModelError
 from optim.exactness import cone_slack, injections_mw
@@ -15,6 +14,7 @@ from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
 from optim.planning_case import Exactness, PlanningCase, ScenarioName, Scheme
 from optim.planning_model import Model, PlanningProgram
 from optim.planning_solve import Round
+from optim.solve.cones import ConeReport
 
 Floats = NDArray[np.float64]
 

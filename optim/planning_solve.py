@@ -21,8 +21,6 @@ import pyomo.environ as pyo
 from numpy.typing import NDArray
 from pyomo.core.base.var import VarData
 
-from optim.cone import ConeReport
-from optim.conic_engine import ABSOLUTE_GAP, ConicEngine, HighsEngine, PyomoEngine
 from optim.data.schedule import SolveStatus
 from optim.errors import ModelError, SolverError
 from optim.exactness import (
@@ -38,7 +36,9 @@ from optim.exactness import (
 from optim.feeder.radial_power_flow import RadialFlow
 from optim.planning_first import rounded_up, site_values, strongest_sites
 from optim.planning_model import PlanningProgram
-from optim.solver import Outcome, Progress, ProgressCallback, SolveOptions, relative_gap
+from optim.solve.cones import ConeReport
+from optim.solve.conic_engines import ABSOLUTE_GAP, ConicEngine, HighsEngine, PyomoEngine
+from optim.solve.highs import Outcome, Progress, ProgressCallback, SolveOptions, relative_gap
 
 Floats = NDArray[np.float64]
 

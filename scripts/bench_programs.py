@@ -25,7 +25,7 @@ from optim.hosting import build
 from optim.hosting_problem import HostingProblem
 from optim.hosting_search import solve_hosting
 from optim.limit_rows import LimitRows
-from optim.solver import HighsSession, SolveOptions, relative_gap
+from optim.solve.highs import HighsSession, SolveOptions, relative_gap
 
 TARGETS = {("distributed", 1e-2): 60.0, ("distributed", 2e-3): 300.0, ("centralized", 1e-3): 10.0, ("none", 1e-3): 1.0}
 """(program, gap) -> seconds on 2 cores."""

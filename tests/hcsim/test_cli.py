@@ -313,7 +313,7 @@ def test_a_real_ctrl_c_ends_in_order(tmp_path):
 def test_ctrl_c_in_the_solver_keeps_its_best_schedule(tmp_path, monkeypatch):
     """Ctrl-C inside HiGHS is the solver's to answer: it ends with what it has, and the study ends after it."""
     from hcsim import Study
-    from optim.solver import HighsSession
+    from optim.solve.highs import HighsSession
 
     def pressed(session, deadline):
         stopped = run(session, deadline)

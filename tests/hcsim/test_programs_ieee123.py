@@ -13,7 +13,7 @@ from optim.errors import InfeasibleError
 from optim.hosting import build
 from optim.hosting_search import solve_hosting
 from optim.limit_rows import LimitRows
-from optim.solver import HighsSession, SolveOptions
+from optim.solve.highs import HighsSession, SolveOptions
 
 CIRCULATION_KWH = 1e-3
 POWER_KW = 2e-3

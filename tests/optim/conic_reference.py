@@ -9,7 +9,7 @@ import pyomo.environ as pyo
 import scipy.sparse as sp
 from pyomo.repn import generate_standard_repn
 
-from optim.cone import RotatedCone
+from optim.solve.cones import RotatedCone
 
 
 def clarabel_optimum(model: pyo.ConcreteModel, cones: Sequence[RotatedCone]) -> float:

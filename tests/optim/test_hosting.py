@@ -14,7 +14,7 @@ from optim.data.limits import Limits
 from optim.errors import InfeasibleError, ModelError
 from optim.hosting_problem import HostingProblem, TrustRegion
 from optim.hosting_search import solve_hosting
-from optim.solver import SolveOptions
+from optim.solve.highs import SolveOptions
 from optim.storage import Fleet
 
 TIGHT = SolveOptions(gap=1e-6, time_limit_s=30.0, threads=1)

@@ -15,7 +15,7 @@ from optim.errors import SolverError
 from optim.hosting_problem import HostingProblem
 from optim.hosting_search import solve_hosting
 from optim.limit_rows import LOADING_TOLERANCE
-from optim.solver import SolveOptions
+from optim.solve.highs import SolveOptions
 
 P0, Q0, RATING = 500.0, 600.0, 1000.0
 

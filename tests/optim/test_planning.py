@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_cases import random_case, three_buses
 
-from optim.conic_engine import HighsEngine
 from optim.errors import InfeasibleError, ModelError, SolverError
 from optim.exactness import add_caps, base_flows, correction_bounds, largest_violation, put_on_ac
 from optim.feeder.radial_power_flow import ac_power_flow
@@ -18,7 +17,8 @@ from optim.planning import hold_plan, solve_planning, with_sites_of
 from optim.planning_case import Costs, ScenarioLimits, StorageTerms
 from optim.planning_model import MONEY, build
 from optim.planning_result import PlannedUnit
-from optim.solver import SolveOptions
+from optim.solve.conic_engines import HighsEngine
+from optim.solve.highs import SolveOptions
 
 OPTIONS = SolveOptions(gap=1e-5, time_limit_s=60.0, threads=1)
 

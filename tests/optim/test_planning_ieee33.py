@@ -9,7 +9,6 @@ import pytest
 
 from hcsim.engine import Circuit
 from hcsim.feeder import read_network
-from optim.conic_engine import HighsEngine
 from optim.data.profiles import Profiles
 from optim.errors import InfeasibleError
 from optim.feeder.radial import positive_sequence
@@ -17,7 +16,8 @@ from optim.feeder.radial_power_flow import ac_power_flow
 from optim.planning import solve_planning
 from optim.planning_case import Costs, PlanningCase, ScenarioLimits
 from optim.planning_model import build
-from optim.solver import SolveOptions
+from optim.solve.conic_engines import HighsEngine
+from optim.solve.highs import SolveOptions
 
 CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"
 OPTIONS = SolveOptions(gap=1e-4, time_limit_s=120.0, threads=1)

@@ -10,7 +10,7 @@ from optim.planning import _solve, solve_planning
 from optim.planning_case import ScenarioLimits
 from optim.planning_refine import refine_hosting_capacity
 from optim.planning_result import PlannedUnit
-from optim.solver import SolveOptions
+from optim.solve.highs import SolveOptions
 
 OPTIONS = SolveOptions(gap=1e-5, time_limit_s=60.0, threads=1)
 

@@ -16,7 +16,7 @@ import pytest
 import scipy.sparse as sp
 
 from optim.errors import InfeasibleError, SolverError
-from optim.solver import HighsSession, SolveOptions, relative_gap, solve_with_pyomo
+from optim.solve.highs import HighsSession, SolveOptions, relative_gap, solve_with_pyomo
 
 ONE = {"threads": 1}
 
@@ -219,7 +219,7 @@ import os, signal, sys
 sys.path[:0] = [{root!r}, {here!r}]
 from small_programs import random_problem
 from optim import hosting_search
-from optim.solver import HighsSession, SolveOptions
+from optim.solve.highs import HighsSession, SolveOptions
 
 problem = random_problem(5, candidates=3, placed=2, steps=3, circulation="allow")
 runs, wait = [0], HighsSession._run_interruptibly

@@ -12,9 +12,9 @@ import pyomo.environ as pyo
 from numpy.typing import NDArray
 from pyomo.core.base.var import VarData
 
-from optim.cone import ConeReport, OuterApproximation, RotatedCone, add_as_they_are
 from optim.errors import InfeasibleError
-from optim.solver import (
+from optim.solve.cones import ConeReport, OuterApproximation, RotatedCone, add_as_they_are
+from optim.solve.highs import (
     HighsSession,
     Outcome,
     ProgressCallback,

@@ -23,7 +23,7 @@ from pyomo.core.base.var import VarData
 from pyomo.repn import generate_standard_repn
 
 from optim.errors import InfeasibleError, ModelError
-from optim.solver import HighsSession, Outcome
+from optim.solve.highs import HighsSession, Outcome
 
 Floats = NDArray[np.float64]
 Linear = Any
