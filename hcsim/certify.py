@@ -29,8 +29,8 @@ from hcsim.results import ReplayResult
 from hcsim.workbench import Workbench
 from optim.data.limits import new_violations
 from optim.data.schedule import Schedule
-from optim.hosting_problem import HostingProblem, TrustRegion
-from optim.hosting_search import solve_hosting
+from optim.hosting.problem import HostingProblem, TrustRegion
+from optim.hosting.search import solve_hosting
 from optim.linearize.tangent import Acting
 
 SOLVE_S = 10.0

@@ -260,7 +260,7 @@ def optimize(
     from hcsim.results import write_schedule
     from hcsim.study import claim_in_words, default_out
     from hcsim.workbench import Workbench
-    from optim.hosting_search import STOPPED, solve_hosting
+    from optim.hosting.search import STOPPED, solve_hosting
 
     loaded = load_case(case)
     folder = output_folder(out or default_out(loaded) / "schedules" / program.value)

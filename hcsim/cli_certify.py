@@ -94,7 +94,7 @@ def certify(
 def _claims(bench: Workbench, folders: list[Path], programs: list[str]) -> list[Schedule]:
     from hcsim.errors import ConfigError
     from hcsim.results import CASES, read_schedule
-    from optim.hosting_search import solve_hosting
+    from optim.hosting.search import solve_hosting
 
     if folders:
         return [read_schedule(f, network=bench.network, profiles=bench.profiles) for f in folders]

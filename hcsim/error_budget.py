@@ -32,7 +32,7 @@ from hcsim.results import ReplayResult
 from hcsim.workbench import Workbench
 from optim.data.linear_model import LinearModel
 from optim.data.schedule import Schedule
-from optim.hosting_search import solve_hosting
+from optim.hosting.search import solve_hosting
 from optim.linearize import lindist3flow
 
 PARTS = ("load_model_kw", "losses_kw", "linearization_kw", "frozen_taps_kw", "device_delivery_kw")

@@ -10,7 +10,7 @@ from hcsim.results import CASES
 from hcsim.workbench import Workbench
 from optim.data.linear_model import Floats
 from optim.data.schedule import BessUnit, Schedule
-from optim.storage import Fleet
+from optim.hosting.storage import Fleet
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from hcsim.linearize import Visit
 from hcsim.results import ReplayResult
 from optim.data.limits import new_violations
 from optim.data.linear_model import Floats, LinearModel
-from optim.hosting_problem import ELASTIC_KW_PER_KW
+from optim.hosting.problem import ELASTIC_KW_PER_KW
 
 LOOK_BACK = 6
 """Rounds over which a regulator is watched for swinging."""

@@ -43,7 +43,7 @@ from hcsim.robustness import with_robustness
 from hcsim.series import Controls
 from hcsim.workbench import Workbench
 from optim.data.schedule import Schedule
-from optim.hosting_search import STOPPED, solve_hosting
+from optim.hosting.search import STOPPED, solve_hosting
 from optim.solve.highs import Progress, SolveOptions
 
 CONTROLS: tuple[Controls, ...] = ("locked", "free")

@@ -34,10 +34,10 @@ from optim.data.linear_model import LinearModel
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
-from optim.hosting_problem import HostingProblem
+from optim.hosting.problem import HostingProblem
+from optim.hosting.storage import Fleet
 from optim.linearize import lindist3flow
 from optim.solve.highs import SolveOptions
-from optim.storage import Fleet
 
 Reactive = Literal["as_given", "unity"] | InverterControl
 """Of PV: what goes with the weights (the schedule's, else none), none, or the inverters' own."""

@@ -38,7 +38,7 @@ from optim.data.linear_model import LinearModel
 from optim.data.network import Complexes, Network
 from optim.data.profiles import Profiles
 from optim.feeder import power_flow
-from optim.hosting_search import solve_hosting
+from optim.hosting.search import solve_hosting
 from optim.linearize import lindist3flow
 
 ROOT = Path(__file__).resolve().parent.parent

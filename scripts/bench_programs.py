@@ -21,10 +21,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from hcsim.results import CASES
 from hcsim.workbench import Workbench
 from optim.errors import HcsimError, SolverError
-from optim.hosting import build
-from optim.hosting_problem import HostingProblem
-from optim.hosting_search import solve_hosting
-from optim.limit_rows import LimitRows
+from optim.hosting.limit_rows import LimitRows
+from optim.hosting.problem import HostingProblem
+from optim.hosting.program import build
+from optim.hosting.search import solve_hosting
 from optim.solve.highs import HighsSession, SolveOptions, relative_gap
 
 TARGETS = {("distributed", 1e-2): 60.0, ("distributed", 2e-3): 300.0, ("centralized", 1e-3): 10.0, ("none", 1e-3): 1.0}

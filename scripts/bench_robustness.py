@@ -14,7 +14,7 @@ from hcsim.days import Days
 from hcsim.robustness import Draws, perturbed
 from hcsim.workbench import Workbench
 from optim.data.limits import new_violations, worst_new
-from optim.hosting_search import solve_hosting
+from optim.hosting.search import solve_hosting
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from hcsim.workbench import Workbench
 from hcsim.year_replay import record_year
 from optim.data.limits import Limits, VoltageBand, new_violations
 from optim.errors import ModelError
-from optim.hosting_search import solve_hosting
+from optim.hosting.search import solve_hosting
 
 MASTER = Path(__file__).parent.parent / "cases" / "two_levels.dss"
 STUDY = """

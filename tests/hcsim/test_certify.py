@@ -20,7 +20,7 @@ from hcsim.replay import replay
 from hcsim.results import read_schedule, write_schedule
 from hcsim.workbench import Workbench
 from optim.data.limits import new_violations
-from optim.hosting_search import solve_hosting
+from optim.hosting.search import solve_hosting
 
 CASES = Path(__file__).parent.parent / "cases"
 STUDY = """

@@ -16,7 +16,7 @@ from hcsim.controls import select
 from hcsim.errors import ConfigError
 from hcsim.results import write_schedule
 from hcsim.workbench import Workbench
-from optim.hosting_search import solve_hosting
+from optim.hosting.search import solve_hosting
 
 FEEDER = """
 clear

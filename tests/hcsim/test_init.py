@@ -19,7 +19,7 @@ from hcsim.sites import candidate_buses, head_bus, read_sites, spread_sites
 from hcsim.study import Study
 from hcsim.workbench import Workbench
 from optim.data.limits import new_violations
-from optim.hosting_search import solve_hosting
+from optim.hosting.search import solve_hosting
 
 ROOT = Path(__file__).parent.parent.parent
 THREE_BUS = ROOT / "tests" / "cases" / "three_bus" / "Master.dss"

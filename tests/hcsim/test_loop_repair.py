@@ -12,7 +12,7 @@ from hcsim.loop_margins import Margins
 from hcsim.loop_repair import MORE, repaired
 from hcsim.loop_schedules import blend, resized
 from optim.data.limits import new_violations
-from optim.hosting_search import solve_hosting
+from optim.hosting.search import solve_hosting
 
 NONE = Margins(0.0, 0.0, 0.0)
 

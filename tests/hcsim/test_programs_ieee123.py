@@ -10,9 +10,9 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from hcsim.workbench import Workbench
 from optim.errors import InfeasibleError
-from optim.hosting import build
-from optim.hosting_search import solve_hosting
-from optim.limit_rows import LimitRows
+from optim.hosting.limit_rows import LimitRows
+from optim.hosting.program import build
+from optim.hosting.search import solve_hosting
 from optim.solve.highs import HighsSession, SolveOptions
 
 CIRCULATION_KWH = 1e-3

@@ -15,8 +15,8 @@ from optim.data.limits import Limits
 from optim.data.linear_model import LinearModel
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit
-from optim.hosting_problem import HostingProblem
-from optim.storage import Fleet
+from optim.hosting.problem import HostingProblem
+from optim.hosting.storage import Fleet
 
 
 def linear_model(

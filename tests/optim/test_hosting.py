@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_programs import enumerate_optimum, linear_model, profiles_of, random_problem, unit
 
-from optim import hosting_search
 from optim.data.limits import Limits
 from optim.errors import InfeasibleError, ModelError
-from optim.hosting_problem import HostingProblem, TrustRegion
-from optim.hosting_search import solve_hosting
+from optim.hosting import search as hosting_search
+from optim.hosting.problem import HostingProblem, TrustRegion
+from optim.hosting.search import solve_hosting
+from optim.hosting.storage import Fleet
 from optim.solve.highs import SolveOptions
-from optim.storage import Fleet
 
 TIGHT = SolveOptions(gap=1e-6, time_limit_s=30.0, threads=1)
 SOLVER_KW = 1e-3

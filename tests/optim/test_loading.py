@@ -12,9 +12,9 @@ from optim.data.limits import Before, Limits, Operation
 from optim.data.linear_model import LinearModel
 from optim.data.profiles import Profiles
 from optim.errors import SolverError
-from optim.hosting_problem import HostingProblem
-from optim.hosting_search import solve_hosting
-from optim.limit_rows import LOADING_TOLERANCE
+from optim.hosting.limit_rows import LOADING_TOLERANCE
+from optim.hosting.problem import HostingProblem
+from optim.hosting.search import solve_hosting
 from optim.solve.highs import SolveOptions
 
 P0, Q0, RATING = 500.0, 600.0, 1000.0

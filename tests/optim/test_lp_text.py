@@ -16,11 +16,12 @@ import pyomo.environ as pyo
 import pytest
 from small_programs import linear_model, profiles_of, unit
 
-from optim import hosting, storage
 from optim.data.limits import Limits
-from optim.hosting_problem import HostingProblem, TrustRegion
-from optim.limit_rows import LimitRows
-from optim.storage import Fleet
+from optim.hosting import program as hosting
+from optim.hosting import storage
+from optim.hosting.limit_rows import LimitRows
+from optim.hosting.problem import HostingProblem, TrustRegion
+from optim.hosting.storage import Fleet
 
 FILES = Path(__file__).parent / "lp_files"
 

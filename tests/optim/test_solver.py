@@ -218,7 +218,7 @@ INTERRUPTED_SEARCH = """
 import os, signal, sys
 sys.path[:0] = [{root!r}, {here!r}]
 from small_programs import random_problem
-from optim import hosting_search
+from optim.hosting import search as hosting_search
 from optim.solve.highs import HighsSession, SolveOptions
 
 problem = random_problem(5, candidates=3, placed=2, steps=3, circulation="allow")

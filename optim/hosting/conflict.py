@@ -15,9 +15,9 @@ import numpy as np
 import pyomo.environ as pyo
 
 from optim.errors import InfeasibleError, SolverError
-from optim.hosting import build
-from optim.hosting_problem import HostingProblem
-from optim.limit_rows import LimitRows, injections, number
+from optim.hosting.limit_rows import LimitRows, injections, number
+from optim.hosting.problem import HostingProblem
+from optim.hosting.program import build
 from optim.solve.highs import HighsSession, SolveOptions
 
 MOST = 6

@@ -25,14 +25,14 @@ from dataclasses import replace
 import numpy as np
 from pyomo.core.base.var import VarData
 
-from optim import storage
 from optim.data.linear_model import Floats
 from optim.data.schedule import Schedule
 from optim.errors import InfeasibleError, SolverError
-from optim.hosting import build, least_reactive_power, schedule_of
-from optim.hosting_conflict import explained
-from optim.hosting_problem import HostingProblem
-from optim.limit_rows import LimitRows, number
+from optim.hosting import storage
+from optim.hosting.conflict import explained
+from optim.hosting.limit_rows import LimitRows, number
+from optim.hosting.problem import HostingProblem
+from optim.hosting.program import build, least_reactive_power, schedule_of
 from optim.solve.highs import (
     HighsSession,
     Outcome,

@@ -10,7 +10,7 @@ from optim.data.limits import CRITERIA, Before, Limits
 from optim.data.linear_model import Floats, LinearModel
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
-from optim.storage import Fleet
+from optim.hosting.storage import Fleet
 
 ELASTIC_KW_PER_KW = 10.0
 """Price of reverse flow where limits are elastic: ten kW of capacity for one."""

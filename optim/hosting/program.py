@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import pyomo.environ as pyo
 
-from optim import storage
 from optim.data.linear_model import Floats
 from optim.data.schedule import Schedule, SolveInfo
 from optim.errors import InfeasibleError
-from optim.hosting_problem import HostingProblem, TrustRegion
-from optim.limit_rows import AffineRows, expression, injections, number, oversteps
+from optim.hosting import storage
+from optim.hosting.limit_rows import AffineRows, expression, injections, number, oversteps
+from optim.hosting.problem import HostingProblem, TrustRegion
 
 
 def build(problem: HostingProblem) -> pyo.ConcreteModel:

@@ -16,7 +16,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 
 from optim.data.linear_model import Floats
 from optim.errors import InfeasibleError
-from optim.hosting_problem import ELASTIC_KW_PER_KW, HostingProblem
+from optim.hosting.problem import ELASTIC_KW_PER_KW, HostingProblem
 
 NEGLIGIBLE = 1e-9
 """Coefficients below this, per MW in pu or MW, are left out: they only upset the solver's scaling."""
