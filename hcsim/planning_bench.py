@@ -26,8 +26,8 @@ from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
 from optim.feeder.radial import positive_sequence
-from optim.planning_case import PlanningCase, ScenarioName
-from optim.planning_result import PlanningResult
+from optim.planning.case import PlanningCase, ScenarioName
+from optim.planning.result import PlanningResult
 from optim.solve.highs import SolveOptions
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,8 @@ import numpy as np
 from hcsim.compare import baseline_summary, replay_summary
 from hcsim.planning_study import PlanningStudyResult, SchemeResult
 from hcsim.results import ReplayResult
-from optim.planning_case import ScenarioName
-from optim.planning_result import ScenarioOperation
+from optim.planning.case import ScenarioName
+from optim.planning.result import ScenarioOperation
 
 
 def summarize_planning(study: PlanningStudyResult) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from hcsim.config_base import Name, Names, Positive, Section, Sentences, Share, VoltagePu
-from optim.planning_case import Costs, ScenarioLimits, StorageTerms
+from optim.planning.case import Costs, ScenarioLimits, StorageTerms
 
 NotNegative = Annotated[float, Field(ge=0.0)]
 Numbers = Annotated[tuple[NotNegative, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]

@@ -37,9 +37,9 @@ from hcsim.workbench import Workbench
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
-from optim.planning import solve_planning
-from optim.planning_case import Exactness, PlanningCase, ScenarioName, Scheme
-from optim.planning_result import PlanningResult
+from optim.planning.case import Exactness, PlanningCase, ScenarioName, Scheme
+from optim.planning.result import PlanningResult
+from optim.planning.schemes import solve_planning
 from optim.solve.highs import Progress, SolveOptions
 
 SCHEMES: tuple[Scheme, ...] = ("A", "B", "C")

@@ -12,8 +12,8 @@ from hcsim.errors import ConfigError
 from hcsim.planning_bench import PlanningBench
 from hcsim.planning_study import claim_in_words
 from hcsim.progress import Event, Listener, silent
-from optim.planning import solve_planning
-from optim.planning_result import PlanningResult
+from optim.planning.result import PlanningResult
+from optim.planning.schemes import solve_planning
 from optim.solve.highs import Progress, SolveOptions
 
 COLUMNS = ("revenue_cny_per_mw", "pvhc_mw", "energy_kwh", "power_kw", "buses", "objective_cny", "capex_cny_per_year",

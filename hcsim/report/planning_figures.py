@@ -13,8 +13,8 @@ from hcsim.compare import load_kw
 from hcsim.planning_study import PlanningStudyResult, SchemeResult
 from hcsim.report import style
 from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches
-from optim.planning_case import ScenarioName, Scheme
-from optim.planning_result import PlannedUnit, ScenarioOperation
+from optim.planning.case import ScenarioName, Scheme
+from optim.planning.result import PlannedUnit, ScenarioOperation
 
 Floats = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ import numpy as np
 from radial_feeders import feeder, random_feeder
 
 from optim.data.profiles import Profiles
-from optim.planning_case import Costs, PlanningCase, ScenarioLimits, StorageTerms
+from optim.planning.case import Costs, PlanningCase, ScenarioLimits, StorageTerms
 
 TIMES = tuple(f"{6 * k:02d}:00" for k in range(4))
 

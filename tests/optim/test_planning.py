@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from planning_cases import random_case, three_buses
 
 from optim.errors import InfeasibleError, ModelError, SolverError
-from optim.exactness import add_caps, base_flows, correction_bounds, largest_violation, put_on_ac
 from optim.feeder.radial_power_flow import ac_power_flow
-from optim.planning import hold_plan, solve_planning, with_sites_of
-from optim.planning_case import Costs, ScenarioLimits, StorageTerms
-from optim.planning_model import MONEY, build
-from optim.planning_result import PlannedUnit
+from optim.planning.case import Costs, ScenarioLimits, StorageTerms
+from optim.planning.exactness import add_caps, base_flows, correction_bounds, largest_violation, put_on_ac
+from optim.planning.program import MONEY, build
+from optim.planning.result import PlannedUnit
+from optim.planning.schemes import hold_plan, solve_planning, with_sites_of
 from optim.solve.conic_engines import HighsEngine
 from optim.solve.highs import SolveOptions
 

@@ -13,9 +13,9 @@ from optim.data.profiles import Profiles
 from optim.errors import InfeasibleError
 from optim.feeder.radial import positive_sequence
 from optim.feeder.radial_power_flow import ac_power_flow
-from optim.planning import solve_planning
-from optim.planning_case import Costs, PlanningCase, ScenarioLimits
-from optim.planning_model import build
+from optim.planning.case import Costs, PlanningCase, ScenarioLimits
+from optim.planning.program import build
+from optim.planning.schemes import solve_planning
 from optim.solve.conic_engines import HighsEngine
 from optim.solve.highs import SolveOptions
 

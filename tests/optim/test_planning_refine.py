@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from planning_cases import three_buses
 
-from optim.exactness import largest_violation
 from optim.feeder.radial_power_flow import ac_power_flow
-from optim.planning import _solve, solve_planning
-from optim.planning_case import ScenarioLimits
-from optim.planning_refine import refine_hosting_capacity
-from optim.planning_result import PlannedUnit
+from optim.planning.case import ScenarioLimits
+from optim.planning.exactness import largest_violation
+from optim.planning.refine import refine_hosting_capacity
+from optim.planning.result import PlannedUnit
+from optim.planning.schemes import _solve, solve_planning
 from optim.solve.highs import SolveOptions
 
 OPTIONS = SolveOptions(gap=1e-5, time_limit_s=60.0, threads=1)

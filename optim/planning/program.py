@@ -19,7 +19,7 @@ import numpy as np
 import pyomo.environ as pyo
 from numpy.typing import NDArray
 
-from optim.planning_case import PlanningCase, ScenarioName
+from optim.planning.case import PlanningCase, ScenarioName
 from optim.solve.cones import RotatedCone
 
 MONEY = 1e4

@@ -15,12 +15,12 @@ import pyomo.environ as pyo
 
 from optim.data.schedule import SolveInfo
 from optim.errors import InfeasibleError
-from optim.exactness import largest_violation
-from optim.planning_case import PlanningCase, ScenarioName, Scheme
-from optim.planning_conflict import explained
-from optim.planning_model import MONEY, PlanningProgram, build, loss_rate
-from optim.planning_refine import refine_hosting_capacity
-from optim.planning_result import (
+from optim.planning.case import PlanningCase, ScenarioName, Scheme
+from optim.planning.conflict import explained
+from optim.planning.exactness import largest_violation
+from optim.planning.program import MONEY, PlanningProgram, build, loss_rate
+from optim.planning.refine import refine_hosting_capacity
+from optim.planning.result import (
     PlannedUnit,
     PlanningResult,
     ScenarioOperation,
@@ -28,7 +28,7 @@ from optim.planning_result import (
     plan_of,
     program_operation,
 )
-from optim.planning_solve import SolvedProgram, solve_program
+from optim.planning.search import SolvedProgram, solve_program
 from optim.solve.highs import ProgressCallback, SolveOptions
 
 

@@ -9,10 +9,10 @@ import pyomo.environ as pyo
 from numpy.typing import NDArray
 
 from optim.errors import InfeasibleError
-from optim.exactness import ac_flows, add_caps, base_flows, losses_priced
 from optim.feeder.radial_power_flow import RadialFlow
-from optim.planning_case import PlanningCase, ScenarioName
-from optim.planning_model import PlanningProgram, build
+from optim.planning.case import PlanningCase, ScenarioName
+from optim.planning.exactness import ac_flows, add_caps, base_flows, losses_priced
+from optim.planning.program import PlanningProgram, build
 from optim.solve.conic_engines import HighsEngine
 from optim.solve.highs import SolveOptions
 

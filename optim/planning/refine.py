@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from scipy.optimize import linprog
 
 from optim.errors import ModelError
-from optim.exactness import injections_mw, put_on_ac, squared_current_limit
 from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
-from optim.planning_model import PlanningProgram
+from optim.planning.exactness import injections_mw, put_on_ac, squared_current_limit
+from optim.planning.program import PlanningProgram
 
 Floats = NDArray[np.float64]
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from optim.data.schedule import SolveInfo
 from optim.errors import ModelError
-from optim.exactness import cone_slack, injections_mw
 from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
-from optim.planning_case import Exactness, PlanningCase, ScenarioName, Scheme
-from optim.planning_model import Model, PlanningProgram
-from optim.planning_solve import Round
+from optim.planning.case import Exactness, PlanningCase, ScenarioName, Scheme
+from optim.planning.exactness import cone_slack, injections_mw
+from optim.planning.program import Model, PlanningProgram
+from optim.planning.search import Round
 from optim.solve.cones import ConeReport
 
 Floats = NDArray[np.float64]

@@ -23,7 +23,8 @@ from pyomo.core.base.var import VarData
 
 from optim.data.schedule import SolveStatus
 from optim.errors import ModelError, SolverError
-from optim.exactness import (
+from optim.feeder.radial_power_flow import RadialFlow
+from optim.planning.exactness import (
     ac_flows,
     add_caps,
     base_flows,
@@ -33,9 +34,8 @@ from optim.exactness import (
     largest_violation,
     put_on_ac,
 )
-from optim.feeder.radial_power_flow import RadialFlow
-from optim.planning_first import rounded_up, site_values, strongest_sites
-from optim.planning_model import PlanningProgram
+from optim.planning.first_plan import rounded_up, site_values, strongest_sites
+from optim.planning.program import PlanningProgram
 from optim.solve.cones import ConeReport
 from optim.solve.conic_engines import ABSOLUTE_GAP, ConicEngine, HighsEngine, PyomoEngine
 from optim.solve.highs import Outcome, Progress, ProgressCallback, SolveOptions, relative_gap

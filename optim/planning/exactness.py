@@ -38,8 +38,8 @@ from numpy.typing import NDArray
 from pyomo.core.base.var import VarData
 
 from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
-from optim.planning_case import PlanningCase
-from optim.planning_model import (
+from optim.planning.case import PlanningCase
+from optim.planning.program import (
     PlanningProgram,
     drawn,
     eq_22_active_injection,
