@@ -11,8 +11,8 @@ from hcsim.config import FeederSection, StudyConfig, parse_config, read_config
 from hcsim.defaults import PROFILES_FILE, SitesWanted, default_profiles_file, study_text
 from hcsim.errors import ConfigError, FeederError
 from hcsim.ledger import Ledger
-from hcsim.nearest import did_you_mean
 from hcsim.profile_csv import read_profiles
+from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 

@@ -229,7 +229,7 @@ def export(
     read, and a README.
     """
     from hcsim.export import export_linear_model
-    from hcsim.files import output_folder
+    from hcsim.util.files import output_folder
     from hcsim.workbench import Workbench
 
     folder = output_folder(out)
@@ -256,9 +256,9 @@ def optimize(
     The folder holds CSV files with units in the headers; edit them and `hcsim replay` the result.
     """
     from hcsim.cases import load_case
-    from hcsim.files import output_folder
     from hcsim.results import write_schedule
     from hcsim.study import claim_in_words, default_out
+    from hcsim.util.files import output_folder
     from hcsim.workbench import Workbench
     from optim.hosting.search import STOPPED, solve_hosting
 
@@ -298,10 +298,10 @@ def replay(
     voltage and only batteries the schedule; locked controls then hold everything but the inverters.
     """
     from hcsim.compare import verdict
-    from hcsim.files import output_folder
     from hcsim.inverter_results import at_unity, inverter_day, write_inverter_day
     from hcsim.planning_bench import read_commanded, replayer
     from hcsim.results import write_replay
+    from hcsim.util.files import output_folder
     from hcsim.workbench import Workbench
 
     folder = output_folder(out) if out else None
@@ -374,8 +374,8 @@ def baseline(
             "locked" if controls is Controls.locked else "free", bess, profiles, out,
         )  # fmt: skip
         return
-    from hcsim.files import output_folder
     from hcsim.results import read_schedule, write_baseline
+    from hcsim.util.files import output_folder
     from hcsim.workbench import Workbench
 
     if controls is Controls.both:

@@ -66,7 +66,7 @@ def init(
     """
     from hcsim.cases import STUDY_FILE, load_case
     from hcsim.defaults import SitesWanted
-    from hcsim.files import output_folder, write_text
+    from hcsim.util.files import output_folder, write_text
     from hcsim.workbench import Workbench
 
     if (out / STUDY_FILE).exists():

@@ -227,7 +227,7 @@ def _finish(
     folder: Path, name: str, page: Callable[[Path], object], unwritten: dict[str, str], *, failed: bool
 ) -> None:
     """The page, what could not be written, and the exit code."""
-    from hcsim.files import write_or_say
+    from hcsim.util.files import write_or_say
 
     write_or_say(unwritten, folder / name, lambda path: page(path.parent))
     _show_missing(unwritten)
@@ -265,7 +265,7 @@ def _open(
     from hcsim.campaign import open_feeder
     from hcsim.cases import load_case
     from hcsim.existing import with_existing
-    from hcsim.files import output_folder
+    from hcsim.util.files import output_folder
     from hcsim.year import time_axis
 
     loaded = load_case(case)

@@ -17,8 +17,8 @@ from hcsim.config_base import AsTuple, Name, Names, Off, Positive, Section, Sent
 from hcsim.errors import ConfigError
 from hcsim.faults import explain
 from hcsim.inverter_config import InvertersSection
-from hcsim.nearest import did_you_mean
 from hcsim.planning_config import PlanningSection
+from hcsim.util.suggest import did_you_mean
 from optim.data.limits import Limits, VoltageBand
 from optim.data.network import Network
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from hcsim.elements import CONTROL_AND_METER_CLASSES
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
-from hcsim.nearest import did_you_mean
+from hcsim.util.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from hcsim.cases import Case

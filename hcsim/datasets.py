@@ -20,8 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hcsim.errors import ConfigError
-from hcsim.files import output_folder, plain, write_atomically, write_json
 from hcsim.tasks import TaskResult
+from hcsim.util.files import output_folder, plain, write_atomically, write_json
 
 FORMAT = 1
 """Of the parts; a change makes old parts unusable, not wrong."""

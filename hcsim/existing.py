@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from hcsim.cases import Case
 from hcsim.errors import ConfigError
-from hcsim.nearest import did_you_mean
 from hcsim.planning_config import PlanningSection
 from hcsim.profile_csv import read_profile_table
+from hcsim.util.suggest import did_you_mean
 from hcsim.year import TimeAxis, time_axis
 from optim.data.network import Network
 from optim.data.profiles import FixedInjection

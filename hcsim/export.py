@@ -11,8 +11,8 @@ from scipy.io import mmwrite
 from scipy.sparse.linalg import spsolve
 
 import hcsim
-from hcsim.files import output_folder, write_atomically, write_csv, write_text
 from hcsim.ledger import Ledger
+from hcsim.util.files import output_folder, write_atomically, write_csv, write_text
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.linearize.lindist3flow import LinDist3Flow, linearize, matrices

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from hcsim.nearest import did_you_mean
+from hcsim.util.suggest import did_you_mean
 
 UNITS = {
     "kwh": "kWh", "kw": "kW", "kva": "kVA", "kvar": "kvar", "mwh": "MWh", "mw": "MW", "wh": "Wh", "w": "W",

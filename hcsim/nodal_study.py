@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from hcsim.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
-from hcsim.files import write_csv, write_json, write_or_say, write_parquet
 from hcsim.nodal import NO_PHASE, NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
 from hcsim.probe import Kind
 from hcsim.series import Controls
+from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
 from optim.data.limits import CRITERIA, Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles
@@ -188,7 +188,7 @@ def _spread(values: pd.Series) -> dict[str, float]:
 def buses_of(names: Sequence[str], network: Network) -> tuple[str, ...]:
     """Buses asked for by name. Raises ConfigError with the nearest names."""
     from hcsim.errors import ConfigError
-    from hcsim.nearest import did_you_mean
+    from hcsim.util.suggest import did_you_mean
 
     wanted = tuple(name.lower() for name in names)
     for bus in wanted:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hcsim import __version__
 from hcsim.errors import HcsimError
-from hcsim.progress import Event, Listener
+from hcsim.util.progress import Event, Listener
 
 INTERRUPTED = "interrupted by the user"
 

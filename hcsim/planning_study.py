@@ -19,11 +19,9 @@ import pandas as pd
 from hcsim.cases import Case, load_case
 from hcsim.compare import verdict
 from hcsim.errors import ConfigError
-from hcsim.files import output_folder, write_csv, write_parquet, write_text
 from hcsim.parts import Interrupted, Parts, versions
 from hcsim.planning_bench import SCENARIOS, PlanningBench, Sharing
 from hcsim.planning_config import PlanningPaper
-from hcsim.progress import Listener, silent
 from hcsim.results import (
     HostingCapacityResult,
     ReplayResult,
@@ -33,6 +31,8 @@ from hcsim.results import (
 )
 from hcsim.series import Controls
 from hcsim.study import CONTROLS, default_out
+from hcsim.util.files import output_folder, write_csv, write_parquet, write_text
+from hcsim.util.progress import Listener, silent
 from hcsim.workbench import Workbench
 from optim.data.network import Network
 from optim.data.profiles import Profiles

@@ -11,7 +11,7 @@ import pandas as pd
 from hcsim.errors import ConfigError
 from hcsim.planning_bench import PlanningBench
 from hcsim.planning_study import claim_in_words
-from hcsim.progress import Event, Listener, silent
+from hcsim.util.progress import Event, Listener, silent
 from optim.planning.result import PlanningResult
 from optim.planning.schemes import solve_planning
 from optim.solve.highs import Progress, SolveOptions

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
-from hcsim.nearest import did_you_mean
+from hcsim.util.suggest import did_you_mean
 from optim.data.profiles import Profiles
 
 REQUIRED = ("hour", "load_pu", "pv_pu")

@@ -27,9 +27,9 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
-from hcsim.files import output_folder, write_csv, write_json
-from hcsim.nearest import did_you_mean
 from hcsim.tables_in import Column, Faults, TableIn
+from hcsim.util.files import output_folder, write_csv, write_json
+from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Floats, Schedule, SolveInfo

@@ -9,7 +9,7 @@ from typing import Any
 
 from hcsim.config import LimitsSection, SimulationSection
 from hcsim.errors import ConfigError
-from hcsim.nearest import did_you_mean
+from hcsim.util.suggest import did_you_mean
 from optim.data.limits import Limits
 
 FIELDS = {

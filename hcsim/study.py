@@ -22,13 +22,11 @@ from hcsim.compare import counted, verdict
 from hcsim.defaults import SitesWanted
 from hcsim.error_budget import certify_with_budget
 from hcsim.errors import ConfigError
-from hcsim.files import output_folder, write_csv, write_text
 from hcsim.inverter_config import InverterWord
 from hcsim.inverter_results import write_inverter_day
 from hcsim.inverter_study import UNIFORM, InverterStudy
 from hcsim.loop_schedules import resized, spread_evenly, with_pv_of
 from hcsim.parts import Interrupted, Parts, versions
-from hcsim.progress import Listener, silent
 from hcsim.results import (
     CASES,
     CaseResult,
@@ -41,6 +39,8 @@ from hcsim.results import (
 )
 from hcsim.robustness import with_robustness
 from hcsim.series import Controls
+from hcsim.util.files import output_folder, write_csv, write_text
+from hcsim.util.progress import Listener, silent
 from hcsim.workbench import Workbench
 from optim.data.schedule import Schedule
 from optim.hosting.search import STOPPED, solve_hosting

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
-from hcsim.nearest import did_you_mean
+from hcsim.util.suggest import did_you_mean
 from optim.data.schedule import Floats
 
 MOST_FAULTS = 8

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError
-from hcsim.nearest import did_you_mean
+from hcsim.util.suggest import did_you_mean
 from optim.data.profiles import Profiles
 
 Floats = NDArray[np.float64]

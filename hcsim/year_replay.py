@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from hcsim.devices import BessFleet, PvFleet
 from hcsim.engine import Circuit
 from hcsim.errors import OutputError
-from hcsim.files import output_folder
 from hcsim.series import V_SANE_PU, Controls, DailySeries
+from hcsim.util.files import output_folder
 from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles

@@ -17,10 +17,10 @@ from hcsim.config import site_nodes
 from hcsim.controls import hold
 from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
-from hcsim.files import write_json, write_or_say
 from hcsim.results import HostingCapacityResult, write_baseline
 from hcsim.schedule_steps import batteries_on
 from hcsim.series import Controls
+from hcsim.util.files import write_json, write_or_say
 from hcsim.year import TimeAxis
 from hcsim.year_replay import YearResult, record_year
 from optim.data.limits import Limits

@@ -24,9 +24,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hcsim.cases import load_case
 from hcsim.errors import HcsimError
-from hcsim.progress import Event, silent
 from hcsim.results import read_schedule
 from hcsim.study import StudyRun
+from hcsim.util.progress import Event, silent
 from hcsim.workbench import Workbench
 from optim.data.limits import new_violations
 

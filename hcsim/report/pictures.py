@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from hcsim.files import output_folder, write_atomically, write_text
 from hcsim.report import style
+from hcsim.util.files import output_folder, write_atomically, write_text
 from optim.data.network import Network
 
 PNG_DPI = 160

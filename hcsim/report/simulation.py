@@ -16,9 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hcsim.files import write_text
 from hcsim.report import style
 from hcsim.report.pictures import draw_feeder, map_inches, save_figures
+from hcsim.util.files import write_text
 from optim.data.limits import CRITERIA, Limits
 from optim.data.network import Network
 

@@ -19,8 +19,8 @@ from crash_job import CrashJob, Number
 from hcsim.campaign import Means, open_feeder, run_campaign
 from hcsim.cases import load_case
 from hcsim.errors import ConfigError, OutputError
-from hcsim.files import write_atomically
 from hcsim.nodal_study import NodalSettings, run_nodal
+from hcsim.util.files import write_atomically
 from optim.data.limits import Limits
 
 ROOT = Path(__file__).parent.parent.parent
