@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from hcsim.controls import held_in_words
 from hcsim.devices import BessFleet
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.inverters import InverterControl, pv_fleet, unsettled
+from hcsim.opendss.circuit import Circuit
 from hcsim.replay import check_steps, convergence_violations, judges_regulation
 from hcsim.resting import resting_days
 from hcsim.results import HostingCapacityResult

@@ -16,11 +16,11 @@ from hcsim.cases import Case
 from hcsim.config import check_bands
 from hcsim.controls import selected
 from hcsim.datasets import Dataset
-from hcsim.engine import Circuit
 from hcsim.errors import OutputError
 from hcsim.feeder import read_network
 from hcsim.meter import lines_are_rated
 from hcsim.nodal import Feeder
+from hcsim.opendss.circuit import Circuit
 from hcsim.tasks import Job, Task, TaskResult, run_tasks
 from optim.data.limits import Limits
 from optim.data.network import Network

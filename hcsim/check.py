@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.feeder import read_network
 from hcsim.gate import Gate, LinearizationErrors, check_gate, linearization_errors
 from hcsim.ledger import VERDICTS, Ledger, Ratings
+from hcsim.opendss.circuit import Circuit
 from optim.data.network import Network
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from hcsim.elements import CONTROL_AND_METER_CLASSES
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
+from hcsim.opendss.circuit import Circuit
+from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES
 from hcsim.util.suggest import did_you_mean
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.elements import Element
+from hcsim.opendss.elements import Element
 from optim.data.network import Branch, BranchKind, Shunt
 from optim.feeder.two_port import OPEN, two_port
 

@@ -29,8 +29,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.engine import Circuit
 from hcsim.errors import FeederError
+from hcsim.opendss.circuit import Circuit
 from optim.data.network import Network
 from optim.data.schedule import BessUnit
 

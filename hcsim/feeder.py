@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.delivery import Delivery, branch, delivery, rating_a, shunt
-from hcsim.elements import CONTROL_AND_METER_CLASSES, Element
-from hcsim.engine import Circuit
 from hcsim.errors import FeederError
 from hcsim.ledger import Ledger, LedgerRow, NodeNote, Verdict
 from hcsim.loads import Leg, collect, injection_legs, load_legs
+from hcsim.opendss.circuit import Circuit
+from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element
 from hcsim.topology import bus_order, floating_nodes, live_nodes
 from optim.data.network import Branch, BranchKind, Network, Regulator, Shunt
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.engine import Circuit
 from hcsim.errors import FeederError
 from hcsim.ledger import Ledger
+from hcsim.opendss.circuit import Circuit
 from optim.data.linear_model import LinearModel
 from optim.data.network import Network
 from optim.data.profiles import Profiles

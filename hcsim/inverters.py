@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 from hcsim.controls import controls_of
 from hcsim.devices import PREFIX, SMALLEST_KW, PvFleet
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
+from hcsim.opendss.circuit import Circuit
 from optim.data.network import Network
 
 Floats = NDArray[np.float64]

@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 
 from hcsim.delivery import merged
-from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError
+from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from hcsim.results import ReplayResult
 from hcsim.series import Controls

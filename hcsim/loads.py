@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.elements import Element
+from hcsim.opendss.elements import Element
 from optim.data.network import LoadLegs
 
 Complexes = NDArray[np.complex128]

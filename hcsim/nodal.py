@@ -20,10 +20,10 @@ import numpy as np
 import pyarrow as pa
 
 from hcsim.controls import hold
-from hcsim.engine import Circuit
 from hcsim.errors import FeederError
 from hcsim.feeder import read_network
 from hcsim.nodal_search import Settled, SiteSearch
+from hcsim.opendss.circuit import Circuit
 from hcsim.probe import Kind, Mode, Prober, Verdict
 from hcsim.series import Controls
 from optim.data.limits import Limits

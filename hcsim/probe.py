@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.devices import PREFIX, V_CONSTANT_POWER_PU, terminal
-from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError
 from hcsim.meter import Meter, Reading
+from hcsim.opendss.circuit import Circuit
 from hcsim.replay import judges_regulation
 from hcsim.resting import resting_days
 from hcsim.schedule_steps import battery_kw

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from hcsim.controls import held_in_words
 from hcsim.devices import BessFleet
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.inverters import AutonomousPv, InverterControl, pv_fleet, unsettled
+from hcsim.opendss.circuit import Circuit
 from hcsim.resting import resting_days
 from hcsim.results import ReplayResult
 from hcsim.series import Controls, DailySeries, Recording

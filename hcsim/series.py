@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.inverters import others_held
+from hcsim.opendss.circuit import Circuit
 from hcsim.unbalance import three_phase_buses, unbalance_pct
 from optim.data.limits import Operation
 from optim.data.network import Network

@@ -11,7 +11,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from hcsim.delivery import Delivery
-from hcsim.elements import Element
+from hcsim.opendss.elements import Element
 from optim.feeder.two_port import FLOATING
 
 Bools = NDArray[np.bool_]

@@ -19,13 +19,13 @@ from hcsim.cases import Case, load_case
 from hcsim.certificate import LoopOptions
 from hcsim.config import BessSection, PvSection, check_bands, site_nodes
 from hcsim.controls import ALL_FREE, Selection, selected
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.feeder import read_network
 from hcsim.gate import Gate, check_gate
 from hcsim.inverters import InverterControl
 from hcsim.ledger import Ledger
 from hcsim.linearize import Visit, visit
+from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from hcsim.results import HostingCapacityResult, ReplayResult
 from hcsim.series import Controls

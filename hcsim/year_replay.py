@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hcsim.devices import BessFleet, PvFleet
-from hcsim.engine import Circuit
 from hcsim.errors import OutputError
+from hcsim.opendss.circuit import Circuit
 from hcsim.series import V_SANE_PU, Controls, DailySeries
 from hcsim.util.files import output_folder
 from optim.data.limits import Limits

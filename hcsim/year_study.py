@@ -15,8 +15,8 @@ from hcsim.baseline_terms import Weights, terms_of
 from hcsim.campaign import OpenFeeder
 from hcsim.config import site_nodes
 from hcsim.controls import hold
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
+from hcsim.opendss.circuit import Circuit
 from hcsim.results import HostingCapacityResult, write_baseline
 from hcsim.schedule_steps import batteries_on
 from hcsim.series import Controls

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from hcsim.baseline import hosting_capacity
-from hcsim.engine import Circuit
 from hcsim.feeder import read_network
+from hcsim.opendss.circuit import Circuit
 from hcsim.resting import resting_days
 from hcsim.series import Controls, DailySeries
 from optim.data.limits import Limits, violations

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hcsim.cases import load_case
-from hcsim.engine import Circuit
 from hcsim.feeder import read_network
 from hcsim.nodal import Feeder, NodalJob, sites
+from hcsim.opendss.circuit import Circuit
 from hcsim.series import DailySeries
 from hcsim.stochastic import StochasticJob, deployments
 from hcsim.tasks import run_tasks

@@ -9,8 +9,8 @@ import pytest
 from scipy.optimize import brentq
 
 from hcsim.baseline import hosting_capacity
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
+from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from optim.data.limits import Limits, new_violations
 from optim.data.profiles import Profiles

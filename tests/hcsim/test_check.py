@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 
 from hcsim.check import check_feeder
 from hcsim.cli import app
-from hcsim.engine import Circuit
 from hcsim.errors import FeederError
 from hcsim.feeder import read_network
 from hcsim.gate import check_gate, require
+from hcsim.opendss.circuit import Circuit
 
 ROOT = Path(__file__).parent.parent.parent
 THREE_BUS = ROOT / "tests" / "cases" / "three_bus" / "Master.dss"

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError, FeederError
+from hcsim.opendss.circuit import Circuit
 
 CASES = Path(__file__).parent.parent / "cases"
 

@@ -9,9 +9,9 @@ import scipy.io
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from hcsim.engine import Circuit
 from hcsim.export import export_linear_model
 from hcsim.feeder import read_network
+from hcsim.opendss.circuit import Circuit
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
 from optim.linearize.lindist3flow import linearize

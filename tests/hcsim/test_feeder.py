@@ -9,8 +9,8 @@ import pytest
 from scipy import sparse
 from sweep import backward_forward_sweep
 
-from hcsim.engine import Circuit
 from hcsim.feeder import read_network
+from hcsim.opendss.circuit import Circuit
 from optim.data.network import Network
 from optim.errors import ModelError
 from optim.feeder import power_flow

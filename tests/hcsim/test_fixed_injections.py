@@ -8,11 +8,11 @@ import pytest
 
 from hcsim.baseline import hosting_capacity
 from hcsim.cases import load_case
-from hcsim.engine import Circuit
 from hcsim.errors import FeederError
 from hcsim.existing import with_existing
 from hcsim.feeder import read_network
 from hcsim.nodal import Feeder
+from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from hcsim.stochastic import Deployment, StochasticJob
 from optim.data.limits import Limits

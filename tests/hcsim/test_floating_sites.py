@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcsim.engine import Circuit
 from hcsim.feeder import read_network
+from hcsim.opendss.circuit import Circuit
 from hcsim.probe import Prober
 from hcsim.stochastic import rooftops
 from optim.data.limits import Limits

@@ -16,11 +16,11 @@ import hcsim.inverters as inverters
 from hcsim.baseline import hosting_capacity
 from hcsim.cli import app
 from hcsim.config import parse_config
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError
 from hcsim.feeder import read_network
 from hcsim.inverter_results import at_unity, inverter_day
 from hcsim.inverters import AutonomousPv, InverterControl
+from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from hcsim.results import read_replay
 from hcsim.workbench import Workbench

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from hcsim.check import check_feeder
 from hcsim.cli import app
-from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError, FeederError
+from hcsim.opendss.circuit import Circuit
 
 NASTY = Path(__file__).parent.parent / "cases" / "nasty"
 READ = {  # file -> what its notes must say

@@ -9,9 +9,9 @@ import pytest
 from scipy.optimize import brentq
 
 from hcsim.baseline import hosting_capacity
-from hcsim.engine import Circuit
 from hcsim.feeder import read_network
 from hcsim.nodal import Feeder, NodalJob, Site, search_site
+from hcsim.opendss.circuit import Circuit
 from hcsim.probe import Prober
 from hcsim.replay import replay
 from optim.data.limits import Limits

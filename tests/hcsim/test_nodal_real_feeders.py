@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hcsim.cases import load_case
-from hcsim.engine import Circuit
 from hcsim.feeder import read_network
 from hcsim.nodal import Feeder, NodalJob, Site
+from hcsim.opendss.circuit import Circuit
 from hcsim.probe import Prober
 from optim.data.limits import Limits
 

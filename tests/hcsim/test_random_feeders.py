@@ -7,10 +7,10 @@ from pathlib import Path
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from hcsim.engine import Circuit
 from hcsim.errors import ConvergenceError
 from hcsim.feeder import read_network
 from hcsim.gate import check_gate
+from hcsim.opendss.circuit import Circuit
 
 OUTWARD = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 CONNECTIONS = ("wye", "delta")

@@ -8,9 +8,9 @@ import hand_networks as hand
 import numpy as np
 import pytest
 
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError, ConvergenceError, FeederError
 from hcsim.feeder import read_network
+from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from optim.data.limits import Limits, new_violations
 from optim.data.profiles import Profiles

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcsim.engine import Circuit
 from hcsim.feeder import read_network
+from hcsim.opendss.circuit import Circuit
 from optim.linearize.tangent import OperatingPoint, linearize
 
 ROOT = Path(__file__).parent.parent.parent

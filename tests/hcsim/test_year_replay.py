@@ -9,9 +9,9 @@ import pytest
 
 from hcsim import year_replay
 from hcsim.cases import load_case
-from hcsim.engine import Circuit
 from hcsim.errors import ConfigError, OutputError
 from hcsim.feeder import read_network
+from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from hcsim.schedule_steps import batteries_on
 from hcsim.year_replay import record_year

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hcsim.engine import Circuit
 from hcsim.feeder import read_network
+from hcsim.opendss.circuit import Circuit
 from optim.data.profiles import Profiles
 from optim.errors import InfeasibleError
 from optim.feeder.radial import positive_sequence

@@ -22,12 +22,12 @@ from dss import DSSException
 from numpy.typing import NDArray
 from scipy import sparse
 
-from hcsim.bases import mend_voltage_bases
-from hcsim.elements import CONTROL_AND_METER_CLASSES, Element, Layout, parse_properties
-from hcsim.engine_controls import Controlled
-from hcsim.engine_solving import Solving, words_of
 from hcsim.errors import FeederError
-from hcsim.scripts import Scripts, files_sha256, read_scripts
+from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element, Layout, parse_properties
+from hcsim.opendss.regulators import Controlled
+from hcsim.opendss.safe_scripts import Scripts, files_sha256, read_scripts
+from hcsim.opendss.solving import Solving, words_of
+from hcsim.opendss.voltage_bases import mend_voltage_bases
 
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]

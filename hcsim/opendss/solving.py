@@ -9,7 +9,7 @@ from dss import DSSException
 from numpy.typing import NDArray
 
 from hcsim.errors import ConvergenceError, FeederError
-from hcsim.scripts import Scripts
+from hcsim.opendss.safe_scripts import Scripts
 
 USUAL_TOLERANCE = 1e-9
 """OpenDSS's own 1e-4 pu is too coarse to compare anything with."""
@@ -27,7 +27,7 @@ class DoesNotConverge(ConvergenceError):
 
 
 class Solving:
-    """The part of `hcsim.engine.Circuit` that solves."""
+    """The part of `hcsim.opendss.circuit.Circuit` that solves."""
 
     _circuit: Any
     _dss: Any

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hcsim.elements import Element
+from hcsim.opendss.elements import Element
 
 if TYPE_CHECKING:
-    from hcsim.engine import Circuit
+    from hcsim.opendss.circuit import Circuit
 
 FAR_PU = (0.5, 1.5)
 _SAME_LEVEL = 0.07

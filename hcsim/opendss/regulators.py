@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from hcsim.elements import Layout
 from hcsim.errors import FeederError
+from hcsim.opendss.elements import Layout
 
 FINE = 64
 """Into how many parts a tap step and a bandwidth are cut where a regulator shall keep to an edge of its band."""
@@ -17,7 +17,7 @@ SAME_TAP = 1e-9
 
 
 class Controlled:
-    """The part of `hcsim.engine.Circuit` that knows RegControls, CapControls and what they move."""
+    """The part of `hcsim.opendss.circuit.Circuit` that knows RegControls, CapControls and what they move."""
 
     _circuit: Any
     _kept_batch: Callable[[str], tuple[Any, int]]
