@@ -17,7 +17,7 @@ from hcsim.config import check_bands
 from hcsim.controls import selected
 from hcsim.datasets import Dataset
 from hcsim.errors import OutputError
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.meter import lines_are_rated
 from hcsim.nodal import Feeder
 from hcsim.opendss.circuit import Circuit

@@ -10,7 +10,7 @@ import numpy as np
 from hcsim.config import FeederSection, StudyConfig, parse_config, read_config
 from hcsim.defaults import PROFILES_FILE, SitesWanted, default_profiles_file, study_text
 from hcsim.errors import ConfigError, FeederError
-from hcsim.ledger import Ledger
+from hcsim.feeder.ledger import Ledger
 from hcsim.profile_csv import read_profiles
 from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network

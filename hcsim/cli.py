@@ -228,7 +228,7 @@ def export(
     Matrix Market files, CSV files that name every row and column, ledger.csv that says how each element was
     read, and a README.
     """
-    from hcsim.export import export_linear_model
+    from hcsim.feeder.export import export_linear_model
     from hcsim.util.files import output_folder
     from hcsim.workbench import Workbench
 

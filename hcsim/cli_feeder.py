@@ -16,8 +16,8 @@ from rich.table import Table
 from hcsim.errors import ConfigError, ConvergenceError, FeederError, OutputError
 
 if TYPE_CHECKING:
-    from hcsim.check import FeederCheck
     from hcsim.defaults import SitesWanted
+    from hcsim.feeder.check import FeederCheck
 
 GATE_HOLDS, GATE_FAILS = 0, 1
 MasterArgument = Annotated[Path, typer.Argument(metavar="MASTER", help="The feeder's master .dss file.")]
@@ -105,7 +105,7 @@ def check(
     our own power flow and compares every node, the source and every load with OpenDSS. Exit codes: 0 the gate
     holds and nothing is refused, 1 otherwise, 2 wrong use.
     """
-    from hcsim.check import check_feeder
+    from hcsim.feeder.check import check_feeder
 
     try:
         found = check_feeder(master)
@@ -169,7 +169,7 @@ def show(found: FeederCheck, console: Console) -> None:
 
 def _ledger_table(found: FeederCheck) -> Table:
     """A row per class, a column per verdict, what it is worth at the end."""
-    from hcsim.ledger import VERDICTS
+    from hcsim.feeder.ledger import VERDICTS
 
     frame = found.ledger.to_frame()
     table = Table(box=None, pad_edge=False)
@@ -190,7 +190,7 @@ def _ledger_table(found: FeederCheck) -> Table:
 
 def _why(found: FeederCheck, verdict: str, most: int = 6) -> list[str]:
     """A line per class and reason: how many, and the first by name."""
-    from hcsim.check import reasons
+    from hcsim.feeder.check import reasons
 
     groups = reasons(found.ledger, verdict)
     lines = [

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from hcsim.config import levels_in_words, site_nodes
-from hcsim.ledger import Ledger, Ratings
-from hcsim.sites import DEFAULT_SITES, head_bus, read_sites, spread_sites
+from hcsim.feeder.ledger import Ledger, Ratings
+from hcsim.feeder.sites import DEFAULT_SITES, head_bus, read_sites, spread_sites
 from optim.data.network import Network
 
 PROFILES_FILE = "profiles.csv"

@@ -8,8 +8,8 @@ from functools import cached_property
 
 import numpy as np
 
-from hcsim.delivery import merged
 from hcsim.errors import ConvergenceError
+from hcsim.feeder.branches import merged
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from hcsim.results import ReplayResult

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hcsim.feeder.unbalance import three_phase_buses, unbalance_pct
 from hcsim.series import DailySeries
-from hcsim.unbalance import three_phase_buses, unbalance_pct
 from optim.data.limits import Criterion, Limits, Operation
 from optim.data.network import Network
 

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from hcsim.controls import hold
 from hcsim.errors import FeederError
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.nodal_search import Settled, SiteSearch
 from hcsim.opendss.circuit import Circuit
 from hcsim.probe import Kind, Mode, Prober, Verdict

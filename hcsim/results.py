@@ -142,7 +142,7 @@ class StudyResult:
     profiles: Profiles
     limits: Limits
     ledger: pd.DataFrame
-    """hcsim.ledger.Ledger.to_frame(): element, class, verdict, reason, kw, kvar, rating."""
+    """hcsim.feeder.ledger.Ledger.to_frame(): element, class, verdict, reason, kw, kvar, rating."""
     cases: Mapping[str, CaseResult]
     """Keyed by CASES."""
     base_replays: Mapping[str, ReplayResult] = field(default_factory=dict)

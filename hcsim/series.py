@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.errors import ConvergenceError, FeederError
+from hcsim.feeder.unbalance import three_phase_buses, unbalance_pct
 from hcsim.inverters import others_held
 from hcsim.opendss.circuit import Circuit
-from hcsim.unbalance import three_phase_buses, unbalance_pct
 from optim.data.limits import Operation
 from optim.data.network import Network
 from optim.data.profiles import Profiles

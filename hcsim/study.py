@@ -17,11 +17,11 @@ from pathlib import Path
 
 from hcsim.cases import Case, load_case
 from hcsim.certificate import Round, certified_in_words, round_in_words, write_certificate
-from hcsim.check import check_network
 from hcsim.compare import counted, verdict
 from hcsim.defaults import SitesWanted
 from hcsim.error_budget import certify_with_budget
 from hcsim.errors import ConfigError
+from hcsim.feeder.check import check_network
 from hcsim.inverter_config import InverterWord
 from hcsim.inverter_results import write_inverter_day
 from hcsim.inverter_study import UNIFORM, InverterStudy

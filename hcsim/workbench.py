@@ -12,7 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from hcsim import gate
 from hcsim.baseline import hosting_capacity
 from hcsim.baseline_terms import Weights, terms_of
 from hcsim.cases import Case, load_case
@@ -20,10 +19,11 @@ from hcsim.certificate import LoopOptions
 from hcsim.config import BessSection, PvSection, check_bands, site_nodes
 from hcsim.controls import ALL_FREE, Selection, selected
 from hcsim.errors import ConfigError
-from hcsim.feeder import read_network
-from hcsim.gate import Gate, check_gate
+from hcsim.feeder import gate
+from hcsim.feeder.gate import Gate, check_gate
+from hcsim.feeder.ledger import Ledger
+from hcsim.feeder.read import read_network
 from hcsim.inverters import InverterControl
-from hcsim.ledger import Ledger
 from hcsim.linearize import Visit, visit
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay

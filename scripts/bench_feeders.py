@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 
 from hcsim.cases import load_case
-from hcsim.check import check_feeder
 from hcsim.defaults import SitesWanted
 from hcsim.devices import terminal
 from hcsim.errors import HcsimError
-from hcsim.gate import model_error, probe_port, tangent_at
+from hcsim.feeder.check import check_feeder
+from hcsim.feeder.gate import model_error, probe_port, tangent_at
 from hcsim.workbench import Workbench
 from optim.data.linear_model import LinearModel
 from optim.data.network import Complexes, Network

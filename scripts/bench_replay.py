@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from hcsim.baseline import hosting_capacity
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from hcsim.resting import resting_days
 from hcsim.series import Controls, DailySeries

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hcsim.cases import load_case
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.nodal import Feeder, NodalJob, sites
 from hcsim.opendss.circuit import Circuit
 from hcsim.series import DailySeries

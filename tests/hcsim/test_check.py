@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hcsim.check import check_feeder
 from hcsim.cli import app
 from hcsim.errors import FeederError
-from hcsim.feeder import read_network
-from hcsim.gate import check_gate, require
+from hcsim.feeder.check import check_feeder
+from hcsim.feeder.gate import check_gate, require
+from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 
 ROOT = Path(__file__).parent.parent.parent

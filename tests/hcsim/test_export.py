@@ -9,8 +9,8 @@ import scipy.io
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
-from hcsim.export import export_linear_model
-from hcsim.feeder import read_network
+from hcsim.feeder.export import export_linear_model
+from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from optim.data.profiles import Profiles
 from optim.errors import ModelError

@@ -9,7 +9,7 @@ import pytest
 from scipy import sparse
 from sweep import backward_forward_sweep
 
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from optim.data.network import Network
 from optim.errors import ModelError

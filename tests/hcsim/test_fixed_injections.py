@@ -10,7 +10,7 @@ from hcsim.baseline import hosting_capacity
 from hcsim.cases import load_case
 from hcsim.errors import FeederError
 from hcsim.existing import with_existing
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.nodal import Feeder
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay

@@ -12,10 +12,10 @@ from hcsim.cases import load_case
 from hcsim.cli import app
 from hcsim.defaults import SitesWanted, default_profiles_file
 from hcsim.errors import ConfigError, FeederError
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
+from hcsim.feeder.sites import candidate_buses, head_bus, read_sites, spread_sites
 from hcsim.opendss.circuit import Circuit
 from hcsim.profile_csv import read_profiles
-from hcsim.sites import candidate_buses, head_bus, read_sites, spread_sites
 from hcsim.study import Study
 from hcsim.workbench import Workbench
 from optim.data.limits import new_violations

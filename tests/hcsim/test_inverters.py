@@ -17,7 +17,7 @@ from hcsim.baseline import hosting_capacity
 from hcsim.cli import app
 from hcsim.config import parse_config
 from hcsim.errors import ConfigError
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.inverter_results import at_unity, inverter_day
 from hcsim.inverters import AutonomousPv, InverterControl
 from hcsim.opendss.circuit import Circuit

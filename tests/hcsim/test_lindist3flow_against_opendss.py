@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hcsim.cases import bundled_folder
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from optim.data.profiles import Profiles
 from optim.linearize.lindist3flow import linearize

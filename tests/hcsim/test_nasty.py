@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hcsim.check import check_feeder
 from hcsim.cli import app
 from hcsim.errors import ConvergenceError, FeederError
+from hcsim.feeder.check import check_feeder
 from hcsim.opendss.circuit import Circuit
 
 NASTY = Path(__file__).parent.parent / "cases" / "nasty"

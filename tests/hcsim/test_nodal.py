@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import brentq
 
 from hcsim.baseline import hosting_capacity
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.nodal import Feeder, NodalJob, Site, search_site
 from hcsim.opendss.circuit import Circuit
 from hcsim.probe import Prober

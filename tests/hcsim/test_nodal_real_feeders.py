@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hcsim.cases import load_case
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.nodal import Feeder, NodalJob, Site
 from hcsim.opendss.circuit import Circuit
 from hcsim.probe import Prober

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hand_networks import two_bus
 
-from hcsim.check import check_feeder
+from hcsim.feeder.check import check_feeder
 from optim.feeder.parallel import merge_parallel
 
 FEEDERS = os.environ.get("HCSIM_FEEDERS")

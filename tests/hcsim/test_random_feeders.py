@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from hcsim.errors import ConvergenceError
-from hcsim.feeder import read_network
-from hcsim.gate import check_gate
+from hcsim.feeder.gate import check_gate
+from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 
 OUTWARD = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hcsim.errors import ConfigError, ConvergenceError, FeederError
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from optim.data.limits import Limits, new_violations

@@ -10,7 +10,7 @@ import pytest
 from hcsim import year_replay
 from hcsim.cases import load_case
 from hcsim.errors import ConfigError, OutputError
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from hcsim.schedule_steps import batteries_on

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hcsim.feeder import read_network
+from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from optim.data.profiles import Profiles
 from optim.errors import InfeasibleError

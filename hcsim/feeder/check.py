@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from hcsim.errors import ConfigError
-from hcsim.feeder import read_network
-from hcsim.gate import Gate, LinearizationErrors, check_gate, linearization_errors
-from hcsim.ledger import VERDICTS, Ledger, Ratings
+from hcsim.feeder.gate import Gate, LinearizationErrors, check_gate, linearization_errors
+from hcsim.feeder.ledger import VERDICTS, Ledger, Ratings
+from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from optim.data.network import Network
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.errors import FeederError
-from hcsim.ledger import Ledger
+from hcsim.feeder.ledger import Ledger
 from hcsim.opendss.circuit import Circuit
 from optim.data.linear_model import LinearModel
 from optim.data.network import Network

@@ -11,7 +11,7 @@ from scipy.io import mmwrite
 from scipy.sparse.linalg import spsolve
 
 import hcsim
-from hcsim.ledger import Ledger
+from hcsim.feeder.ledger import Ledger
 from hcsim.util.files import output_folder, write_atomically, write_csv, write_text
 from optim.data.network import Network
 from optim.data.profiles import Profiles

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from hcsim.delivery import Delivery
+from hcsim.feeder.branches import Delivery
 from hcsim.opendss.elements import Element
 from optim.feeder.two_port import FLOATING
 

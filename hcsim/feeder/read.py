@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.delivery import Delivery, branch, delivery, rating_a, shunt
 from hcsim.errors import FeederError
-from hcsim.ledger import Ledger, LedgerRow, NodeNote, Verdict
-from hcsim.loads import Leg, collect, injection_legs, load_legs
+from hcsim.feeder.branches import Delivery, branch, delivery, rating_a, shunt
+from hcsim.feeder.ledger import Ledger, LedgerRow, NodeNote, Verdict
+from hcsim.feeder.loads import Leg, collect, injection_legs, load_legs
+from hcsim.feeder.topology import bus_order, floating_nodes, live_nodes
 from hcsim.opendss.circuit import Circuit
 from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element
-from hcsim.topology import bus_order, floating_nodes, live_nodes
 from optim.data.network import Branch, BranchKind, Network, Regulator, Shunt
 
 Bools = NDArray[np.bool_]
