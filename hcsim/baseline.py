@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hcsim.controls import held_in_words
-from hcsim.devices import BessFleet
+from hcsim.devices.autonomous_pv import InverterControl, pv_fleet, unsettled
+from hcsim.devices.fleets import BessFleet
+from hcsim.devices.held_controls import held_in_words
 from hcsim.errors import ConfigError
-from hcsim.inverters import InverterControl, pv_fleet, unsettled
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay import check_steps, convergence_violations, judges_regulation
 from hcsim.resting import resting_days

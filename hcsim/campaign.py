@@ -14,8 +14,8 @@ import pyarrow as pa
 
 from hcsim.cases import Case
 from hcsim.config import check_bands
-from hcsim.controls import selected
 from hcsim.datasets import Dataset
+from hcsim.devices.held_controls import selected
 from hcsim.errors import OutputError
 from hcsim.feeder.read import read_network
 from hcsim.meter import lines_are_rated

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hcsim.controls import ALL_FREE, Selection
+from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.results import ReplayResult, write_replay, write_schedule
 from hcsim.series import Controls
 from hcsim.util.files import output_folder, write_csv, write_json

@@ -12,8 +12,8 @@ from rich.markup import escape
 from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:
+    from hcsim.devices.autonomous_pv import InverterControl
     from hcsim.inverter_results import InverterDay
-    from hcsim.inverters import InverterControl
     from hcsim.workbench import Workbench
 
 

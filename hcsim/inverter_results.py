@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hcsim.inverters import InverterControl
+from hcsim.devices.autonomous_pv import InverterControl
 from hcsim.results import HostingCapacityResult, ReplayResult
 from hcsim.util.files import output_folder, write_csv, write_json
 from optim.data.schedule import Schedule

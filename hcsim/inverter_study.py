@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from hcsim.baseline_terms import Weights
+from hcsim.devices.autonomous_pv import InverterControl
 from hcsim.inverter_results import InverterComparison, InverterDay, SharingRow, at_unity, inverter_day
-from hcsim.inverters import InverterControl
 from hcsim.results import HostingCapacityResult, ReplayResult
 from hcsim.series import Controls
 from hcsim.workbench import Reactive, Workbench

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from hcsim.controls import hold
+from hcsim.devices.held_controls import hold
 from hcsim.errors import FeederError
 from hcsim.feeder.read import read_network
 from hcsim.nodal_search import Settled, SiteSearch

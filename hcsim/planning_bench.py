@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from hcsim.baseline import hosting_capacity
 from hcsim.config import site_nodes
+from hcsim.devices.autonomous_pv import InverterControl
 from hcsim.errors import ConfigError, ModelError
 from hcsim.existing import nodes_of, pv, station, station_kw, station_note
-from hcsim.inverters import InverterControl
 from hcsim.planning_config import PlanningSection
 from hcsim.replay import replay
 from hcsim.results import HostingCapacityResult, ReplayResult, read_schedule

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.devices import PREFIX, V_CONSTANT_POWER_PU, terminal
+from hcsim.devices.fleets import PREFIX, V_CONSTANT_POWER_PU, terminal
 from hcsim.errors import ConvergenceError
 from hcsim.meter import Meter, Reading
 from hcsim.opendss.circuit import Circuit

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hcsim.controls import held_in_words
-from hcsim.devices import BessFleet
+from hcsim.devices.autonomous_pv import AutonomousPv, InverterControl, pv_fleet, unsettled
+from hcsim.devices.fleets import BessFleet
+from hcsim.devices.held_controls import held_in_words
 from hcsim.errors import ConfigError
-from hcsim.inverters import AutonomousPv, InverterControl, pv_fleet, unsettled
 from hcsim.opendss.circuit import Circuit
 from hcsim.resting import resting_days
 from hcsim.results import ReplayResult

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hcsim.controls import ALL_FREE, Selection
+from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.errors import ConfigError
 from hcsim.schedule_files import read_schedule, write_schedule
 from hcsim.util.files import output_folder, write_csv, write_json, write_parquet

@@ -26,8 +26,8 @@ import numpy as np
 
 from hcsim.certificate import Certificate, Round
 from hcsim.certify import certify
-from hcsim.controls import hold
 from hcsim.days import Days
+from hcsim.devices.held_controls import hold
 from hcsim.results import ReplayResult
 from hcsim.workbench import Workbench
 from optim.data.limits import Before, Excess, worst_new

@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from hcsim.devices.autonomous_pv import others_held
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.feeder.unbalance import three_phase_buses, unbalance_pct
-from hcsim.inverters import others_held
 from hcsim.opendss.circuit import Circuit
 from optim.data.limits import Operation
 from optim.data.network import Network

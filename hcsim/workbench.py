@@ -17,13 +17,13 @@ from hcsim.baseline_terms import Weights, terms_of
 from hcsim.cases import Case, load_case
 from hcsim.certificate import LoopOptions
 from hcsim.config import BessSection, PvSection, check_bands, site_nodes
-from hcsim.controls import ALL_FREE, Selection, selected
+from hcsim.devices.autonomous_pv import InverterControl
+from hcsim.devices.held_controls import ALL_FREE, Selection, selected
 from hcsim.errors import ConfigError
 from hcsim.feeder import gate
 from hcsim.feeder.gate import Gate, check_gate
 from hcsim.feeder.ledger import Ledger
 from hcsim.feeder.read import read_network
-from hcsim.inverters import InverterControl
 from hcsim.linearize import Visit, visit
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay

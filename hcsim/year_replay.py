@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hcsim.devices import BessFleet, PvFleet
+from hcsim.devices.fleets import BessFleet, PvFleet
 from hcsim.errors import OutputError
 from hcsim.opendss.circuit import Circuit
 from hcsim.series import V_SANE_PU, Controls, DailySeries

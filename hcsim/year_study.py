@@ -14,7 +14,7 @@ from hcsim.baseline import hosting_capacity
 from hcsim.baseline_terms import Weights, terms_of
 from hcsim.campaign import OpenFeeder
 from hcsim.config import site_nodes
-from hcsim.controls import hold
+from hcsim.devices.held_controls import hold
 from hcsim.errors import ConfigError
 from hcsim.opendss.circuit import Circuit
 from hcsim.results import HostingCapacityResult, write_baseline

@@ -29,7 +29,7 @@ import numpy as np
 
 from hcsim.cases import load_case
 from hcsim.defaults import SitesWanted
-from hcsim.devices import terminal
+from hcsim.devices.fleets import terminal
 from hcsim.errors import HcsimError
 from hcsim.feeder.check import check_feeder
 from hcsim.feeder.gate import model_error, probe_port, tangent_at

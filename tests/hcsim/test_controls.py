@@ -12,7 +12,7 @@ from hcsim.cases import load_case
 from hcsim.certificate import LoopOptions, write_certificate
 from hcsim.certify import certify
 from hcsim.cli import app
-from hcsim.controls import select
+from hcsim.devices.held_controls import select
 from hcsim.errors import ConfigError
 from hcsim.results import write_schedule
 from hcsim.workbench import Workbench

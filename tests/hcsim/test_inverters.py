@@ -12,14 +12,14 @@ import pytest
 from scipy.optimize import brentq
 from typer.testing import CliRunner
 
-import hcsim.inverters as inverters
+import hcsim.devices.autonomous_pv as inverters
 from hcsim.baseline import hosting_capacity
 from hcsim.cli import app
 from hcsim.config import parse_config
+from hcsim.devices.autonomous_pv import AutonomousPv, InverterControl
 from hcsim.errors import ConfigError
 from hcsim.feeder.read import read_network
 from hcsim.inverter_results import at_unity, inverter_day
-from hcsim.inverters import AutonomousPv, InverterControl
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
 from hcsim.results import read_replay

@@ -29,8 +29,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.controls import controls_of
-from hcsim.devices import PREFIX, SMALLEST_KW, PvFleet
+from hcsim.devices.fleets import PREFIX, SMALLEST_KW, PvFleet
+from hcsim.devices.held_controls import controls_of
 from hcsim.errors import ConfigError
 from hcsim.opendss.circuit import Circuit
 from optim.data.network import Network
