@@ -58,8 +58,8 @@ def certify(
     from hcsim.certificate import certified_in_words, round_in_words, write_certificate
     from hcsim.certify import certify as close_loop
     from hcsim.error_budget import certify_with_budget
-    from hcsim.loop_schedules import with_pv_of
     from hcsim.robustness import with_robustness
+    from hcsim.schedules.edit import with_pv_of
     from hcsim.study import default_out
     from hcsim.util.files import output_folder
     from hcsim.workbench import Workbench

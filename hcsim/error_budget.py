@@ -27,8 +27,8 @@ from hcsim.certificate import Certificate, LoopOptions, Round
 from hcsim.certify import certify
 from hcsim.errors import InfeasibleError, SolverError
 from hcsim.linearize import replay_and_linearize
-from hcsim.loop_schedules import decisions_of
 from hcsim.results import ReplayResult
+from hcsim.schedules.edit import decisions_of
 from hcsim.workbench import Workbench
 from optim.data.linear_model import LinearModel
 from optim.data.schedule import Schedule

@@ -12,9 +12,9 @@ import numpy as np
 from scipy.optimize import linprog
 
 from hcsim.loop_margins import Margins
-from hcsim.loop_schedules import reduced
 from hcsim.loop_stalls import oversteps
 from hcsim.results import ReplayResult
+from hcsim.schedules.edit import reduced
 from optim.data.limits import CRITERIA, new_violations
 from optim.data.linear_model import Floats, LinearModel
 from optim.data.schedule import Schedule

@@ -26,7 +26,7 @@ from hcsim.meter import Meter, Reading
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay import judges_regulation
 from hcsim.resting import resting_days
-from hcsim.schedule_steps import battery_kw
+from hcsim.schedules.repeat import battery_kw
 from hcsim.series import V_SANE_PU, Controls, DailySeries
 from optim.data.limits import CRITERIA, Criterion, Limits, Operation, thresholds
 from optim.data.network import Network

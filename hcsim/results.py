@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.errors import ConfigError
-from hcsim.schedule_files import read_schedule, write_schedule
+from hcsim.schedules.files import read_schedule, write_schedule
 from hcsim.util.files import output_folder, write_csv, write_json, write_parquet
 from optim.data.limits import Before, Limits, Operation, new_violations
 from optim.data.network import Network

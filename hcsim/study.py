@@ -25,7 +25,6 @@ from hcsim.feeder.check import check_network
 from hcsim.inverter_config import InverterWord
 from hcsim.inverter_results import write_inverter_day
 from hcsim.inverter_study import UNIFORM, InverterStudy
-from hcsim.loop_schedules import resized, spread_evenly, with_pv_of
 from hcsim.parts import Interrupted, Parts, versions
 from hcsim.results import (
     CASES,
@@ -38,6 +37,7 @@ from hcsim.results import (
     write_schedule,
 )
 from hcsim.robustness import with_robustness
+from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
 from hcsim.series import Controls
 from hcsim.util.files import output_folder, write_csv, write_text
 from hcsim.util.progress import Listener, silent

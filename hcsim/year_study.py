@@ -18,7 +18,7 @@ from hcsim.devices.held_controls import hold
 from hcsim.errors import ConfigError
 from hcsim.opendss.circuit import Circuit
 from hcsim.results import HostingCapacityResult, write_baseline
-from hcsim.schedule_steps import batteries_on
+from hcsim.schedules.repeat import batteries_on
 from hcsim.series import Controls
 from hcsim.util.files import write_json, write_or_say
 from hcsim.year import TimeAxis

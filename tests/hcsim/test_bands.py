@@ -14,9 +14,9 @@ from hcsim.certify import certify
 from hcsim.config import parse_config
 from hcsim.defaults import SitesWanted, study_text
 from hcsim.errors import ConfigError
-from hcsim.loop_schedules import spread_evenly
 from hcsim.nodal import Feeder, NodalJob, Site, search_site
 from hcsim.probe import Prober
+from hcsim.schedules.edit import spread_evenly
 from hcsim.simulation_limits import simulation_limits
 from hcsim.workbench import Workbench
 from hcsim.year_replay import record_year

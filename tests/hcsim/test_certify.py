@@ -14,10 +14,10 @@ import pytest
 from hcsim.certificate import CERTIFIED, OUT_OF_TIME, STALLED, LoopOptions, Round, write_certificate
 from hcsim.certify import certify
 from hcsim.error_budget import PARTS, certify_with_budget, missed_kw
-from hcsim.loop_schedules import blend, decisions_of, idle, resized, scaled, spread_evenly
 from hcsim.loop_stalls import out_of_reach, oversteps, swinging
 from hcsim.replay import replay
 from hcsim.results import read_schedule, write_schedule
+from hcsim.schedules.edit import blend, decisions_of, idle, resized, scaled, spread_evenly
 from hcsim.workbench import Workbench
 from optim.data.limits import new_violations
 from optim.hosting.search import solve_hosting

@@ -10,7 +10,7 @@ from hcsim.certificate import LoopOptions
 from hcsim.linearize import Visit, visit
 from hcsim.loop_margins import Margins
 from hcsim.loop_repair import MORE, repaired
-from hcsim.loop_schedules import blend, resized
+from hcsim.schedules.edit import blend, resized
 from optim.data.limits import new_violations
 from optim.hosting.search import solve_hosting
 

@@ -12,7 +12,7 @@ from synthetic_study import TIMES, network, profiles, schedule, unit
 
 from hcsim.errors import ConfigError, OutputError
 from hcsim.results import read_schedule, write_schedule
-from hcsim.schedule_files import EDITED
+from hcsim.schedules.files import EDITED
 from optim.data.profiles import Profiles
 
 

@@ -13,7 +13,7 @@ from hcsim.errors import ConfigError, OutputError
 from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay import replay
-from hcsim.schedule_steps import batteries_on
+from hcsim.schedules.repeat import batteries_on
 from hcsim.year_replay import record_year
 from optim.data.limits import Limits
 from optim.data.profiles import Profiles

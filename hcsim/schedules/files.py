@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
-from hcsim.tables_in import Column, Faults, TableIn
+from hcsim.schedules.csv_tables import Column, Faults, TableIn
 from hcsim.util.files import output_folder, write_csv, write_json
 from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
