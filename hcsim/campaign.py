@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from hcsim.cases import Case
-from hcsim.config import check_bands
+from hcsim.cases.case import Case
+from hcsim.cases.config.study import check_bands
 from hcsim.datasets import Dataset
 from hcsim.devices.held_controls import selected
 from hcsim.errors import OutputError

@@ -205,7 +205,7 @@ def study(
 @app.command()
 def cases() -> None:
     """The bundled cases, and where their files lie."""
-    from hcsim.cases import bundled_folder, bundled_names, load_case
+    from hcsim.cases.case import bundled_folder, bundled_names, load_case
 
     table = Table(box=None, pad_edge=False)
     for heading in ("case", "program", "title"):
@@ -255,7 +255,7 @@ def optimize(
 
     The folder holds CSV files with units in the headers; edit them and `hcsim replay` the result.
     """
-    from hcsim.cases import load_case
+    from hcsim.cases.case import load_case
     from hcsim.results import write_schedule
     from hcsim.study import claim_in_words, default_out
     from hcsim.util.files import output_folder

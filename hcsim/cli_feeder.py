@@ -16,7 +16,7 @@ from rich.table import Table
 from hcsim.errors import ConfigError, ConvergenceError, FeederError, OutputError
 
 if TYPE_CHECKING:
-    from hcsim.defaults import SitesWanted
+    from hcsim.cases.defaults import SitesWanted
     from hcsim.feeder.check import FeederCheck
 
 GATE_HOLDS, GATE_FAILS = 0, 1
@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
 
 def sites_wanted(option: str | None) -> SitesWanted | None:
     """--sites as the rooms want it. Raises ConfigError for a number that is none."""
-    from hcsim.defaults import SitesWanted
+    from hcsim.cases.defaults import SitesWanted
 
     if option is None:
         return None
@@ -64,8 +64,8 @@ def init(
 
     The .dss files stay where they are. `hcsim study MASTER` runs the same study unedited.
     """
-    from hcsim.cases import STUDY_FILE, load_case
-    from hcsim.defaults import SitesWanted
+    from hcsim.cases.case import STUDY_FILE, load_case
+    from hcsim.cases.defaults import SitesWanted
     from hcsim.util.files import output_folder, write_text
     from hcsim.workbench import Workbench
 

@@ -48,7 +48,7 @@ def control_of(bench: Workbench, word: Inverters | None) -> InverterControl | No
 
 def refuse_in_year(case: str, word: Inverters | None) -> None:
     """A year is simulated at unity power factor only. Raises ConfigError where anything else is asked for."""
-    from hcsim.cases import load_case
+    from hcsim.cases.case import load_case
 
     if (word.value if word else load_case(case).config.inverters.control) != "off":
         raise ConfigError(

@@ -13,7 +13,7 @@ from hcsim.errors import ConfigError
 from hcsim.terminal import INTERRUPTED, end_of_study, err_console, out_console, say
 
 if TYPE_CHECKING:
-    from hcsim.cases import Case
+    from hcsim.cases.case import Case
 
 
 ProgramOption = Annotated[

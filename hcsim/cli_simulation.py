@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hcsim.campaign import OpenFeeder
-    from hcsim.year import TimeAxis
+    from hcsim.cases.time_axis import TimeAxis
 
 
 CaseArgument = Annotated[
@@ -100,10 +100,10 @@ def nodal(
     is kept at once; a killed run goes on with --resume.
     """
     from hcsim.campaign import Means
+    from hcsim.cases.screening_limits import simulation_limits
     from hcsim.nodal_study import NodalSettings, buses_of, run_nodal, smallest
     from hcsim.report.simulation import nodal_page
     from hcsim.results import read_schedule
-    from hcsim.simulation_limits import simulation_limits
 
     opened, axis, folder = _open(case, hours, profiles, out, "nodal")
     settings = NodalSettings(
@@ -164,9 +164,9 @@ def stochastic(
     Writes stochastic.parquet, shares.csv, capacities.csv, summary.json, figures and stochastic.html.
     """
     from hcsim.campaign import Means
+    from hcsim.cases.screening_limits import simulation_limits
     from hcsim.report.simulation import stochastic_page
     from hcsim.results import read_schedule
-    from hcsim.simulation_limits import simulation_limits
     from hcsim.stochastic_study import StochasticSettings, run_stochastic
 
     penetrations = _steps(steps)
@@ -263,10 +263,10 @@ def _open(
     from dataclasses import replace
 
     from hcsim.campaign import open_feeder
-    from hcsim.cases import load_case
-    from hcsim.existing import with_existing
+    from hcsim.cases.case import load_case
+    from hcsim.cases.existing_devices import with_existing
+    from hcsim.cases.time_axis import time_axis
     from hcsim.util.files import output_folder
-    from hcsim.year import time_axis
 
     loaded = load_case(case)
     time_axis(loaded.profiles, hours, profiles)  # what is wrong with it is said before the feeder is read

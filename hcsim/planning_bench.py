@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.baseline import hosting_capacity
-from hcsim.config import site_nodes
+from hcsim.cases.config.planning import PlanningSection
+from hcsim.cases.config.study import site_nodes
+from hcsim.cases.existing_devices import nodes_of, pv, station, station_kw, station_note
 from hcsim.devices.autonomous_pv import InverterControl
 from hcsim.errors import ConfigError, ModelError
-from hcsim.existing import nodes_of, pv, station, station_kw, station_note
-from hcsim.planning_config import PlanningSection
 from hcsim.replay import replay
 from hcsim.results import HostingCapacityResult, ReplayResult, read_schedule
 from hcsim.series import Controls

@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hcsim.cases import Case, load_case
+from hcsim.cases.case import Case, load_case
+from hcsim.cases.config.planning import PlanningPaper
 from hcsim.compare import verdict
 from hcsim.errors import ConfigError
 from hcsim.parts import Interrupted, Parts, versions
 from hcsim.planning_bench import SCENARIOS, PlanningBench, Sharing
-from hcsim.planning_config import PlanningPaper
 from hcsim.results import (
     HostingCapacityResult,
     ReplayResult,

@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hcsim.cases import Case, load_case
+from hcsim.cases.case import Case, load_case
+from hcsim.cases.config.inverters import InverterWord
+from hcsim.cases.defaults import SitesWanted
 from hcsim.certificate import Round, certified_in_words, round_in_words, write_certificate
 from hcsim.compare import counted, verdict
-from hcsim.defaults import SitesWanted
 from hcsim.error_budget import certify_with_budget
 from hcsim.errors import ConfigError
 from hcsim.feeder.check import check_network
-from hcsim.inverter_config import InverterWord
 from hcsim.inverter_results import write_inverter_day
 from hcsim.inverter_study import UNIFORM, InverterStudy
 from hcsim.parts import Interrupted, Parts, versions

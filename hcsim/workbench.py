@@ -14,9 +14,9 @@ from typing import Literal
 
 from hcsim.baseline import hosting_capacity
 from hcsim.baseline_terms import Weights, terms_of
-from hcsim.cases import Case, load_case
+from hcsim.cases.case import Case, load_case
+from hcsim.cases.config.study import BessSection, PvSection, check_bands, site_nodes
 from hcsim.certificate import LoopOptions
-from hcsim.config import BessSection, PvSection, check_bands, site_nodes
 from hcsim.devices.autonomous_pv import InverterControl
 from hcsim.devices.held_controls import ALL_FREE, Selection, selected
 from hcsim.errors import ConfigError

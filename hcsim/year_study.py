@@ -13,7 +13,8 @@ import numpy as np
 from hcsim.baseline import hosting_capacity
 from hcsim.baseline_terms import Weights, terms_of
 from hcsim.campaign import OpenFeeder
-from hcsim.config import site_nodes
+from hcsim.cases.config.study import site_nodes
+from hcsim.cases.time_axis import TimeAxis
 from hcsim.devices.held_controls import hold
 from hcsim.errors import ConfigError
 from hcsim.opendss.circuit import Circuit
@@ -21,7 +22,6 @@ from hcsim.results import HostingCapacityResult, write_baseline
 from hcsim.schedules.repeat import batteries_on
 from hcsim.series import Controls
 from hcsim.util.files import write_json, write_or_say
-from hcsim.year import TimeAxis
 from hcsim.year_replay import YearResult, record_year
 from optim.data.limits import Limits
 from optim.data.profiles import Profiles

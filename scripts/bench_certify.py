@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from hcsim.cases import load_case
+from hcsim.cases.case import load_case
 from hcsim.errors import HcsimError
 from hcsim.results import read_schedule
 from hcsim.study import StudyRun

@@ -27,8 +27,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
 
-from hcsim.cases import load_case
-from hcsim.defaults import SitesWanted
+from hcsim.cases.case import load_case
+from hcsim.cases.defaults import SitesWanted
 from hcsim.devices.fleets import terminal
 from hcsim.errors import HcsimError
 from hcsim.feeder.check import check_feeder

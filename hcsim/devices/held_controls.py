@@ -18,7 +18,7 @@ from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES
 from hcsim.util.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from hcsim.cases import Case
+    from hcsim.cases.case import Case
 
 METERS = frozenset({"Monitor", "EnergyMeter", "Sensor"})
 Wanted = str | Sequence[str]

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
+from hcsim.cases.config.study import parse_config
+from hcsim.cases.defaults import SitesWanted, study_text
+from hcsim.cases.screening_limits import simulation_limits
 from hcsim.certificate import LoopOptions
 from hcsim.certify import certify
-from hcsim.config import parse_config
-from hcsim.defaults import SitesWanted, study_text
 from hcsim.errors import ConfigError
 from hcsim.nodal import Feeder, NodalJob, Site, search_site
 from hcsim.probe import Prober
 from hcsim.schedules.edit import spread_evenly
-from hcsim.simulation_limits import simulation_limits
 from hcsim.workbench import Workbench
 from hcsim.year_replay import record_year
 from optim.data.limits import Limits, VoltageBand, new_violations

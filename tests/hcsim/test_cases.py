@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from hcsim.cases import bundled_folder, bundled_names, find_folder, load_case
+from hcsim.cases.case import bundled_folder, bundled_names, find_folder, load_case
 from hcsim.errors import ConfigError, FeederError
 
 

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from hcsim.config import read_config, site_nodes
+from hcsim.cases.config.study import read_config, site_nodes
+from hcsim.cases.profiles_csv import labels, read_profiles
 from hcsim.errors import ConfigError
-from hcsim.profile_csv import labels, read_profiles
 from optim.data.network import LoadLegs, Network
 
 GOOD = """

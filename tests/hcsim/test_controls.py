@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hcsim.campaign import open_feeder
-from hcsim.cases import load_case
+from hcsim.cases.case import load_case
 from hcsim.certificate import LoopOptions, write_certificate
 from hcsim.certify import certify
 from hcsim.cli import app

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from hcsim.baseline import hosting_capacity
-from hcsim.cases import load_case
+from hcsim.cases.case import load_case
+from hcsim.cases.existing_devices import with_existing
 from hcsim.errors import FeederError
-from hcsim.existing import with_existing
 from hcsim.feeder.read import read_network
 from hcsim.nodal import Feeder
 from hcsim.opendss.circuit import Circuit

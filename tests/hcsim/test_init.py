@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hcsim.cases import load_case
+from hcsim.cases.case import load_case
+from hcsim.cases.defaults import SitesWanted, default_profiles_file
+from hcsim.cases.profiles_csv import read_profiles
 from hcsim.cli import app
-from hcsim.defaults import SitesWanted, default_profiles_file
 from hcsim.errors import ConfigError, FeederError
 from hcsim.feeder.read import read_network
 from hcsim.feeder.sites import candidate_buses, head_bus, read_sites, spread_sites
 from hcsim.opendss.circuit import Circuit
-from hcsim.profile_csv import read_profiles
 from hcsim.study import Study
 from hcsim.workbench import Workbench
 from optim.data.limits import new_violations
@@ -107,7 +107,7 @@ def test_init_writes_what_study_runs(tree, tmp_path):
 
 
 def test_every_key_stands_in_the_written_study(tree, tmp_path):
-    from hcsim.config import (
+    from hcsim.cases.config.study import (
         BessSection,
         CertifySection,
         ControlsSection,
@@ -197,7 +197,7 @@ def test_sites_of_the_8500_node_feeder_are_on_the_medium_voltage():
 
 
 def test_taps_of_each_hour_need_the_tangent(tree):
-    from hcsim.config import parse_config
+    from hcsim.cases.config.study import parse_config
 
     case = Workbench.open(load_case(tree)).case
     text = case.inputs["study.toml"]

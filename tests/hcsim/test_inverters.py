@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 
 import hcsim.devices.autonomous_pv as inverters
 from hcsim.baseline import hosting_capacity
+from hcsim.cases.config.study import parse_config
 from hcsim.cli import app
-from hcsim.config import parse_config
 from hcsim.devices.autonomous_pv import AutonomousPv, InverterControl
 from hcsim.errors import ConfigError
 from hcsim.feeder.read import read_network

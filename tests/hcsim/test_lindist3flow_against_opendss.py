@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcsim.cases import bundled_folder
+from hcsim.cases.case import bundled_folder
 from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from optim.data.profiles import Profiles

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcsim.cases import load_case
+from hcsim.cases.case import load_case
 from hcsim.feeder.read import read_network
 from hcsim.nodal import Feeder, NodalJob, Site
 from hcsim.opendss.circuit import Circuit

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from hcsim.cases.config.study import BandSection
 from hcsim.cli import app
-from hcsim.config import BandSection
 from hcsim.errors import ConfigError
 from hcsim.planning_bench import PlanningBench
 from hcsim.planning_study import PlanningStudy

@@ -10,10 +10,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hcsim.cases.config.study import LimitsSection, SimulationSection
+from hcsim.cases.screening_limits import simulation_limits
 from hcsim.cli_simulation import _steps
-from hcsim.config import LimitsSection, SimulationSection
 from hcsim.errors import ConfigError
-from hcsim.simulation_limits import simulation_limits
 from optim.data.limits import CRITERIA, Limits
 
 ROOT = Path(__file__).parent.parent.parent

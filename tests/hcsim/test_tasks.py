@@ -13,7 +13,7 @@ from crash_job import CrashJob, Number
 
 from hcsim import tasks
 from hcsim.campaign import open_feeder
-from hcsim.cases import load_case
+from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, FeederError
 from hcsim.nodal import Feeder, NodalJob, sites
 from hcsim.stochastic import StochasticJob, deployments

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hcsim.cases.time_axis import read_year, representative, time_axis, year_of_day
 from hcsim.errors import ConfigError
-from hcsim.year import read_year, representative, time_axis, year_of_day
 from optim.data.profiles import Profiles
 
 DAY = Profiles(tuple(f"{h:02d}:00" for h in range(24)), 1.0, np.linspace(0.5, 1.0, 24),

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hcsim import year_replay
-from hcsim.cases import load_case
+from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, OutputError
 from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit

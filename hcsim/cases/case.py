@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hcsim.config import FeederSection, StudyConfig, parse_config, read_config
-from hcsim.defaults import PROFILES_FILE, SitesWanted, default_profiles_file, study_text
+from hcsim.cases.config.study import FeederSection, StudyConfig, parse_config, read_config
+from hcsim.cases.defaults import PROFILES_FILE, SitesWanted, default_profiles_file, study_text
+from hcsim.cases.profiles_csv import read_profiles
 from hcsim.errors import ConfigError, FeederError
 from hcsim.feeder.ledger import Ledger
-from hcsim.profile_csv import read_profiles
 from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
 from optim.data.profiles import Profiles
@@ -59,7 +59,7 @@ class Case:
 
 def bundled_folder() -> Path:
     """Where the bundled cases lie: inside the installed package, or beside it in a checkout."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parent.parent
     installed, checkout = here / "dss_models", here.parent / "dss_models"
     return installed if installed.is_dir() else checkout
 

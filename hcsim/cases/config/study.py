@@ -13,11 +13,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from hcsim.config_base import AsTuple, Name, Names, Off, Positive, Section, Sentences, Share, VoltagePu
+from hcsim.cases.config.explain import explain
+from hcsim.cases.config.inverters import InvertersSection
+from hcsim.cases.config.planning import PlanningSection
+from hcsim.cases.config.types import AsTuple, Name, Names, Off, Positive, Section, Sentences, Share, VoltagePu
 from hcsim.errors import ConfigError
-from hcsim.faults import explain
-from hcsim.inverter_config import InvertersSection
-from hcsim.planning_config import PlanningSection
 from hcsim.util.suggest import did_you_mean
 from optim.data.limits import Limits, VoltageBand
 from optim.data.network import Network

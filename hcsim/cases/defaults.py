@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hcsim.config import levels_in_words, site_nodes
+from hcsim.cases.config.study import levels_in_words, site_nodes
 from hcsim.feeder.ledger import Ledger, Ratings
 from hcsim.feeder.sites import DEFAULT_SITES, head_bus, read_sites, spread_sites
 from optim.data.network import Network

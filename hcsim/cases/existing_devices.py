@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.cases import Case
+from hcsim.cases.case import Case
+from hcsim.cases.config.planning import PlanningSection
+from hcsim.cases.profiles_csv import read_profile_table
+from hcsim.cases.time_axis import TimeAxis, time_axis
 from hcsim.errors import ConfigError
-from hcsim.planning_config import PlanningSection
-from hcsim.profile_csv import read_profile_table
 from hcsim.util.suggest import did_you_mean
-from hcsim.year import TimeAxis, time_axis
 from optim.data.network import Network
 from optim.data.profiles import FixedInjection
 

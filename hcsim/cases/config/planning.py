@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hcsim.config_base import Name, Names, Positive, Section, Sentences, Share, VoltagePu
+from hcsim.cases.config.types import Name, Names, Positive, Section, Sentences, Share, VoltagePu
 from optim.planning.case import Costs, ScenarioLimits, StorageTerms
 
 NotNegative = Annotated[float, Field(ge=0.0)]
