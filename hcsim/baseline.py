@@ -19,10 +19,10 @@ from hcsim.devices.fleets import BessFleet
 from hcsim.devices.held_controls import held_in_words
 from hcsim.errors import ConfigError
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay import check_steps, convergence_violations, judges_regulation
-from hcsim.resting import resting_days
-from hcsim.results import HostingCapacityResult
-from hcsim.series import Controls, DailySeries
+from hcsim.replay.deadbands import resting_days
+from hcsim.replay.result import HostingCapacityResult
+from hcsim.replay.run import check_steps, convergence_violations, judges_regulation
+from hcsim.replay.series import Controls, DailySeries
 from optim.data.limits import Before, Limits, new_violations, violations
 from optim.data.network import Network
 from optim.data.profiles import Profiles

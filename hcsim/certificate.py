@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from hcsim.devices.held_controls import ALL_FREE, Selection
-from hcsim.results import ReplayResult, write_replay, write_schedule
-from hcsim.series import Controls
+from hcsim.replay.result import ReplayResult, write_replay, write_schedule
+from hcsim.replay.series import Controls
 from hcsim.util.files import output_folder, write_csv, write_json
 from optim.data.limits import CRITERIA
 from optim.data.schedule import Schedule

@@ -20,11 +20,11 @@ import numpy as np
 
 from hcsim.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, LoopOptions, Round
 from hcsim.errors import InfeasibleError, SolverError
-from hcsim.linearize import Visit, visit
 from hcsim.loop_margins import Margins
 from hcsim.loop_repair import repaired
 from hcsim.loop_stalls import excess, price_kw, taps_kept, why_stalled, worst_in_words
-from hcsim.results import ReplayResult
+from hcsim.replay.operating_points import Visit, visit
+from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import Decisions, blend, decisions_of, idle, open_fleet, same_devices, with_reserve
 from hcsim.workbench import Workbench
 from optim.data.limits import new_violations

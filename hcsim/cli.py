@@ -169,11 +169,11 @@ def study(
 
     A planning study (ieee33) sites and sizes storage instead: schemes A, B and C of paper 2, each replayed.
     """
-    from hcsim.compare import summarize
+    from hcsim.replay.result import CASES
+    from hcsim.replay.verdict import summarize
     from hcsim.report.inverters import inverter_sentences
     from hcsim.report.loop import robustness_lines
     from hcsim.report.tables import main_table
-    from hcsim.results import CASES
     from hcsim.show import Show
     from hcsim.study import Study, default_out
 
@@ -256,7 +256,7 @@ def optimize(
     The folder holds CSV files with units in the headers; edit them and `hcsim replay` the result.
     """
     from hcsim.cases.case import load_case
-    from hcsim.results import write_schedule
+    from hcsim.replay.result import write_schedule
     from hcsim.study import claim_in_words, default_out
     from hcsim.util.files import output_folder
     from hcsim.workbench import Workbench
@@ -297,10 +297,10 @@ def replay(
     judge (a step does not converge); a refuted schedule is an answer. With --inverters, PV follows its own
     voltage and only batteries the schedule; locked controls then hold everything but the inverters.
     """
-    from hcsim.compare import verdict
-    from hcsim.inverter_results import at_unity, inverter_day, write_inverter_day
     from hcsim.planning_bench import read_commanded, replayer
-    from hcsim.results import write_replay
+    from hcsim.replay.inverter_day import at_unity, inverter_day, write_inverter_day
+    from hcsim.replay.result import write_replay
+    from hcsim.replay.verdict import verdict
     from hcsim.util.files import output_folder
     from hcsim.workbench import Workbench
 
@@ -374,7 +374,7 @@ def baseline(
             "locked" if controls is Controls.locked else "free", bess, profiles, out,
         )  # fmt: skip
         return
-    from hcsim.results import read_schedule, write_baseline
+    from hcsim.replay.result import read_schedule, write_baseline
     from hcsim.util.files import output_folder
     from hcsim.workbench import Workbench
 

@@ -93,7 +93,7 @@ def certify(
 
 def _claims(bench: Workbench, folders: list[Path], programs: list[str]) -> list[Schedule]:
     from hcsim.errors import ConfigError
-    from hcsim.results import CASES, read_schedule
+    from hcsim.replay.result import CASES, read_schedule
     from optim.hosting.search import solve_hosting
 
     if folders:

@@ -13,7 +13,7 @@ from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from hcsim.devices.autonomous_pv import InverterControl
-    from hcsim.inverter_results import InverterDay
+    from hcsim.replay.inverter_day import InverterDay
     from hcsim.workbench import Workbench
 
 
@@ -58,7 +58,7 @@ def refuse_in_year(case: str, word: Inverters | None) -> None:
 
 
 def show_day(day: InverterDay, console: Console) -> None:
-    from hcsim.inverter_results import day_in_words
+    from hcsim.replay.inverter_day import day_in_words
 
     for sentence in day_in_words(day):
         console.print(escape(sentence), soft_wrap=True, highlight=False)

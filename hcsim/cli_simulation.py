@@ -102,8 +102,8 @@ def nodal(
     from hcsim.campaign import Means
     from hcsim.cases.screening_limits import simulation_limits
     from hcsim.nodal_study import NodalSettings, buses_of, run_nodal, smallest
+    from hcsim.replay.result import read_schedule
     from hcsim.report.simulation import nodal_page
-    from hcsim.results import read_schedule
 
     opened, axis, folder = _open(case, hours, profiles, out, "nodal")
     settings = NodalSettings(
@@ -165,8 +165,8 @@ def stochastic(
     """
     from hcsim.campaign import Means
     from hcsim.cases.screening_limits import simulation_limits
+    from hcsim.replay.result import read_schedule
     from hcsim.report.simulation import stochastic_page
-    from hcsim.results import read_schedule
     from hcsim.stochastic_study import StochasticSettings, run_stochastic
 
     penetrations = _steps(steps)
@@ -201,8 +201,8 @@ def stochastic(
 def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Literal["free", "locked"],
                   bess: Path | None, profiles: Path | None, out: Path | None) -> None:  # fmt: skip
     """What `hcsim baseline --year` does."""
+    from hcsim.replay.result import read_schedule
     from hcsim.report.simulation import year_page
-    from hcsim.results import read_schedule
     from hcsim.year_study import run_year
 
     opened, axis, folder = _open(case, 8760, profiles, out, "year")

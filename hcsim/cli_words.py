@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from hcsim.results import ReplayResult
+    from hcsim.replay.result import ReplayResult
 
 
 FreeOption = Annotated[

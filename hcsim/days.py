@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from types import TracebackType
 
-from hcsim.replay import Crew, judges_regulation
-from hcsim.series import DailySeries
+from hcsim.replay.run import Crew, judges_regulation
+from hcsim.replay.series import DailySeries
 from hcsim.workbench import Workbench
 from optim.data.limits import Operation
 from optim.data.linear_model import Floats

@@ -26,8 +26,8 @@ import numpy as np
 from hcsim.certificate import Certificate, LoopOptions, Round
 from hcsim.certify import certify
 from hcsim.errors import InfeasibleError, SolverError
-from hcsim.linearize import replay_and_linearize
-from hcsim.results import ReplayResult
+from hcsim.replay.operating_points import replay_and_linearize
+from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import decisions_of
 from hcsim.workbench import Workbench
 from optim.data.linear_model import LinearModel

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 from hcsim.baseline_terms import Weights
 from hcsim.devices.autonomous_pv import InverterControl
-from hcsim.inverter_results import InverterComparison, InverterDay, SharingRow, at_unity, inverter_day
-from hcsim.results import HostingCapacityResult, ReplayResult
-from hcsim.series import Controls
+from hcsim.replay.inverter_day import InverterComparison, InverterDay, SharingRow, at_unity, inverter_day
+from hcsim.replay.result import HostingCapacityResult, ReplayResult
+from hcsim.replay.series import Controls
 from hcsim.workbench import Reactive, Workbench
 from optim.data.schedule import Schedule
 

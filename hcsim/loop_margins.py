@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hcsim.certificate import LoopOptions
 from hcsim.loop_stalls import excess
-from hcsim.results import ReplayResult
+from hcsim.replay.result import ReplayResult
 
 KEPT = 0.7
 """Share of a margin that outlives a round, and of an overstep that becomes margin."""

@@ -13,7 +13,7 @@ from scipy.optimize import linprog
 
 from hcsim.loop_margins import Margins
 from hcsim.loop_stalls import oversteps
-from hcsim.results import ReplayResult
+from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import reduced
 from optim.data.limits import CRITERIA, new_violations
 from optim.data.linear_model import Floats, LinearModel

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hcsim.linearize import Visit
-from hcsim.results import ReplayResult
+from hcsim.replay.operating_points import Visit
+from hcsim.replay.result import ReplayResult
 from optim.data.limits import new_violations
 from optim.data.linear_model import Floats, LinearModel
 from optim.hosting.problem import ELASTIC_KW_PER_KW

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.feeder.unbalance import three_phase_buses, unbalance_pct
-from hcsim.series import DailySeries
+from hcsim.replay.series import DailySeries
 from optim.data.limits import Criterion, Limits, Operation
 from optim.data.network import Network
 

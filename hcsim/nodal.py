@@ -25,7 +25,7 @@ from hcsim.feeder.read import read_network
 from hcsim.nodal_search import Settled, SiteSearch
 from hcsim.opendss.circuit import Circuit
 from hcsim.probe import Kind, Mode, Prober, Verdict
-from hcsim.series import Controls
+from hcsim.replay.series import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles

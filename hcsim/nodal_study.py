@@ -13,7 +13,7 @@ import pandas as pd
 from hcsim.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
 from hcsim.nodal import NO_PHASE, NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
 from hcsim.probe import Kind
-from hcsim.series import Controls
+from hcsim.replay.series import Controls
 from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
 from optim.data.limits import CRITERIA, Limits
 from optim.data.network import Network

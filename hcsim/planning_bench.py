@@ -17,9 +17,9 @@ from hcsim.cases.config.study import site_nodes
 from hcsim.cases.existing_devices import nodes_of, pv, station, station_kw, station_note
 from hcsim.devices.autonomous_pv import InverterControl
 from hcsim.errors import ConfigError, ModelError
-from hcsim.replay import replay
-from hcsim.results import HostingCapacityResult, ReplayResult, read_schedule
-from hcsim.series import Controls
+from hcsim.replay.result import HostingCapacityResult, ReplayResult, read_schedule
+from hcsim.replay.run import replay
+from hcsim.replay.series import Controls
 from hcsim.workbench import Workbench
 from optim.data.limits import Limits
 from optim.data.network import Network

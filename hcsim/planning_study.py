@@ -18,18 +18,18 @@ import pandas as pd
 
 from hcsim.cases.case import Case, load_case
 from hcsim.cases.config.planning import PlanningPaper
-from hcsim.compare import verdict
 from hcsim.errors import ConfigError
 from hcsim.parts import Interrupted, Parts, versions
 from hcsim.planning_bench import SCENARIOS, PlanningBench, Sharing
-from hcsim.results import (
+from hcsim.replay.result import (
     HostingCapacityResult,
     ReplayResult,
     write_baseline,
     write_replay,
     write_schedule,
 )
-from hcsim.series import Controls
+from hcsim.replay.series import Controls
+from hcsim.replay.verdict import verdict
 from hcsim.study import CONTROLS, default_out
 from hcsim.util.files import output_folder, write_csv, write_parquet, write_text
 from hcsim.util.progress import Listener, silent

@@ -5,7 +5,7 @@ What is asked is always the same: the feeder stands where it does at hour h with
 that hour. `frozen` is the moment after, before any control has moved: the voltage deviation is judged there.
 `settled` is the state that the controls reach: everything else is judged there, and the tap steps it took.
 Hours do not depend on each other, as in the California ICA, so each may be asked alone and in any order. What the
-bare feeder breaks already may be as bad as it gets wherever its controls may rest (`hcsim.resting`).
+bare feeder breaks already may be as bad as it gets wherever its controls may rest (`hcsim.replay.deadbands`).
 
 A device is a Load of constant power at unity power factor, negative for generation: changing its kW leaves
 the system matrix alone, which makes a power flow cheap.
@@ -24,10 +24,10 @@ from hcsim.devices.fleets import PREFIX, V_CONSTANT_POWER_PU, terminal
 from hcsim.errors import ConvergenceError
 from hcsim.meter import Meter, Reading
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay import judges_regulation
-from hcsim.resting import resting_days
+from hcsim.replay.deadbands import resting_days
+from hcsim.replay.run import judges_regulation
+from hcsim.replay.series import V_SANE_PU, Controls, DailySeries
 from hcsim.schedules.repeat import battery_kw
-from hcsim.series import V_SANE_PU, Controls, DailySeries
 from optim.data.limits import CRITERIA, Criterion, Limits, Operation, thresholds
 from optim.data.network import Network
 from optim.data.profiles import Profiles

@@ -28,7 +28,7 @@ from hcsim.certificate import Certificate, Round
 from hcsim.certify import certify
 from hcsim.days import Days
 from hcsim.devices.held_controls import hold
-from hcsim.results import ReplayResult
+from hcsim.replay.result import ReplayResult
 from hcsim.workbench import Workbench
 from optim.data.limits import Before, Excess, worst_new
 from optim.data.linear_model import Floats

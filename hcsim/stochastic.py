@@ -24,7 +24,7 @@ from scipy.sparse.csgraph import dijkstra
 from hcsim.errors import FeederError
 from hcsim.nodal import Feeder, missing_hours
 from hcsim.probe import Prober
-from hcsim.series import Controls
+from hcsim.replay.series import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles

@@ -19,14 +19,13 @@ from hcsim.cases.case import Case, load_case
 from hcsim.cases.config.inverters import InverterWord
 from hcsim.cases.defaults import SitesWanted
 from hcsim.certificate import Round, certified_in_words, round_in_words, write_certificate
-from hcsim.compare import counted, verdict
 from hcsim.error_budget import certify_with_budget
 from hcsim.errors import ConfigError
 from hcsim.feeder.check import check_network
-from hcsim.inverter_results import write_inverter_day
 from hcsim.inverter_study import UNIFORM, InverterStudy
 from hcsim.parts import Interrupted, Parts, versions
-from hcsim.results import (
+from hcsim.replay.inverter_day import write_inverter_day
+from hcsim.replay.result import (
     CASES,
     CaseResult,
     HostingCapacityResult,
@@ -36,9 +35,10 @@ from hcsim.results import (
     write_replay,
     write_schedule,
 )
+from hcsim.replay.series import Controls
+from hcsim.replay.verdict import counted, verdict
 from hcsim.robustness import with_robustness
 from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
-from hcsim.series import Controls
 from hcsim.util.files import output_folder, write_csv, write_text
 from hcsim.util.progress import Listener, silent
 from hcsim.workbench import Workbench

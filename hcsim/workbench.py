@@ -24,11 +24,11 @@ from hcsim.feeder import gate
 from hcsim.feeder.gate import Gate, check_gate
 from hcsim.feeder.ledger import Ledger
 from hcsim.feeder.read import read_network
-from hcsim.linearize import Visit, visit
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay import replay
-from hcsim.results import HostingCapacityResult, ReplayResult
-from hcsim.series import Controls
+from hcsim.replay.operating_points import Visit, visit
+from hcsim.replay.result import HostingCapacityResult, ReplayResult
+from hcsim.replay.run import replay
+from hcsim.replay.series import Controls
 from optim.data.limits import Limits
 from optim.data.linear_model import LinearModel
 from optim.data.network import Network

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from hcsim.devices.fleets import BessFleet, PvFleet
 from hcsim.errors import OutputError
 from hcsim.opendss.circuit import Circuit
-from hcsim.series import V_SANE_PU, Controls, DailySeries
+from hcsim.replay.series import V_SANE_PU, Controls, DailySeries
 from hcsim.util.files import output_folder
 from optim.data.limits import Limits
 from optim.data.network import Network

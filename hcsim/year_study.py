@@ -18,9 +18,9 @@ from hcsim.cases.time_axis import TimeAxis
 from hcsim.devices.held_controls import hold
 from hcsim.errors import ConfigError
 from hcsim.opendss.circuit import Circuit
-from hcsim.results import HostingCapacityResult, write_baseline
+from hcsim.replay.result import HostingCapacityResult, write_baseline
+from hcsim.replay.series import Controls
 from hcsim.schedules.repeat import batteries_on
-from hcsim.series import Controls
 from hcsim.util.files import write_json, write_or_say
 from hcsim.year_replay import YearResult, record_year
 from optim.data.limits import Limits

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from hcsim.results import CASES
+from hcsim.replay.result import CASES
 from hcsim.workbench import Workbench
 from optim.errors import HcsimError, SolverError
 from optim.hosting.limit_rows import LimitRows

@@ -17,8 +17,8 @@ import numpy as np
 from hcsim.baseline import hosting_capacity
 from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
-from hcsim.resting import resting_days
-from hcsim.series import Controls, DailySeries
+from hcsim.replay.deadbands import resting_days
+from hcsim.replay.series import Controls, DailySeries
 from optim.data.limits import Limits, violations
 from optim.data.network import Network
 from optim.data.profiles import Profiles

@@ -24,7 +24,7 @@ from hcsim.cases.time_axis import time_axis
 from hcsim.feeder.read import read_network
 from hcsim.nodal import Feeder, NodalJob, sites
 from hcsim.opendss.circuit import Circuit
-from hcsim.series import DailySeries
+from hcsim.replay.series import DailySeries
 from hcsim.stochastic import StochasticJob, deployments
 from hcsim.tasks import run_tasks
 from hcsim.year_replay import record_year

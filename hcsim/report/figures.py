@@ -13,11 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from hcsim.compare import match_voltages, paper_kw, verdict, voltage_error
+from hcsim.replay.result import CaseResult, StudyResult
+from hcsim.replay.verdict import match_voltages, paper_kw, verdict, voltage_error
 from hcsim.report import loop, series, style
 from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches, save_figures
 from hcsim.report.tables import NAMES, simulation_beside
-from hcsim.results import CaseResult, StudyResult
 from optim.data.schedule import Schedule
 
 UNUSED_KW = 0.05

@@ -10,12 +10,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hcsim.compare import summarize
+from hcsim.replay.result import StudyResult, write_summary
+from hcsim.replay.verdict import summarize
 from hcsim.report import loop, words
 from hcsim.report.figures import PICTURES, write_figures
 from hcsim.report.inverters import inverter_section
 from hcsim.report.tables import NAMES, main_rows
-from hcsim.results import StudyResult, write_summary
 from hcsim.util.files import write_text
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from hcsim.compare import verdict
-from hcsim.inverter_results import InverterComparison, SharingRow, day_in_words
+from hcsim.replay.inverter_day import InverterComparison, SharingRow, day_in_words
+from hcsim.replay.result import HostingCapacityResult, StudyResult
+from hcsim.replay.verdict import verdict
 from hcsim.report import words
 from hcsim.report.tables import NAMES, NOTHING, number
-from hcsim.results import HostingCapacityResult, StudyResult
 
 MODES = {"volt_var": "volt-var", "volt_watt": "volt-watt", "volt_var_volt_watt": "volt-var and volt-watt"}
 

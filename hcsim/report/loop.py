@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from hcsim.certificate import Certificate
 from hcsim.error_budget import PARTS, WORDS
+from hcsim.replay.result import StudyResult
 from hcsim.report import style
 from hcsim.report.tables import NAMES, NOTHING, number
-from hcsim.results import StudyResult
 
 
 def loop_rows(study: StudyResult) -> list[dict[str, Any]]:

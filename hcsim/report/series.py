@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hcsim.compare import load_kw, phase_of
+from hcsim.replay.result import CaseResult, ReplayResult, StudyResult
+from hcsim.replay.verdict import load_kw, phase_of
 from hcsim.report import style
 from hcsim.report.tables import NAMES
-from hcsim.results import CaseResult, ReplayResult, StudyResult
 from optim.data.limits import Limits
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hcsim.compare import (
+from hcsim.replay.result import CASES, CaseResult, HostingCapacityResult, ReplayResult, StudyResult
+from hcsim.replay.verdict import (
     circulation_by_step,
     counted,
     load_kw,
@@ -22,7 +23,6 @@ from hcsim.compare import (
     worst_words,
 )
 from hcsim.report.tables import NAMES, NOTHING, STATUS_WORDS, number, unsigned_zero
-from hcsim.results import CASES, CaseResult, HostingCapacityResult, ReplayResult, StudyResult
 from optim.data.schedule import Schedule
 
 MOST_VIOLATION_ROWS = 12

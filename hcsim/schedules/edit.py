@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hcsim.results import CASES
+from hcsim.replay.result import CASES
 from hcsim.workbench import Workbench
 from optim.data.linear_model import Floats
 from optim.data.schedule import BessUnit, Schedule

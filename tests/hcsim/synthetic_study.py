@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.certificate import Certificate, Round
-from hcsim.results import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
+from hcsim.replay.result import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
 from optim.data.limits import Limits, Operation, violations
 from optim.data.network import Branch, LoadLegs, Network, Regulator
 from optim.data.profiles import Profiles

@@ -11,7 +11,7 @@ from scipy.optimize import brentq
 from hcsim.baseline import hosting_capacity
 from hcsim.errors import ConfigError
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay import replay
+from hcsim.replay.run import replay
 from optim.data.limits import Limits, new_violations
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule

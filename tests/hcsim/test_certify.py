@@ -15,8 +15,8 @@ from hcsim.certificate import CERTIFIED, OUT_OF_TIME, STALLED, LoopOptions, Roun
 from hcsim.certify import certify
 from hcsim.error_budget import PARTS, certify_with_budget, missed_kw
 from hcsim.loop_stalls import out_of_reach, oversteps, swinging
-from hcsim.replay import replay
-from hcsim.results import read_schedule, write_schedule
+from hcsim.replay.result import read_schedule, write_schedule
+from hcsim.replay.run import replay
 from hcsim.schedules.edit import blend, decisions_of, idle, resized, scaled, spread_evenly
 from hcsim.workbench import Workbench
 from optim.data.limits import new_violations
@@ -250,7 +250,7 @@ def test_violation_beyond_the_devices_is_named(bench, found):
     bare = bench.replay(None, "free")
     worse = bench.replay(scaled(found.schedule, 1.5), "free", base=bare)
     assert len(new_violations(worse.violations))
-    from hcsim.linearize import visit
+    from hcsim.replay.operating_points import visit
 
     b = bench
     seen = visit(b.circuit, b.network, b.profiles, b.limits, found.schedule, b.ports, controls="free")
@@ -288,7 +288,7 @@ def test_tangent_at_an_ungrounded_delta():
     """A device at a floating node stands between two phases: the source sees every kW of it, first order."""
     if "HCSIM_FEEDERS" not in os.environ:
         pytest.skip("HCSIM_FEEDERS is not set")
-    from hcsim.linearize import visit
+    from hcsim.replay.operating_points import visit
 
     b = Workbench.open(Path(os.environ["HCSIM_FEEDERS"]) / "37Bus" / "ieee37.dss")
     b.check_sites()

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hcsim.cli import app
-from hcsim.results import CASES, read_replay, read_schedule
+from hcsim.replay.result import CASES, read_replay, read_schedule
 
 CASE = Path(__file__).parent.parent / "cases" / "three_bus"
 PROFILE = "profiles.csv"

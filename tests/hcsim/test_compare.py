@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 from synthetic_study import LOAD_PU, PV_PU, network, profiles, schedule, study, unit
 
-from hcsim.compare import (
+from hcsim.replay.result import CASES, write_summary
+from hcsim.replay.verdict import (
     circulation_by_step,
     match_voltages,
     penetration_capacity_pct,
@@ -22,7 +23,6 @@ from hcsim.compare import (
     voltage_error,
 )
 from hcsim.report.tables import main_rows, main_table
-from hcsim.results import CASES, write_summary
 from optim.data.limits import VIOLATION_COLUMNS, violations
 from optim.errors import ModelError
 

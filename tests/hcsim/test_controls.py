@@ -14,7 +14,7 @@ from hcsim.certify import certify
 from hcsim.cli import app
 from hcsim.devices.held_controls import select
 from hcsim.errors import ConfigError
-from hcsim.results import write_schedule
+from hcsim.replay.result import write_schedule
 from hcsim.workbench import Workbench
 from optim.hosting.search import solve_hosting
 

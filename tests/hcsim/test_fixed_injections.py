@@ -13,7 +13,7 @@ from hcsim.errors import FeederError
 from hcsim.feeder.read import read_network
 from hcsim.nodal import Feeder
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay import replay
+from hcsim.replay.run import replay
 from hcsim.stochastic import Deployment, StochasticJob
 from optim.data.limits import Limits
 from optim.data.profiles import FixedInjection, Profiles

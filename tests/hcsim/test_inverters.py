@@ -19,10 +19,10 @@ from hcsim.cli import app
 from hcsim.devices.autonomous_pv import AutonomousPv, InverterControl
 from hcsim.errors import ConfigError
 from hcsim.feeder.read import read_network
-from hcsim.inverter_results import at_unity, inverter_day
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay import replay
-from hcsim.results import read_replay
+from hcsim.replay.inverter_day import at_unity, inverter_day
+from hcsim.replay.result import read_replay
+from hcsim.replay.run import replay
 from hcsim.workbench import Workbench
 from optim.data.limits import Limits
 from optim.data.profiles import Profiles

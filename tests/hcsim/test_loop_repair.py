@@ -7,9 +7,9 @@ import pytest
 from test_certify import bench_of
 
 from hcsim.certificate import LoopOptions
-from hcsim.linearize import Visit, visit
 from hcsim.loop_margins import Margins
 from hcsim.loop_repair import MORE, repaired
+from hcsim.replay.operating_points import Visit, visit
 from hcsim.schedules.edit import blend, resized
 from optim.data.limits import new_violations
 from optim.hosting.search import solve_hosting

@@ -13,7 +13,7 @@ from hcsim.feeder.read import read_network
 from hcsim.nodal import Feeder, NodalJob, Site, search_site
 from hcsim.opendss.circuit import Circuit
 from hcsim.probe import Prober
-from hcsim.replay import replay
+from hcsim.replay.run import replay
 from optim.data.limits import Limits
 from optim.data.profiles import FixedInjection, Profiles
 from optim.data.schedule import BessUnit, Schedule

@@ -15,7 +15,7 @@ from hcsim.cli import app
 from hcsim.errors import ConfigError
 from hcsim.planning_bench import PlanningBench
 from hcsim.planning_study import PlanningStudy
-from hcsim.results import read_schedule
+from hcsim.replay.result import read_schedule
 from hcsim.workbench import Workbench
 
 CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"

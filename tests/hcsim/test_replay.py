@@ -11,7 +11,7 @@ import pytest
 from hcsim.errors import ConfigError, ConvergenceError, FeederError
 from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay import replay
+from hcsim.replay.run import replay
 from optim.data.limits import Limits, new_violations
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule

@@ -11,7 +11,7 @@ import pytest
 from synthetic_study import study
 
 from hcsim.errors import ConfigError
-from hcsim.results import read_replay, write_baseline, write_replay
+from hcsim.replay.result import read_replay, write_baseline, write_replay
 from optim.data.limits import Operation
 
 

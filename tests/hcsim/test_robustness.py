@@ -9,8 +9,8 @@ from test_certify import bench_of, claim_of
 from hcsim.certificate import LoopOptions, write_certificate
 from hcsim.certify import certify
 from hcsim.days import Days
+from hcsim.replay.result import read_schedule
 from hcsim.report.loop import robustness_words
-from hcsim.results import read_schedule
 from hcsim.robustness import Draws, Outcome, perturbed, with_robustness
 from hcsim.schedules.edit import scaled
 from optim.data.limits import Excess, new_violations, worst_new

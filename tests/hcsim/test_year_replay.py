@@ -12,7 +12,7 @@ from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, OutputError
 from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay import replay
+from hcsim.replay.run import replay
 from hcsim.schedules.repeat import batteries_on
 from hcsim.year_replay import record_year
 from optim.data.limits import Limits

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from hcsim.certificate import Certificate
-from hcsim.inverter_results import InverterDay, control_facts, day_facts
-from hcsim.results import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
+from hcsim.replay.inverter_day import InverterDay, control_facts, day_facts
+from hcsim.replay.result import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
 from optim.data.limits import new_violations
 from optim.data.network import Network
 from optim.data.profiles import Profiles

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.devices.autonomous_pv import InverterControl
-from hcsim.results import HostingCapacityResult, ReplayResult
+from hcsim.replay.result import HostingCapacityResult, ReplayResult
 from hcsim.util.files import output_folder, write_csv, write_json
 from optim.data.schedule import Schedule
 

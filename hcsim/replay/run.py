@@ -14,9 +14,9 @@ from hcsim.devices.fleets import BessFleet
 from hcsim.devices.held_controls import held_in_words
 from hcsim.errors import ConfigError
 from hcsim.opendss.circuit import Circuit
-from hcsim.resting import resting_days
-from hcsim.results import ReplayResult
-from hcsim.series import Controls, DailySeries, Recording
+from hcsim.replay.deadbands import resting_days
+from hcsim.replay.result import ReplayResult
+from hcsim.replay.series import Controls, DailySeries, Recording
 from optim.data.limits import VIOLATION_COLUMNS, Limits, Operation, violations
 from optim.data.network import Network
 from optim.data.profiles import Profiles

@@ -23,7 +23,7 @@ from optim.data.schedule import Schedule
 
 if TYPE_CHECKING:
     from hcsim.certificate import Certificate
-    from hcsim.inverter_results import InverterComparison
+    from hcsim.replay.inverter_day import InverterComparison
 
 __all__ = [
     "CASES",
@@ -83,7 +83,7 @@ class ReplayResult:
     inverters: str = "off"
     """How PV inverters behaved: "off" (as commanded), or the mode of an `InverterControl`."""
     resting: tuple[Operation, ...] = ()
-    """Bare feeder, controls free: the same steps with controls come to rest from elsewhere (`hcsim.resting`)."""
+    """Bare feeder, controls free: the same steps with controls come to rest from elsewhere (`hcsim.replay.deadbands`)."""
 
     @property
     def before(self) -> Before:

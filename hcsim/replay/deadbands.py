@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from hcsim.series import DailySeries
+from hcsim.replay.series import DailySeries
 from optim.data.limits import Operation
 
 
