@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from hcsim.campaign import OpenFeeder
     from hcsim.cases.time_axis import TimeAxis
+    from hcsim.jobs.campaign import OpenFeeder
 
 
 CaseArgument = Annotated[
@@ -99,8 +99,8 @@ def nodal(
     Writes nodal.csv, nodal.parquet, nodal.geojson, summary.json, figures and nodal.html. Every finished bus
     is kept at once; a killed run goes on with --resume.
     """
-    from hcsim.campaign import Means
     from hcsim.cases.screening_limits import simulation_limits
+    from hcsim.jobs.campaign import Means
     from hcsim.nodal_study import NodalSettings, buses_of, run_nodal, smallest
     from hcsim.replay.result import read_schedule
     from hcsim.report.simulation import nodal_page
@@ -163,8 +163,8 @@ def stochastic(
 
     Writes stochastic.parquet, shares.csv, capacities.csv, summary.json, figures and stochastic.html.
     """
-    from hcsim.campaign import Means
     from hcsim.cases.screening_limits import simulation_limits
+    from hcsim.jobs.campaign import Means
     from hcsim.replay.result import read_schedule
     from hcsim.report.simulation import stochastic_page
     from hcsim.stochastic_study import StochasticSettings, run_stochastic
@@ -262,10 +262,10 @@ def _open(
 ) -> tuple[OpenFeeder, TimeAxis, Path]:
     from dataclasses import replace
 
-    from hcsim.campaign import open_feeder
     from hcsim.cases.case import load_case
     from hcsim.cases.existing_devices import with_existing
     from hcsim.cases.time_axis import time_axis
+    from hcsim.jobs.campaign import open_feeder
     from hcsim.util.files import output_folder
 
     loaded = load_case(case)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from hcsim.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
+from hcsim.jobs.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
 from hcsim.nodal import NO_PHASE, NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
 from hcsim.probe import Kind
 from hcsim.replay.series import Controls

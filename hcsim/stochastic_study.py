@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hcsim.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
+from hcsim.jobs.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
 from hcsim.replay.series import Controls
 from hcsim.stochastic import STOCHASTIC_COLUMNS, Pattern, StochasticJob, deployments, rooftops
 from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet

@@ -12,11 +12,11 @@ import numpy as np
 
 from hcsim.baseline import hosting_capacity
 from hcsim.baseline_terms import Weights, terms_of
-from hcsim.campaign import OpenFeeder
 from hcsim.cases.config.study import site_nodes
 from hcsim.cases.time_axis import TimeAxis
 from hcsim.devices.held_controls import hold
 from hcsim.errors import ConfigError
+from hcsim.jobs.campaign import OpenFeeder
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.result import HostingCapacityResult, write_baseline
 from hcsim.replay.series import Controls

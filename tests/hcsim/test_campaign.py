@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from crash_job import CrashJob, Number
 
-from hcsim.campaign import Means, open_feeder, run_campaign
 from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, OutputError
+from hcsim.jobs.campaign import Means, open_feeder, run_campaign
 from hcsim.nodal_study import NodalSettings, run_nodal
 from hcsim.util.files import write_atomically
 from optim.data.limits import Limits

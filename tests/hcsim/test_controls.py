@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hcsim.campaign import open_feeder
 from hcsim.cases.case import load_case
 from hcsim.certificate import LoopOptions, write_certificate
 from hcsim.certify import certify
 from hcsim.cli import app
 from hcsim.devices.held_controls import select
 from hcsim.errors import ConfigError
+from hcsim.jobs.campaign import open_feeder
 from hcsim.replay.result import write_schedule
 from hcsim.workbench import Workbench
 from optim.hosting.search import solve_hosting

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hcsim.errors import ConfigError
-from hcsim.tasks import TaskResult
+from hcsim.jobs.pool import TaskResult
 from hcsim.util.files import output_folder, plain, write_atomically, write_json
 
 FORMAT = 1

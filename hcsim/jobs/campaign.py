@@ -14,14 +14,14 @@ import pyarrow as pa
 
 from hcsim.cases.case import Case
 from hcsim.cases.config.study import check_bands
-from hcsim.datasets import Dataset
 from hcsim.devices.held_controls import selected
 from hcsim.errors import OutputError
 from hcsim.feeder.read import read_network
+from hcsim.jobs.dataset import Dataset
+from hcsim.jobs.pool import Job, Task, TaskResult, run_tasks
 from hcsim.meter import lines_are_rated
 from hcsim.nodal import Feeder
 from hcsim.opendss.circuit import Circuit
-from hcsim.tasks import Job, Task, TaskResult, run_tasks
 from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles
