@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hcsim.baseline_terms import Weights
 from hcsim.devices.autonomous_pv import InverterControl
+from hcsim.hosting.weights import Weights
 from hcsim.replay.inverter_day import InverterComparison, InverterDay, SharingRow, at_unity, inverter_day
 from hcsim.replay.result import HostingCapacityResult, ReplayResult
 from hcsim.replay.series import Controls

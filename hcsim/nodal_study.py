@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from hcsim.hosting.hour_probe import Kind
+from hcsim.hosting.nodal import NO_PHASE, NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
 from hcsim.jobs.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
-from hcsim.nodal import NO_PHASE, NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
-from hcsim.probe import Kind
 from hcsim.replay.series import Controls
 from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
 from optim.data.limits import CRITERIA, Limits

@@ -11,12 +11,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.baseline import hosting_capacity
 from hcsim.cases.config.planning import PlanningSection
 from hcsim.cases.config.study import site_nodes
 from hcsim.cases.existing_devices import nodes_of, pv, station, station_kw, station_note
 from hcsim.devices.autonomous_pv import InverterControl
 from hcsim.errors import ConfigError, ModelError
+from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.replay.result import HostingCapacityResult, ReplayResult, read_schedule
 from hcsim.replay.run import replay
 from hcsim.replay.series import Controls

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hcsim.hosting.stochastic import STOCHASTIC_COLUMNS, Pattern, StochasticJob, deployments, rooftops
 from hcsim.jobs.campaign import Means, OpenFeeder, Outcome, Progress, identity_of, run_campaign
 from hcsim.replay.series import Controls
-from hcsim.stochastic import STOCHASTIC_COLUMNS, Pattern, StochasticJob, deployments, rooftops
 from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
 from optim.data.limits import Limits
 from optim.data.network import Network

@@ -12,8 +12,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from hcsim.baseline import hosting_capacity
-from hcsim.baseline_terms import Weights, terms_of
 from hcsim.cases.case import Case, load_case
 from hcsim.cases.config.study import BessSection, PvSection, check_bands, site_nodes
 from hcsim.certificate import LoopOptions
@@ -24,6 +22,8 @@ from hcsim.feeder import gate
 from hcsim.feeder.gate import Gate, check_gate
 from hcsim.feeder.ledger import Ledger
 from hcsim.feeder.read import read_network
+from hcsim.hosting.system_wide import hosting_capacity
+from hcsim.hosting.weights import Weights, terms_of
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.operating_points import Visit, visit
 from hcsim.replay.result import HostingCapacityResult, ReplayResult

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 
-from hcsim.baseline import hosting_capacity
-from hcsim.baseline_terms import Weights, terms_of
 from hcsim.cases.config.study import site_nodes
 from hcsim.cases.time_axis import TimeAxis
 from hcsim.devices.held_controls import hold
 from hcsim.errors import ConfigError
+from hcsim.hosting.system_wide import hosting_capacity
+from hcsim.hosting.weights import Weights, terms_of
+from hcsim.hosting.year_recorder import YearResult, record_year
 from hcsim.jobs.campaign import OpenFeeder
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.result import HostingCapacityResult, write_baseline
 from hcsim.replay.series import Controls
 from hcsim.schedules.repeat import batteries_on
 from hcsim.util.files import write_json, write_or_say
-from hcsim.year_replay import YearResult, record_year
 from optim.data.limits import Limits
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule

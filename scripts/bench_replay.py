@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hcsim.baseline import hosting_capacity
 from hcsim.feeder.read import read_network
+from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.deadbands import resting_days
 from hcsim.replay.series import Controls, DailySeries

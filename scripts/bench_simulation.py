@@ -22,12 +22,12 @@ from pathlib import Path
 from hcsim.cases.case import load_case
 from hcsim.cases.time_axis import time_axis
 from hcsim.feeder.read import read_network
+from hcsim.hosting.nodal import Feeder, NodalJob, sites
+from hcsim.hosting.stochastic import StochasticJob, deployments
+from hcsim.hosting.year_recorder import record_year
 from hcsim.jobs.pool import run_tasks
-from hcsim.nodal import Feeder, NodalJob, sites
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.series import DailySeries
-from hcsim.stochastic import StochasticJob, deployments
-from hcsim.year_replay import record_year
 from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles

@@ -17,10 +17,10 @@ from hcsim.cases.config.study import check_bands
 from hcsim.devices.held_controls import selected
 from hcsim.errors import OutputError
 from hcsim.feeder.read import read_network
+from hcsim.hosting.hour_reading import lines_are_rated
+from hcsim.hosting.nodal import Feeder
 from hcsim.jobs.dataset import Dataset
 from hcsim.jobs.pool import Job, Task, TaskResult, run_tasks
-from hcsim.meter import lines_are_rated
-from hcsim.nodal import Feeder
 from hcsim.opendss.circuit import Circuit
 from optim.data.limits import Limits
 from optim.data.network import Network

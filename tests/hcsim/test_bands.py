@@ -15,11 +15,11 @@ from hcsim.cases.screening_limits import simulation_limits
 from hcsim.certificate import LoopOptions
 from hcsim.certify import certify
 from hcsim.errors import ConfigError
-from hcsim.nodal import Feeder, NodalJob, Site, search_site
-from hcsim.probe import Prober
+from hcsim.hosting.hour_probe import Prober
+from hcsim.hosting.nodal import Feeder, NodalJob, Site, search_site
+from hcsim.hosting.year_recorder import record_year
 from hcsim.schedules.edit import spread_evenly
 from hcsim.workbench import Workbench
-from hcsim.year_replay import record_year
 from optim.data.limits import Limits, VoltageBand, new_violations
 from optim.errors import ModelError
 from optim.hosting.search import solve_hosting

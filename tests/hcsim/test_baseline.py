@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from hcsim.baseline import hosting_capacity
 from hcsim.errors import ConfigError
+from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.run import replay
 from optim.data.limits import Limits, new_violations

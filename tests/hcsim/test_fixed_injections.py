@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcsim.baseline import hosting_capacity
 from hcsim.cases.case import load_case
 from hcsim.cases.existing_devices import with_existing
 from hcsim.errors import FeederError
 from hcsim.feeder.read import read_network
-from hcsim.nodal import Feeder
+from hcsim.hosting.nodal import Feeder
+from hcsim.hosting.stochastic import Deployment, StochasticJob
+from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.run import replay
-from hcsim.stochastic import Deployment, StochasticJob
 from optim.data.limits import Limits
 from optim.data.profiles import FixedInjection, Profiles
 from optim.errors import ModelError

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from hcsim.feeder.read import read_network
+from hcsim.hosting.hour_probe import Prober
+from hcsim.hosting.stochastic import rooftops
 from hcsim.opendss.circuit import Circuit
-from hcsim.probe import Prober
-from hcsim.stochastic import rooftops
 from optim.data.limits import Limits
 from optim.data.profiles import Profiles
 

@@ -13,12 +13,12 @@ from scipy.optimize import brentq
 from typer.testing import CliRunner
 
 import hcsim.devices.autonomous_pv as inverters
-from hcsim.baseline import hosting_capacity
 from hcsim.cases.config.study import parse_config
 from hcsim.cli import app
 from hcsim.devices.autonomous_pv import AutonomousPv, InverterControl
 from hcsim.errors import ConfigError
 from hcsim.feeder.read import read_network
+from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.inverter_day import at_unity, inverter_day
 from hcsim.replay.result import read_replay

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from hcsim.baseline import hosting_capacity
 from hcsim.feeder.read import read_network
-from hcsim.nodal import Feeder, NodalJob, Site, search_site
+from hcsim.hosting.hour_probe import Prober
+from hcsim.hosting.nodal import Feeder, NodalJob, Site, search_site
+from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.opendss.circuit import Circuit
-from hcsim.probe import Prober
 from hcsim.replay.run import replay
 from optim.data.limits import Limits
 from optim.data.profiles import FixedInjection, Profiles

@@ -8,9 +8,9 @@ import pytest
 
 from hcsim.cases.case import load_case
 from hcsim.feeder.read import read_network
-from hcsim.nodal import Feeder, NodalJob, Site
+from hcsim.hosting.hour_probe import Prober
+from hcsim.hosting.nodal import Feeder, NodalJob, Site
 from hcsim.opendss.circuit import Circuit
-from hcsim.probe import Prober
 from optim.data.limits import Limits
 
 FEEDERS = os.environ.get("HCSIM_FEEDERS")

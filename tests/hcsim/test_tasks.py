@@ -13,11 +13,11 @@ from crash_job import CrashJob, Number
 
 from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, FeederError
+from hcsim.hosting.nodal import Feeder, NodalJob, sites
+from hcsim.hosting.stochastic import StochasticJob, deployments
 from hcsim.jobs import pool as tasks
 from hcsim.jobs.campaign import open_feeder
 from hcsim.jobs.pool import DIED, do_task, run_tasks
-from hcsim.nodal import Feeder, NodalJob, sites
-from hcsim.stochastic import StochasticJob, deployments
 from optim.data.limits import Limits
 
 HERE = Path(__file__).parent

@@ -7,14 +7,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from hcsim import year_replay
 from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, OutputError
 from hcsim.feeder.read import read_network
+from hcsim.hosting import year_recorder as year_replay
+from hcsim.hosting.year_recorder import record_year
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.run import replay
 from hcsim.schedules.repeat import batteries_on
-from hcsim.year_replay import record_year
 from optim.data.limits import Limits
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.probe import Mode, Verdict
+from hcsim.hosting.hour_probe import Mode, Verdict
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -2,8 +2,8 @@
 
 California's iterative ICA: at each bus by itself, hour by hour, power is raised until a limit breaks. A site
 is the bus's live phases with equal power each, at unity power factor; generation follows the study's PV
-availability (its size is inverter kW), a new load is flat. See `hcsim.probe` for what is judged when, and
-`hcsim.nodal_search` for how the size is found.
+availability (its size is inverter kW), a new load is flat. See `hcsim.hosting.hour_probe` for what is judged when, and
+`hcsim.hosting.nodal_search` for how the size is found.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ import pyarrow as pa
 from hcsim.devices.held_controls import hold
 from hcsim.errors import FeederError
 from hcsim.feeder.read import read_network
-from hcsim.nodal_search import Settled, SiteSearch
+from hcsim.hosting.hour_probe import Kind, Mode, Prober, Verdict
+from hcsim.hosting.nodal_search import Settled, SiteSearch
 from hcsim.opendss.circuit import Circuit
-from hcsim.probe import Kind, Mode, Prober, Verdict
 from hcsim.replay.series import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network

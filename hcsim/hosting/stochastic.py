@@ -3,7 +3,7 @@
 A deployment is an order in which customers (the feeder's loads) get PV, all of them at random, those close to
 the source first, or those far from it. At each penetration step the first so many have theirs; the last one's
 is cut so that the step is met exactly. Penetration is PV capacity over the feeder's nominal load. Every
-sunny hour is solved and judged as in the nodal study (`hcsim.probe`); in the others nothing changes.
+sunny hour is solved and judged as in the nodal study (`hcsim.hosting.hour_probe`); in the others nothing changes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
 from hcsim.errors import FeederError
-from hcsim.nodal import Feeder, missing_hours
-from hcsim.probe import Prober
+from hcsim.hosting.hour_probe import Prober
+from hcsim.hosting.nodal import Feeder, missing_hours
 from hcsim.replay.series import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from hcsim.devices.fleets import PREFIX, V_CONSTANT_POWER_PU, terminal
 from hcsim.errors import ConvergenceError
-from hcsim.meter import Meter, Reading
+from hcsim.hosting.hour_reading import Meter, Reading
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.deadbands import resting_days
 from hcsim.replay.run import judges_regulation
