@@ -26,7 +26,7 @@ from hcsim.loop_stalls import excess, price_kw, taps_kept, why_stalled, worst_in
 from hcsim.replay.operating_points import Visit, visit
 from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import Decisions, blend, decisions_of, idle, open_fleet, same_devices, with_reserve
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations
 from optim.data.schedule import Schedule
 from optim.hosting.problem import HostingProblem, TrustRegion

@@ -230,7 +230,7 @@ def export(
     """
     from hcsim.feeder.export import export_linear_model
     from hcsim.util.files import output_folder
-    from hcsim.workbench import Workbench
+    from hcsim.workbench.allocation import Workbench
 
     folder = output_folder(out)
     bench = Workbench.open(case)
@@ -259,7 +259,7 @@ def optimize(
     from hcsim.replay.result import write_schedule
     from hcsim.study import claim_in_words, default_out
     from hcsim.util.files import output_folder
-    from hcsim.workbench import Workbench
+    from hcsim.workbench.allocation import Workbench
     from optim.hosting.search import STOPPED, solve_hosting
 
     loaded = load_case(case)
@@ -297,12 +297,12 @@ def replay(
     judge (a step does not converge); a refuted schedule is an answer. With --inverters, PV follows its own
     voltage and only batteries the schedule; locked controls then hold everything but the inverters.
     """
-    from hcsim.planning_bench import read_commanded, replayer
     from hcsim.replay.inverter_day import at_unity, inverter_day, write_inverter_day
     from hcsim.replay.result import write_replay
     from hcsim.replay.verdict import verdict
     from hcsim.util.files import output_folder
-    from hcsim.workbench import Workbench
+    from hcsim.workbench.allocation import Workbench
+    from hcsim.workbench.planning import read_commanded, replayer
 
     folder = output_folder(out) if out else None
     bench = Workbench.open(case, free or (), lock or ())
@@ -376,7 +376,7 @@ def baseline(
         return
     from hcsim.replay.result import read_schedule, write_baseline
     from hcsim.util.files import output_folder
-    from hcsim.workbench import Workbench
+    from hcsim.workbench.allocation import Workbench
 
     if controls is Controls.both:
         raise ConfigError("A search runs under one kind of controls.", "Use --controls free or locked.")

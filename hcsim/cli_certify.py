@@ -13,7 +13,7 @@ from hcsim.terminal import out_console, say
 
 if TYPE_CHECKING:
     from hcsim.certificate import Certificate
-    from hcsim.workbench import Workbench
+    from hcsim.workbench.allocation import Workbench
     from optim.data.schedule import Schedule
 
 
@@ -62,7 +62,7 @@ def certify(
     from hcsim.schedules.edit import with_pv_of
     from hcsim.study import default_out
     from hcsim.util.files import output_folder
-    from hcsim.workbench import Workbench
+    from hcsim.workbench.allocation import Workbench
 
     bench = Workbench.open(case, free or (), lock or ())
     if bench.selection.held:

@@ -67,7 +67,7 @@ def init(
     from hcsim.cases.case import STUDY_FILE, load_case
     from hcsim.cases.defaults import SitesWanted
     from hcsim.util.files import output_folder, write_text
-    from hcsim.workbench import Workbench
+    from hcsim.workbench.allocation import Workbench
 
     if (out / STUDY_FILE).exists():
         raise OutputError(f"{out / STUDY_FILE} is there already.", "Name another folder, or remove it.")

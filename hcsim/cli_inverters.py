@@ -14,7 +14,7 @@ from hcsim.errors import ConfigError
 if TYPE_CHECKING:
     from hcsim.devices.autonomous_pv import InverterControl
     from hcsim.replay.inverter_day import InverterDay
-    from hcsim.workbench import Workbench
+    from hcsim.workbench.allocation import Workbench
 
 
 class Inverters(StrEnum):

@@ -82,13 +82,13 @@ def sweep(
 
     Writes sweep.csv, a figure and sweep.html.
     """
-    from hcsim.planning_bench import PlanningBench
     from hcsim.planning_sweep import sweep_revenue
     from hcsim.report.planning_page import sweep_page, sweep_table
     from hcsim.show import Show
     from hcsim.study import default_out
     from hcsim.util.files import output_folder, write_csv
-    from hcsim.workbench import Workbench
+    from hcsim.workbench.allocation import Workbench
+    from hcsim.workbench.planning import PlanningBench
 
     opened = Workbench.open(case)
     folder = output_folder(out or default_out(opened.case) / "sweep")

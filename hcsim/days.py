@@ -11,7 +11,7 @@ from types import TracebackType
 
 from hcsim.replay.run import Crew, judges_regulation
 from hcsim.replay.series import DailySeries
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.limits import Operation
 from optim.data.linear_model import Floats
 from optim.data.schedule import Schedule

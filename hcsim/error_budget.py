@@ -29,7 +29,7 @@ from hcsim.errors import InfeasibleError, SolverError
 from hcsim.replay.operating_points import replay_and_linearize
 from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import decisions_of
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.linear_model import LinearModel
 from optim.data.schedule import Schedule
 from optim.hosting.search import solve_hosting

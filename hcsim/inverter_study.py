@@ -10,7 +10,7 @@ from hcsim.hosting.weights import Weights
 from hcsim.replay.inverter_day import InverterComparison, InverterDay, SharingRow, at_unity, inverter_day
 from hcsim.replay.result import HostingCapacityResult, ReplayResult
 from hcsim.replay.series import Controls
-from hcsim.workbench import Reactive, Workbench
+from hcsim.workbench.allocation import Reactive, Workbench
 from optim.data.schedule import Schedule
 
 UNIFORM = "uniform"

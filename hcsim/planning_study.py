@@ -20,7 +20,6 @@ from hcsim.cases.case import Case, load_case
 from hcsim.cases.config.planning import PlanningPaper
 from hcsim.errors import ConfigError
 from hcsim.parts import Interrupted, Parts, versions
-from hcsim.planning_bench import SCENARIOS, PlanningBench, Sharing
 from hcsim.replay.result import (
     HostingCapacityResult,
     ReplayResult,
@@ -33,7 +32,8 @@ from hcsim.replay.verdict import verdict
 from hcsim.study import CONTROLS, default_out
 from hcsim.util.files import output_folder, write_csv, write_parquet, write_text
 from hcsim.util.progress import Listener, silent
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
+from hcsim.workbench.planning import SCENARIOS, PlanningBench, Sharing
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule

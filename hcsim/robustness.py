@@ -29,7 +29,7 @@ from hcsim.certify import certify
 from hcsim.days import Days
 from hcsim.devices.held_controls import hold
 from hcsim.replay.result import ReplayResult
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.limits import Before, Excess, worst_new
 from optim.data.linear_model import Floats
 from optim.data.schedule import Schedule

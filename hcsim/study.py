@@ -41,7 +41,7 @@ from hcsim.robustness import with_robustness
 from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
 from hcsim.util.files import output_folder, write_csv, write_text
 from hcsim.util.progress import Listener, silent
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.schedule import Schedule
 from optim.hosting.search import STOPPED, solve_hosting
 from optim.solve.highs import Progress, SolveOptions

@@ -27,7 +27,7 @@ from hcsim.errors import HcsimError
 from hcsim.replay.result import read_schedule
 from hcsim.study import StudyRun
 from hcsim.util.progress import Event, silent
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations
 
 ROOT = Path(__file__).resolve().parent.parent

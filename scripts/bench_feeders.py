@@ -33,7 +33,7 @@ from hcsim.devices.fleets import terminal
 from hcsim.errors import HcsimError
 from hcsim.feeder.check import check_feeder
 from hcsim.feeder.gate import model_error, probe_port, tangent_at
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.linear_model import LinearModel
 from optim.data.network import Complexes, Network
 from optim.data.profiles import Profiles

@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hcsim.replay.result import CASES
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.errors import HcsimError, SolverError
 from optim.hosting.limit_rows import LimitRows
 from optim.hosting.problem import HostingProblem

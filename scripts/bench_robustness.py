@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from hcsim.days import Days
 from hcsim.robustness import Draws, perturbed
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations, worst_new
 from optim.hosting.search import solve_hosting
 

@@ -13,7 +13,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hcsim.planning_bench import SCENARIOS
 from hcsim.planning_compare import loss_deviation_rel, soc_deviation_kwh, summarize_planning
 from hcsim.planning_study import PlanningStudyResult
 from hcsim.replay.result import CaseResult, ReplayResult, write_summary
@@ -24,6 +23,7 @@ from hcsim.report.planning_tables import cost_rows, plan_rows
 from hcsim.report.simulation import Shown, write_page
 from hcsim.report.tables import NOTHING, number
 from hcsim.util.files import write_csv, write_text
+from hcsim.workbench.planning import SCENARIOS
 
 DEFINITIONS = (
     ("Scheme A", "The feeder as it is: a power flow of the typical day, and the hosting capacity without storage."),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hcsim.replay.result import CASES
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.linear_model import Floats
 from optim.data.schedule import BessUnit, Schedule
 from optim.hosting.storage import Fleet

@@ -19,7 +19,7 @@ from hcsim.hosting.hour_probe import Prober
 from hcsim.hosting.nodal import Feeder, NodalJob, Site, search_site
 from hcsim.hosting.year_recorder import record_year
 from hcsim.schedules.edit import spread_evenly
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.limits import Limits, VoltageBand, new_violations
 from optim.errors import ModelError
 from optim.hosting.search import solve_hosting

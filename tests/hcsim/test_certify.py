@@ -18,7 +18,7 @@ from hcsim.loop_stalls import out_of_reach, oversteps, swinging
 from hcsim.replay.result import read_schedule, write_schedule
 from hcsim.replay.run import replay
 from hcsim.schedules.edit import blend, decisions_of, idle, resized, scaled, spread_evenly
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations
 from optim.hosting.search import solve_hosting
 

@@ -15,7 +15,7 @@ from hcsim.devices.held_controls import select
 from hcsim.errors import ConfigError
 from hcsim.jobs.campaign import open_feeder
 from hcsim.replay.result import write_schedule
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.hosting.search import solve_hosting
 
 FEEDER = """

@@ -23,7 +23,7 @@ from hcsim.opendss.circuit import Circuit
 from hcsim.replay.inverter_day import at_unity, inverter_day
 from hcsim.replay.result import read_replay
 from hcsim.replay.run import replay
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.limits import Limits
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule

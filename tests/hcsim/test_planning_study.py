@@ -13,10 +13,10 @@ from typer.testing import CliRunner
 from hcsim.cases.config.study import BandSection
 from hcsim.cli import app
 from hcsim.errors import ConfigError
-from hcsim.planning_bench import PlanningBench
 from hcsim.planning_study import PlanningStudy
 from hcsim.replay.result import read_schedule
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
+from hcsim.workbench.planning import PlanningBench
 
 CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"
 AREAS = '''A = ["2", "3", "4", "5", "19", "20", "21", "22", "23", "24", "25"]

@@ -8,7 +8,7 @@ import pyomo.environ as pyo
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.errors import InfeasibleError
 from optim.hosting.limit_rows import LimitRows
 from optim.hosting.program import build

@@ -20,7 +20,7 @@ from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.replay.result import HostingCapacityResult, ReplayResult, read_schedule
 from hcsim.replay.run import replay
 from hcsim.replay.series import Controls
-from hcsim.workbench import Workbench
+from hcsim.workbench.allocation import Workbench
 from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles
