@@ -12,7 +12,7 @@ from hcsim.cli_words import FreeOption, LockOption, MarginTimeOption
 from hcsim.terminal import out_console, say
 
 if TYPE_CHECKING:
-    from hcsim.certificate import Certificate
+    from hcsim.certify.certificate import Certificate
     from hcsim.workbench.allocation import Workbench
     from optim.data.schedule import Schedule
 
@@ -55,10 +55,10 @@ def certify(
     simulation agree. Writes the certified schedule (`hcsim replay` takes it), its replay and every round. What is
     certified without batteries is where the loops with batteries start.
     """
-    from hcsim.certificate import certified_in_words, round_in_words, write_certificate
-    from hcsim.certify import certify as close_loop
-    from hcsim.error_budget import certify_with_budget
-    from hcsim.robustness import with_robustness
+    from hcsim.certify.certificate import certified_in_words, round_in_words, write_certificate
+    from hcsim.certify.error_budget import certify_with_budget
+    from hcsim.certify.loop import certify as close_loop
+    from hcsim.certify.robustness import with_robustness
     from hcsim.schedules.edit import with_pv_of
     from hcsim.study import default_out
     from hcsim.util.files import output_folder
@@ -106,8 +106,8 @@ def _claims(bench: Workbench, folders: list[Path], programs: list[str]) -> list[
 
 
 def _say_more(found: Certificate) -> None:
-    from hcsim.certificate import existing_in_words
-    from hcsim.error_budget import budget_in_words
+    from hcsim.certify.certificate import existing_in_words
+    from hcsim.certify.error_budget import budget_in_words
     from hcsim.report.loop import robustness_words
 
     if found.bound_kw == found.bound_kw:

@@ -18,8 +18,9 @@ from pathlib import Path
 from hcsim.cases.case import Case, load_case
 from hcsim.cases.config.inverters import InverterWord
 from hcsim.cases.defaults import SitesWanted
-from hcsim.certificate import Round, certified_in_words, round_in_words, write_certificate
-from hcsim.error_budget import certify_with_budget
+from hcsim.certify.certificate import Round, certified_in_words, round_in_words, write_certificate
+from hcsim.certify.error_budget import certify_with_budget
+from hcsim.certify.robustness import with_robustness
 from hcsim.errors import ConfigError
 from hcsim.feeder.check import check_network
 from hcsim.inverter_study import UNIFORM, InverterStudy
@@ -37,7 +38,6 @@ from hcsim.replay.result import (
 )
 from hcsim.replay.series import Controls
 from hcsim.replay.verdict import counted, verdict
-from hcsim.robustness import with_robustness
 from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
 from hcsim.util.files import output_folder, write_csv, write_text
 from hcsim.util.progress import Listener, silent

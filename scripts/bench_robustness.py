@@ -10,8 +10,8 @@ import argparse
 import time
 from dataclasses import replace
 
-from hcsim.days import Days
-from hcsim.robustness import Draws, perturbed
+from hcsim.certify.many_days import Days
+from hcsim.certify.robustness import Draws, perturbed
 from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations, worst_new
 from optim.hosting.search import solve_hosting

@@ -22,7 +22,7 @@ from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 
 if TYPE_CHECKING:
-    from hcsim.certificate import Certificate
+    from hcsim.certify.certificate import Certificate
     from hcsim.replay.inverter_day import InverterComparison
 
 __all__ = [

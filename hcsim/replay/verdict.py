@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from hcsim.certificate import Certificate
+from hcsim.certify.certificate import Certificate
 from hcsim.replay.inverter_day import InverterDay, control_facts, day_facts
 from hcsim.replay.result import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
 from optim.data.limits import new_violations
@@ -242,7 +242,7 @@ def case_summary(study: StudyResult, name: str, case: CaseResult) -> dict[str, A
 
 
 def certified_summary(found: Certificate) -> dict[str, Any]:
-    """What the closed loop says of a case; `error_budget` in kW, see `hcsim.error_budget`."""
+    """What the closed loop says of a case; `error_budget` in kW, see `hcsim.certify.error_budget`."""
     return {
         "certified_kw": found.certified_kw,
         "certified": {

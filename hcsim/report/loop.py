@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hcsim.certificate import Certificate
-from hcsim.error_budget import PARTS, WORDS
+from hcsim.certify.certificate import Certificate
+from hcsim.certify.error_budget import PARTS, WORDS
 from hcsim.replay.result import StudyResult
 from hcsim.report import style
 from hcsim.report.tables import NAMES, NOTHING, number

@@ -14,7 +14,7 @@ from typing import Literal
 
 from hcsim.cases.case import Case, load_case
 from hcsim.cases.config.study import BessSection, PvSection, check_bands, site_nodes
-from hcsim.certificate import LoopOptions
+from hcsim.certify.certificate import LoopOptions
 from hcsim.devices.autonomous_pv import InverterControl
 from hcsim.devices.held_controls import ALL_FREE, Selection, selected
 from hcsim.errors import ConfigError

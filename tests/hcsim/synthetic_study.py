@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from hcsim.certificate import Certificate, Round
+from hcsim.certify.certificate import Certificate, Round
 from hcsim.replay.result import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
 from optim.data.limits import Limits, Operation, violations
 from optim.data.network import Branch, LoadLegs, Network, Regulator

@@ -12,8 +12,8 @@ from scipy.optimize import brentq
 from hcsim.cases.config.study import parse_config
 from hcsim.cases.defaults import SitesWanted, study_text
 from hcsim.cases.screening_limits import simulation_limits
-from hcsim.certificate import LoopOptions
-from hcsim.certify import certify
+from hcsim.certify.certificate import LoopOptions
+from hcsim.certify.loop import certify
 from hcsim.errors import ConfigError
 from hcsim.hosting.hour_probe import Prober
 from hcsim.hosting.nodal import Feeder, NodalJob, Site, search_site

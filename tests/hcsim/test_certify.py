@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcsim.certificate import CERTIFIED, OUT_OF_TIME, STALLED, LoopOptions, Round, write_certificate
-from hcsim.certify import certify
-from hcsim.error_budget import PARTS, certify_with_budget, missed_kw
-from hcsim.loop_stalls import out_of_reach, oversteps, swinging
+from hcsim.certify.certificate import CERTIFIED, OUT_OF_TIME, STALLED, LoopOptions, Round, write_certificate
+from hcsim.certify.error_budget import PARTS, certify_with_budget, missed_kw
+from hcsim.certify.loop import certify
+from hcsim.certify.stalls import out_of_reach, oversteps, swinging
 from hcsim.replay.result import read_schedule, write_schedule
 from hcsim.replay.run import replay
 from hcsim.schedules.edit import blend, decisions_of, idle, resized, scaled, spread_evenly

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from hcsim.cases.case import load_case
-from hcsim.certificate import LoopOptions, write_certificate
-from hcsim.certify import certify
+from hcsim.certify.certificate import LoopOptions, write_certificate
+from hcsim.certify.loop import certify
 from hcsim.cli import app
 from hcsim.devices.held_controls import select
 from hcsim.errors import ConfigError

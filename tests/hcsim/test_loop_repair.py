@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from test_certify import bench_of
 
-from hcsim.certificate import LoopOptions
-from hcsim.loop_margins import Margins
-from hcsim.loop_repair import MORE, repaired
+from hcsim.certify.certificate import LoopOptions
+from hcsim.certify.margins import Margins
+from hcsim.certify.repair import MORE, repaired
 from hcsim.replay.operating_points import Visit, visit
 from hcsim.schedules.edit import blend, resized
 from optim.data.limits import new_violations

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from test_certify import bench_of, claim_of
 
-from hcsim.certificate import LoopOptions, write_certificate
-from hcsim.certify import certify
-from hcsim.days import Days
+from hcsim.certify.certificate import LoopOptions, write_certificate
+from hcsim.certify.loop import certify
+from hcsim.certify.many_days import Days
+from hcsim.certify.robustness import Draws, Outcome, perturbed, with_robustness
 from hcsim.replay.result import read_schedule
 from hcsim.report.loop import robustness_words
-from hcsim.robustness import Draws, Outcome, perturbed, with_robustness
 from hcsim.schedules.edit import scaled
 from optim.data.limits import Excess, new_violations, worst_new
 

@@ -96,11 +96,11 @@ class Certificate:
     power_flows: int
     seconds: float
     error_budget: dict[str, float] = field(default_factory=dict)
-    """See `hcsim.error_budget`; empty where it was not asked for."""
+    """See `hcsim.certify.error_budget`; empty where it was not asked for."""
     controls: Selection = ALL_FREE
     """Which of the feeder's controls were free to act."""
     robustness: dict[str, Any] = field(default_factory=dict)
-    """See `hcsim.robustness`; empty where it was not asked for."""
+    """See `hcsim.certify.robustness`; empty where it was not asked for."""
     robust: Schedule | None = None
     """What the closed loop certifies with the margin of `robustness`; None where no margin was tried."""
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hcsim.certificate import LoopOptions
-from hcsim.loop_stalls import excess
+from hcsim.certify.certificate import LoopOptions
+from hcsim.certify.stalls import excess
 from hcsim.replay.result import ReplayResult
 
 KEPT = 0.7

@@ -11,8 +11,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import linprog
 
-from hcsim.loop_margins import Margins
-from hcsim.loop_stalls import oversteps
+from hcsim.certify.margins import Margins
+from hcsim.certify.stalls import oversteps
 from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import reduced
 from optim.data.limits import CRITERIA, new_violations

@@ -23,8 +23,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from hcsim.certificate import Certificate, LoopOptions, Round
-from hcsim.certify import certify
+from hcsim.certify.certificate import Certificate, LoopOptions, Round
+from hcsim.certify.loop import certify
 from hcsim.errors import InfeasibleError, SolverError
 from hcsim.replay.operating_points import replay_and_linearize
 from hcsim.replay.result import ReplayResult

@@ -24,9 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from hcsim.certificate import Certificate, Round
-from hcsim.certify import certify
-from hcsim.days import Days
+from hcsim.certify.certificate import Certificate, Round
+from hcsim.certify.loop import certify
+from hcsim.certify.many_days import Days
 from hcsim.devices.held_controls import hold
 from hcsim.replay.result import ReplayResult
 from hcsim.workbench.allocation import Workbench

@@ -18,11 +18,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hcsim.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, LoopOptions, Round
+from hcsim.certify.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, LoopOptions, Round
+from hcsim.certify.margins import Margins
+from hcsim.certify.repair import repaired
+from hcsim.certify.stalls import excess, price_kw, taps_kept, why_stalled, worst_in_words
 from hcsim.errors import InfeasibleError, SolverError
-from hcsim.loop_margins import Margins
-from hcsim.loop_repair import repaired
-from hcsim.loop_stalls import excess, price_kw, taps_kept, why_stalled, worst_in_words
 from hcsim.replay.operating_points import Visit, visit
 from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import Decisions, blend, decisions_of, idle, open_fleet, same_devices, with_reserve
