@@ -43,9 +43,9 @@ def program_of(case: Case, asked: str | None) -> str:
 def planning_study(case: Case, out: Path | None, *, schemes: str | None, gap: float | None,
                    time_limit: float | None, exactness: str | None, accept_gate: bool) -> None:  # fmt: skip
     """Runs schemes A, B, C (or those named), prints the paper's two tables with ours, and says where the rest is."""
-    from hcsim.planning_compare import summarize_planning
     from hcsim.planning_study import SCHEMES, PlanningStudy
     from hcsim.report.planning_tables import planning_tables
+    from hcsim.results.planning_summary import summarize_planning
     from hcsim.show import Show
     from hcsim.study import default_out
 

@@ -13,7 +13,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hcsim.planning_compare import loss_deviation_rel, soc_deviation_kwh, summarize_planning
 from hcsim.planning_study import PlanningStudyResult
 from hcsim.replay.result import CaseResult, ReplayResult, write_summary
 from hcsim.report import style, words
@@ -22,6 +21,7 @@ from hcsim.report.planning_figures import PICTURES, draw_planning, sweep_figure
 from hcsim.report.planning_tables import cost_rows, plan_rows
 from hcsim.report.simulation import Shown, write_page
 from hcsim.report.tables import NOTHING, number
+from hcsim.results.planning_summary import loss_deviation_rel, soc_deviation_kwh, summarize_planning
 from hcsim.util.files import write_csv, write_text
 from hcsim.workbench.planning import SCENARIOS
 
