@@ -171,9 +171,9 @@ def study(
     """
     from hcsim.replay.result import CASES
     from hcsim.replay.verdict import summarize
-    from hcsim.report.inverters import inverter_sentences
-    from hcsim.report.loop import robustness_lines
-    from hcsim.report.tables import main_table
+    from hcsim.report.allocation.closed_loop import robustness_lines
+    from hcsim.report.allocation.inverters import inverter_sentences
+    from hcsim.report.allocation.tables import main_table
     from hcsim.show import Show
     from hcsim.study import Study, default_out
 

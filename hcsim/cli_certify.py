@@ -108,7 +108,7 @@ def _claims(bench: Workbench, folders: list[Path], programs: list[str]) -> list[
 def _say_more(found: Certificate) -> None:
     from hcsim.certify.certificate import existing_in_words
     from hcsim.certify.error_budget import budget_in_words
-    from hcsim.report.loop import robustness_words
+    from hcsim.report.allocation.closed_loop import robustness_words
 
     if found.bound_kw == found.bound_kw:
         say(f"At most {found.bound_kw:.1f} kW by the last linearization without trust region.")

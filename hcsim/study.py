@@ -276,7 +276,7 @@ class StudyRun(Parts):
 
     def report(self) -> None:
         """summary.json, tables, figures and the page, from whatever exists."""
-        from hcsim.report.html import write_report  # drawing libraries take a second to load
+        from hcsim.report.allocation.page import write_report  # drawing libraries take a second to load
 
         with self._timed("report"):
             write_report(self.result(), self.folder)

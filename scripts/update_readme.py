@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hcsim.report.tables import main_table
+from hcsim.report.allocation.tables import main_table
 
 ROOT = Path(__file__).resolve().parent.parent
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"

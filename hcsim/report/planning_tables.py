@@ -8,7 +8,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hcsim.report.tables import NOTHING, STATUS_WORDS, number, replay_words
+from hcsim.report.allocation.tables import NOTHING, STATUS_WORDS, number, replay_words
 
 TEN_THOUSAND = 1e4
 

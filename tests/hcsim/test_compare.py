@@ -22,7 +22,7 @@ from hcsim.replay.verdict import (
     verdict,
     voltage_error,
 )
-from hcsim.report.tables import main_rows, main_table
+from hcsim.report.allocation.tables import main_rows, main_table
 from optim.data.limits import VIOLATION_COLUMNS, violations
 from optim.errors import ModelError
 

@@ -11,7 +11,7 @@ from hcsim.certify.loop import certify
 from hcsim.certify.many_days import Days
 from hcsim.certify.robustness import Draws, Outcome, perturbed, with_robustness
 from hcsim.replay.result import read_schedule
-from hcsim.report.loop import robustness_words
+from hcsim.report.allocation.closed_loop import robustness_words
 from hcsim.schedules.edit import scaled
 from optim.data.limits import Excess, new_violations, worst_new
 

@@ -22,7 +22,7 @@ from hcsim.replay.verdict import (
     worst_of,
     worst_words,
 )
-from hcsim.report.tables import NAMES, NOTHING, STATUS_WORDS, number, unsigned_zero
+from hcsim.report.allocation.tables import NAMES, NOTHING, STATUS_WORDS, number, unsigned_zero
 from optim.data.schedule import Schedule
 
 MOST_VIOLATION_ROWS = 12

@@ -13,7 +13,7 @@ from hcsim.certify.certificate import Certificate
 from hcsim.certify.error_budget import PARTS, WORDS
 from hcsim.replay.result import StudyResult
 from hcsim.report import style
-from hcsim.report.tables import NAMES, NOTHING, number
+from hcsim.report.allocation.tables import NAMES, NOTHING, number
 
 
 def loop_rows(study: StudyResult) -> list[dict[str, Any]]:

@@ -7,8 +7,8 @@ from typing import Any
 from hcsim.replay.inverter_day import InverterComparison, SharingRow, day_in_words
 from hcsim.replay.result import HostingCapacityResult, StudyResult
 from hcsim.replay.verdict import verdict
-from hcsim.report import words
-from hcsim.report.tables import NAMES, NOTHING, number
+from hcsim.report.allocation import words
+from hcsim.report.allocation.tables import NAMES, NOTHING, number
 
 MODES = {"volt_var": "volt-var", "volt_watt": "volt-watt", "volt_var_volt_watt": "volt-var and volt-watt"}
 

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from hcsim.replay.result import CaseResult, ReplayResult, StudyResult
 from hcsim.replay.verdict import load_kw, phase_of
 from hcsim.report import style
-from hcsim.report.tables import NAMES
+from hcsim.report.allocation.tables import NAMES
 from optim.data.limits import Limits
 
 
