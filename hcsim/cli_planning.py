@@ -44,7 +44,7 @@ def planning_study(case: Case, out: Path | None, *, schemes: str | None, gap: fl
                    time_limit: float | None, exactness: str | None, accept_gate: bool) -> None:  # fmt: skip
     """Runs schemes A, B, C (or those named), prints the paper's two tables with ours, and says where the rest is."""
     from hcsim.planning_study import SCHEMES, PlanningStudy
-    from hcsim.report.planning_tables import planning_tables
+    from hcsim.report.planning.tables import planning_tables
     from hcsim.results.planning_summary import summarize_planning
     from hcsim.show import Show
     from hcsim.study import default_out
@@ -83,7 +83,7 @@ def sweep(
     Writes sweep.csv, a figure and sweep.html.
     """
     from hcsim.planning_sweep import sweep_revenue
-    from hcsim.report.planning_page import sweep_page, sweep_table
+    from hcsim.report.planning.page import sweep_page, sweep_table
     from hcsim.show import Show
     from hcsim.study import default_out
     from hcsim.util.files import output_folder, write_csv

@@ -188,7 +188,7 @@ class PlanningRun(Parts):
 
     def report(self) -> None:
         """summary.json, plan.csv, figures and the page, from whatever exists."""
-        from hcsim.report.planning_page import write_planning_report  # drawing libraries take a second to load
+        from hcsim.report.planning.page import write_planning_report  # drawing libraries take a second to load
 
         with self._timed("report"):
             write_planning_report(self.result(), self.folder)
