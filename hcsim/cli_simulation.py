@@ -103,7 +103,7 @@ def nodal(
     from hcsim.jobs.campaign import Means
     from hcsim.nodal_study import NodalSettings, buses_of, run_nodal, smallest
     from hcsim.replay.result import read_schedule
-    from hcsim.report.simulation import nodal_page
+    from hcsim.report.simulation.pages import nodal_page
 
     opened, axis, folder = _open(case, hours, profiles, out, "nodal")
     settings = NodalSettings(
@@ -166,7 +166,7 @@ def stochastic(
     from hcsim.cases.screening_limits import simulation_limits
     from hcsim.jobs.campaign import Means
     from hcsim.replay.result import read_schedule
-    from hcsim.report.simulation import stochastic_page
+    from hcsim.report.simulation.pages import stochastic_page
     from hcsim.stochastic_study import StochasticSettings, run_stochastic
 
     penetrations = _steps(steps)
@@ -202,7 +202,7 @@ def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Lite
                   bess: Path | None, profiles: Path | None, out: Path | None) -> None:  # fmt: skip
     """What `hcsim baseline --year` does."""
     from hcsim.replay.result import read_schedule
-    from hcsim.report.simulation import year_page
+    from hcsim.report.simulation.pages import year_page
     from hcsim.year_study import run_year
 
     opened, axis, folder = _open(case, 8760, profiles, out, "year")
