@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hcsim.planning_study import PlanningStudy
-    from hcsim.study import Study
+    from hcsim.studies.allocation import Study
+    from hcsim.studies.planning import PlanningStudy
 
 __version__ = "0.1.0"
 __all__ = ["PlanningStudy", "Study", "__version__"]
@@ -15,11 +15,11 @@ __all__ = ["PlanningStudy", "Study", "__version__"]
 def __getattr__(name: str) -> Any:
     # `hcsim --help` and `hcsim.__version__` must not wait for the solver and OpenDSS to load
     if name == "Study":
-        from hcsim.study import Study
+        from hcsim.studies.allocation import Study
 
         return Study
     if name == "PlanningStudy":
-        from hcsim.planning_study import PlanningStudy
+        from hcsim.studies.planning import PlanningStudy
 
         return PlanningStudy
     raise AttributeError(f"module 'hcsim' has no attribute {name!r}")

@@ -175,7 +175,7 @@ def study(
     from hcsim.report.allocation.inverters import inverter_sentences
     from hcsim.report.allocation.tables import main_table
     from hcsim.show import Show
-    from hcsim.study import Study, default_out
+    from hcsim.studies.allocation import Study, default_out
 
     loaded = Study.load(case, sites_wanted(sites))
     if program_of(loaded.case, program) == "planning":
@@ -257,7 +257,7 @@ def optimize(
     """
     from hcsim.cases.case import load_case
     from hcsim.replay.result import write_schedule
-    from hcsim.study import claim_in_words, default_out
+    from hcsim.studies.allocation import claim_in_words, default_out
     from hcsim.util.files import output_folder
     from hcsim.workbench.allocation import Workbench
     from optim.hosting.search import STOPPED, solve_hosting

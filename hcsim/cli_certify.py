@@ -60,7 +60,7 @@ def certify(
     from hcsim.certify.loop import certify as close_loop
     from hcsim.certify.robustness import with_robustness
     from hcsim.schedules.edit import with_pv_of
-    from hcsim.study import default_out
+    from hcsim.studies.allocation import default_out
     from hcsim.util.files import output_folder
     from hcsim.workbench.allocation import Workbench
 

@@ -43,11 +43,11 @@ def program_of(case: Case, asked: str | None) -> str:
 def planning_study(case: Case, out: Path | None, *, schemes: str | None, gap: float | None,
                    time_limit: float | None, exactness: str | None, accept_gate: bool) -> None:  # fmt: skip
     """Runs schemes A, B, C (or those named), prints the paper's two tables with ours, and says where the rest is."""
-    from hcsim.planning_study import SCHEMES, PlanningStudy
     from hcsim.report.planning.tables import planning_tables
     from hcsim.results.planning_summary import summarize_planning
     from hcsim.show import Show
-    from hcsim.study import default_out
+    from hcsim.studies.allocation import default_out
+    from hcsim.studies.planning import SCHEMES, PlanningStudy
 
     if exactness not in (None, "capped", "none"):
         raise ConfigError(f"There is no exactness {exactness!r}.", "Say capped, or none for the program as written.")
@@ -82,10 +82,10 @@ def sweep(
 
     Writes sweep.csv, a figure and sweep.html.
     """
-    from hcsim.planning_sweep import sweep_revenue
     from hcsim.report.planning.page import sweep_page, sweep_table
     from hcsim.show import Show
-    from hcsim.study import default_out
+    from hcsim.studies.allocation import default_out
+    from hcsim.studies.planning_sweep import sweep_revenue
     from hcsim.util.files import output_folder, write_csv
     from hcsim.workbench.allocation import Workbench
     from hcsim.workbench.planning import PlanningBench

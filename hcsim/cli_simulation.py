@@ -101,9 +101,9 @@ def nodal(
     """
     from hcsim.cases.screening_limits import simulation_limits
     from hcsim.jobs.campaign import Means
-    from hcsim.nodal_study import NodalSettings, buses_of, run_nodal, smallest
     from hcsim.replay.result import read_schedule
     from hcsim.report.simulation.pages import nodal_page
+    from hcsim.studies.nodal import NodalSettings, buses_of, run_nodal, smallest
 
     opened, axis, folder = _open(case, hours, profiles, out, "nodal")
     settings = NodalSettings(
@@ -167,7 +167,7 @@ def stochastic(
     from hcsim.jobs.campaign import Means
     from hcsim.replay.result import read_schedule
     from hcsim.report.simulation.pages import stochastic_page
-    from hcsim.stochastic_study import StochasticSettings, run_stochastic
+    from hcsim.studies.stochastic import StochasticSettings, run_stochastic
 
     penetrations = _steps(steps)
     opened, axis, folder = _open(case, hours, profiles, out, "stochastic")
@@ -203,7 +203,7 @@ def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Lite
     """What `hcsim baseline --year` does."""
     from hcsim.replay.result import read_schedule
     from hcsim.report.simulation.pages import year_page
-    from hcsim.year_study import run_year
+    from hcsim.studies.year import run_year
 
     opened, axis, folder = _open(case, 8760, profiles, out, "year")
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None

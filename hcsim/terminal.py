@@ -21,7 +21,7 @@ def say(words: str) -> None:
 
 def end_of_study(folder: Path, missing: Mapping[str, str]) -> None:
     """Where the results are and what is missing of them; exits with FAILED or INTERRUPTED where a part is."""
-    from hcsim.parts import INTERRUPTED as BY_USER
+    from hcsim.studies.runner import INTERRUPTED as BY_USER
 
     say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'report.html'))}.")
     for part, reason in missing.items():

@@ -19,7 +19,7 @@ from crash_job import CrashJob, Number
 from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, OutputError
 from hcsim.jobs.campaign import Means, open_feeder, run_campaign
-from hcsim.nodal_study import NodalSettings, run_nodal
+from hcsim.studies.nodal import NodalSettings, run_nodal
 from hcsim.util.files import write_atomically
 from optim.data.limits import Limits
 

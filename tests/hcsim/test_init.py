@@ -16,7 +16,7 @@ from hcsim.errors import ConfigError, FeederError
 from hcsim.feeder.read import read_network
 from hcsim.feeder.sites import candidate_buses, head_bus, read_sites, spread_sites
 from hcsim.opendss.circuit import Circuit
-from hcsim.study import Study
+from hcsim.studies.allocation import Study
 from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations
 from optim.hosting.search import solve_hosting

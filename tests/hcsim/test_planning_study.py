@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from hcsim.cases.config.study import BandSection
 from hcsim.cli import app
 from hcsim.errors import ConfigError
-from hcsim.planning_study import PlanningStudy
 from hcsim.replay.result import read_schedule
+from hcsim.studies.planning import PlanningStudy
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.planning import PlanningBench
 

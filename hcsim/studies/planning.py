@@ -19,7 +19,6 @@ import pandas as pd
 from hcsim.cases.case import Case, load_case
 from hcsim.cases.config.planning import PlanningPaper
 from hcsim.errors import ConfigError
-from hcsim.parts import Interrupted, Parts, versions
 from hcsim.replay.result import (
     HostingCapacityResult,
     ReplayResult,
@@ -29,7 +28,8 @@ from hcsim.replay.result import (
 )
 from hcsim.replay.series import Controls
 from hcsim.replay.verdict import verdict
-from hcsim.study import CONTROLS, default_out
+from hcsim.studies.allocation import CONTROLS, default_out
+from hcsim.studies.runner import Interrupted, Parts, versions
 from hcsim.util.files import output_folder, write_csv, write_parquet, write_text
 from hcsim.util.progress import Listener, silent
 from hcsim.workbench.allocation import Workbench

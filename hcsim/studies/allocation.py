@@ -23,8 +23,6 @@ from hcsim.certify.error_budget import certify_with_budget
 from hcsim.certify.robustness import with_robustness
 from hcsim.errors import ConfigError
 from hcsim.feeder.check import check_network
-from hcsim.inverter_study import UNIFORM, InverterStudy
-from hcsim.parts import Interrupted, Parts, versions
 from hcsim.replay.inverter_day import write_inverter_day
 from hcsim.replay.result import (
     CASES,
@@ -39,6 +37,8 @@ from hcsim.replay.result import (
 from hcsim.replay.series import Controls
 from hcsim.replay.verdict import counted, verdict
 from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
+from hcsim.studies.inverters import UNIFORM, InverterStudy
+from hcsim.studies.runner import Interrupted, Parts, versions
 from hcsim.util.files import output_folder, write_csv, write_text
 from hcsim.util.progress import Listener, silent
 from hcsim.workbench.allocation import Workbench
