@@ -1,6 +1,6 @@
 """`python -m hcsim`"""
 
-from hcsim.cli import main
+from hcsim.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hcsim.cli import app
+from hcsim.cli.app import app
 from hcsim.errors import FeederError
 from hcsim.feeder.check import check_feeder
 from hcsim.feeder.gate import check_gate, require

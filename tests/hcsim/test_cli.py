@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hcsim.cli import app
+from hcsim.cli.app import app
 from hcsim.replay.result import CASES, read_replay, read_schedule
 
 CASE = Path(__file__).parent.parent / "cases" / "three_bus"
@@ -292,7 +292,7 @@ def test_ctrl_c_keeps_finished_parts(tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_a_real_ctrl_c_ends_in_order(tmp_path):
-    code = "from hcsim.cli import main; main()"
+    code = "from hcsim.cli.app import main; main()"
     command = [sys.executable, "-c", code, "study", "ieee123", "--out", str(tmp_path / "r")]
     # a child of a background shell may have SIGINT ignored: restore what a terminal gives
     child = subprocess.Popen(

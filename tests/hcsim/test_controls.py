@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from hcsim.cases.case import load_case
 from hcsim.certify.certificate import LoopOptions, write_certificate
 from hcsim.certify.loop import certify
-from hcsim.cli import app
+from hcsim.cli.app import app
 from hcsim.devices.held_controls import select
 from hcsim.errors import ConfigError
 from hcsim.jobs.campaign import open_feeder

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from hcsim.cases.case import load_case
 from hcsim.cases.defaults import SitesWanted, default_profiles_file
 from hcsim.cases.profiles_csv import read_profiles
-from hcsim.cli import app
+from hcsim.cli.app import app
 from hcsim.errors import ConfigError, FeederError
 from hcsim.feeder.read import read_network
 from hcsim.feeder.sites import candidate_buses, head_bus, read_sites, spread_sites

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import hcsim.devices.autonomous_pv as inverters
 from hcsim.cases.config.study import parse_config
-from hcsim.cli import app
+from hcsim.cli.app import app
 from hcsim.devices.autonomous_pv import AutonomousPv, InverterControl
 from hcsim.errors import ConfigError
 from hcsim.feeder.read import read_network

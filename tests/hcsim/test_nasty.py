@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from hcsim.cli import app
+from hcsim.cli.app import app
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.feeder.check import check_feeder
 from hcsim.opendss.circuit import Circuit

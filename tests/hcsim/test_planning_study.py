@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hcsim.cases.config.study import BandSection
-from hcsim.cli import app
+from hcsim.cli.app import app
 from hcsim.errors import ConfigError
 from hcsim.replay.result import read_schedule
 from hcsim.studies.planning import PlanningStudy

@@ -12,7 +12,7 @@ import pytest
 
 from hcsim.cases.config.study import LimitsSection, SimulationSection
 from hcsim.cases.screening_limits import simulation_limits
-from hcsim.cli_simulation import _steps
+from hcsim.cli.simulation import _steps
 from hcsim.errors import ConfigError
 from optim.data.limits import CRITERIA, Limits
 

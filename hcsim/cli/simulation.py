@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from hcsim.cli.console import FAILED, err_console, out_console, say
 from hcsim.errors import ConfigError
-from hcsim.terminal import FAILED, err_console, out_console, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from hcsim.cli.console import INTERRUPTED, end_of_study, err_console, out_console, say
 from hcsim.errors import ConfigError
-from hcsim.terminal import INTERRUPTED, end_of_study, err_console, out_console, say
 
 if TYPE_CHECKING:
     from hcsim.cases.case import Case
@@ -43,9 +43,9 @@ def program_of(case: Case, asked: str | None) -> str:
 def planning_study(case: Case, out: Path | None, *, schemes: str | None, gap: float | None,
                    time_limit: float | None, exactness: str | None, accept_gate: bool) -> None:  # fmt: skip
     """Runs schemes A, B, C (or those named), prints the paper's two tables with ours, and says where the rest is."""
+    from hcsim.cli.progress import Show
     from hcsim.report.planning.tables import planning_tables
     from hcsim.results.planning_summary import summarize_planning
-    from hcsim.show import Show
     from hcsim.studies.allocation import default_out
     from hcsim.studies.planning import SCHEMES, PlanningStudy
 
@@ -82,8 +82,8 @@ def sweep(
 
     Writes sweep.csv, a figure and sweep.html.
     """
+    from hcsim.cli.progress import Show
     from hcsim.report.planning.page import sweep_page, sweep_table
-    from hcsim.show import Show
     from hcsim.studies.allocation import default_out
     from hcsim.studies.planning_sweep import sweep_revenue
     from hcsim.util.files import output_folder, write_csv

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from hcsim.cli_words import FreeOption, LockOption, MarginTimeOption
-from hcsim.terminal import out_console, say
+from hcsim.cli.console import out_console, say
+from hcsim.cli.words import FreeOption, LockOption, MarginTimeOption
 
 if TYPE_CHECKING:
     from hcsim.certify.certificate import Certificate

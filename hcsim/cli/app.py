@@ -15,11 +15,12 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from hcsim import __version__
-from hcsim.cli_certify import register as register_certify
-from hcsim.cli_feeder import AcceptOption, SitesOption, sites_wanted
-from hcsim.cli_feeder import register as register_feeder_commands
-from hcsim.cli_inverters import CompareOption, InvertersOption, control_of, refuse_in_year, show_day
-from hcsim.cli_planning import (
+from hcsim.cli.certify import register as register_certify
+from hcsim.cli.console import DONE, FAILED, INTERRUPTED, WRONG_USE, end_of_study, err_console, out_console, say
+from hcsim.cli.feeder import AcceptOption, SitesOption, sites_wanted
+from hcsim.cli.feeder import register as register_feeder_commands
+from hcsim.cli.inverters import CompareOption, InvertersOption, control_of, refuse_in_year, show_day
+from hcsim.cli.planning import (
     ExactnessOption,
     ProgramOption,
     SchemesOption,
@@ -27,10 +28,10 @@ from hcsim.cli_planning import (
     planning_study,
     program_of,
 )
-from hcsim.cli_planning import register as register_planning
-from hcsim.cli_simulation import register as register_simulation
-from hcsim.cli_simulation import year_baseline
-from hcsim.cli_words import (
+from hcsim.cli.planning import register as register_planning
+from hcsim.cli.simulation import register as register_simulation
+from hcsim.cli.simulation import year_baseline
+from hcsim.cli.words import (
     FreeOption,
     LockOption,
     MarginTimeOption,
@@ -39,7 +40,6 @@ from hcsim.cli_words import (
     show_violations,
 )
 from hcsim.errors import ConfigError, HcsimError, OutputError
-from hcsim.terminal import DONE, FAILED, INTERRUPTED, WRONG_USE, end_of_study, err_console, out_console, say
 
 
 class Guarded(TyperGroup):
@@ -169,12 +169,12 @@ def study(
 
     A planning study (ieee33) sites and sizes storage instead: schemes A, B and C of paper 2, each replayed.
     """
+    from hcsim.cli.progress import Show
     from hcsim.replay.result import CASES
     from hcsim.replay.verdict import summarize
     from hcsim.report.allocation.closed_loop import robustness_lines
     from hcsim.report.allocation.inverters import inverter_sentences
     from hcsim.report.allocation.tables import main_table
-    from hcsim.show import Show
     from hcsim.studies.allocation import Study, default_out
 
     loaded = Study.load(case, sites_wanted(sites))
