@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from hcsim.cases.case import load_case
 from hcsim.errors import HcsimError
-from hcsim.replay.result import read_schedule
+from hcsim.schedules.files import read_schedule
 from hcsim.studies.allocation import StudyRun
 from hcsim.util.progress import Event, silent
 from hcsim.workbench.allocation import Workbench

@@ -18,11 +18,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from hcsim.replay.result import CASES
 from hcsim.workbench.allocation import Workbench
 from optim.errors import HcsimError, SolverError
 from optim.hosting.limit_rows import LimitRows
-from optim.hosting.problem import HostingProblem
+from optim.hosting.problem import CASES, HostingProblem
 from optim.hosting.program import build
 from optim.hosting.search import solve_hosting
 from optim.solve.highs import HighsSession, SolveOptions, relative_gap

@@ -18,7 +18,8 @@ from hcsim.feeder.read import read_network
 from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.deadbands import resting_days
-from hcsim.replay.series import Controls, DailySeries
+from hcsim.replay.recording import Controls
+from hcsim.replay.series import DailySeries
 from optim.data.limits import Limits, violations
 from optim.data.network import Network
 from optim.data.profiles import Profiles

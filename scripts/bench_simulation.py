@@ -22,7 +22,8 @@ from pathlib import Path
 from hcsim.cases.case import load_case
 from hcsim.cases.time_axis import time_axis
 from hcsim.feeder.read import read_network
-from hcsim.hosting.nodal import Feeder, NodalJob, sites
+from hcsim.hosting.nodal import NodalJob, sites
+from hcsim.hosting.open_feeder import FeederFiles as Feeder
 from hcsim.hosting.stochastic import StochasticJob, deployments
 from hcsim.hosting.year_recorder import record_year
 from hcsim.jobs.pool import run_tasks

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hcsim.cases.config.study import levels_in_words, site_nodes
+from hcsim.cases.against_feeder import levels_in_words, read_sites, site_nodes
 from hcsim.feeder.ledger import Ledger, Ratings
-from hcsim.feeder.sites import DEFAULT_SITES, head_bus, read_sites, spread_sites
+from hcsim.feeder.sites import DEFAULT_SITES, head_bus, spread_sites
 from optim.data.network import Network
 
 PROFILES_FILE = "profiles.csv"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from hcsim.cases.config.study import LimitsSection, SimulationSection
+from hcsim.cases.config.limits import LimitsSection, SimulationSection
 from hcsim.errors import ConfigError
 from hcsim.util.suggest import did_you_mean
 from optim.data.limits import Limits

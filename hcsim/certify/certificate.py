@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from hcsim.devices.held_controls import ALL_FREE, Selection
-from hcsim.replay.result import ReplayResult, write_replay, write_schedule
-from hcsim.replay.series import Controls
+from hcsim.replay.result import ReplayResult, write_replay
+from hcsim.schedules.files import write_schedule
 from hcsim.util.files import output_folder, write_csv, write_json
 from optim.data.limits import CRITERIA
 from optim.data.schedule import Schedule
@@ -20,38 +20,6 @@ from optim.data.schedule import Schedule
 CERTIFIED, STALLED, OUT_OF_TIME = "certified to tolerance", "stalled", "out of time"
 
 
-@dataclass(frozen=True)
-class LoopOptions:
-    """How long and how finely the loop looks, and what it must keep."""
-
-    time_limit_s: float = 60.0
-    max_rounds: int = 60
-    tolerance: float = 2e-3
-    """Certified to tolerance: the certified capacity is within this share of the claim, and of the round
-    before."""
-    margin_pu: float = 2e-4
-    """Least distance from voltage limits inside the programs; grows where replays overstep them."""
-    margin_kw: float = 0.5
-    margin_loading_pu: float = 1e-3
-    """The same for loadings, as a share of the rating."""
-    elastic_kw_per_pu: float = 2e5
-    first_radius: float = 1.0
-    """Share of the first claim that a site's capacity or reactive power may move in one round."""
-    smallest_radius: float = 1e-3
-    probes: int = 3
-    """Replays spent on the segment between the certified schedule and a proposal that failed."""
-    reopenings: int = 1
-    """How often placement and statuses are decided anew after a stall."""
-    walks: int = 2
-    """How often the loop sets out: again from the best it has, in a wide region, as long as that raises it."""
-    controls: Controls = "free"
-    """"locked" asks what could be had if no regulator moved (error budget)."""
-    bound: bool = True
-    """Whether the last linearization's bound is proven at the end."""
-    max_tap_operations: int | None = None
-    """Tap steps that any one regulator may take over the series, unless it takes more without devices."""
-    soc_reserve: float = 0.0
-    """Share of its energy that no battery goes below."""
 
 
 @dataclass(frozen=True)

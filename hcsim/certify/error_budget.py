@@ -23,12 +23,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from hcsim.certify.certificate import Certificate, LoopOptions, Round
+from hcsim.certify.certificate import Certificate, Round
+from hcsim.certify.decisions import decisions_of
 from hcsim.certify.loop import certify
+from hcsim.certify.options import LoopOptions
 from hcsim.errors import InfeasibleError, SolverError
 from hcsim.replay.operating_points import replay_and_linearize
 from hcsim.replay.result import ReplayResult
-from hcsim.schedules.edit import decisions_of
 from hcsim.workbench.allocation import Workbench
 from optim.data.linear_model import LinearModel
 from optim.data.schedule import Schedule

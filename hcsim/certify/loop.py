@@ -18,14 +18,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hcsim.certify.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, LoopOptions, Round
+from hcsim.certify.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, Round
+from hcsim.certify.decisions import Decisions, decisions_of, open_fleet
 from hcsim.certify.margins import Margins
+from hcsim.certify.options import LoopOptions
 from hcsim.certify.repair import repaired
 from hcsim.certify.stalls import excess, price_kw, taps_kept, why_stalled, worst_in_words
 from hcsim.errors import InfeasibleError, SolverError
 from hcsim.replay.operating_points import Visit, visit
 from hcsim.replay.result import ReplayResult
-from hcsim.schedules.edit import Decisions, blend, decisions_of, idle, open_fleet, same_devices, with_reserve
+from hcsim.schedules.edit import blend, idle, same_devices, with_reserve
 from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations
 from optim.data.schedule import Schedule

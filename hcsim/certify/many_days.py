@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from types import TracebackType
 
-from hcsim.replay.run import Crew, judges_regulation
+from hcsim.replay.crew import Crew
+from hcsim.replay.run import judges_regulation
 from hcsim.replay.series import DailySeries
 from hcsim.workbench.allocation import Workbench
 from optim.data.limits import Operation

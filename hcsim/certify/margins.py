@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hcsim.certify.certificate import LoopOptions
+from hcsim.certify.options import LoopOptions
 from hcsim.certify.stalls import excess
 from hcsim.replay.result import ReplayResult
 

@@ -170,12 +170,13 @@ def study(
     A planning study (ieee33) sites and sizes storage instead: schemes A, B and C of paper 2, each replayed.
     """
     from hcsim.cli.progress import Show
-    from hcsim.replay.result import CASES
-    from hcsim.replay.verdict import summarize
     from hcsim.report.allocation.closed_loop import robustness_lines
     from hcsim.report.allocation.inverters import inverter_sentences
     from hcsim.report.allocation.tables import main_table
-    from hcsim.studies.allocation import Study, default_out
+    from hcsim.results.allocation_summary import summarize
+    from hcsim.studies.allocation import Study
+    from hcsim.studies.runner import default_out
+    from optim.hosting.problem import CASES
 
     loaded = Study.load(case, sites_wanted(sites))
     if program_of(loaded.case, program) == "planning":
@@ -256,8 +257,9 @@ def optimize(
     The folder holds CSV files with units in the headers; edit them and `hcsim replay` the result.
     """
     from hcsim.cases.case import load_case
-    from hcsim.replay.result import write_schedule
-    from hcsim.studies.allocation import claim_in_words, default_out
+    from hcsim.schedules.files import write_schedule
+    from hcsim.studies.allocation import claim_in_words
+    from hcsim.studies.runner import default_out
     from hcsim.util.files import output_folder
     from hcsim.workbench.allocation import Workbench
     from optim.hosting.search import STOPPED, solve_hosting
@@ -374,7 +376,8 @@ def baseline(
             "locked" if controls is Controls.locked else "free", bess, profiles, out,
         )  # fmt: skip
         return
-    from hcsim.replay.result import read_schedule, write_baseline
+    from hcsim.hosting.result import write_baseline
+    from hcsim.schedules.files import read_schedule
     from hcsim.util.files import output_folder
     from hcsim.workbench.allocation import Workbench
 

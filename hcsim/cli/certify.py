@@ -60,7 +60,7 @@ def certify(
     from hcsim.certify.loop import certify as close_loop
     from hcsim.certify.robustness import with_robustness
     from hcsim.schedules.edit import with_pv_of
-    from hcsim.studies.allocation import default_out
+    from hcsim.studies.runner import default_out
     from hcsim.util.files import output_folder
     from hcsim.workbench.allocation import Workbench
 
@@ -93,7 +93,8 @@ def certify(
 
 def _claims(bench: Workbench, folders: list[Path], programs: list[str]) -> list[Schedule]:
     from hcsim.errors import ConfigError
-    from hcsim.replay.result import CASES, read_schedule
+    from hcsim.schedules.files import read_schedule
+    from optim.hosting.problem import CASES
     from optim.hosting.search import solve_hosting
 
     if folders:

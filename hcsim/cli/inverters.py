@@ -12,7 +12,7 @@ from rich.markup import escape
 from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:
-    from hcsim.devices.autonomous_pv import InverterControl
+    from hcsim.devices.inverter_curves import InverterControl
     from hcsim.replay.inverter_day import InverterDay
     from hcsim.workbench.allocation import Workbench
 

@@ -46,8 +46,8 @@ def planning_study(case: Case, out: Path | None, *, schemes: str | None, gap: fl
     from hcsim.cli.progress import Show
     from hcsim.report.planning.tables import planning_tables
     from hcsim.results.planning_summary import summarize_planning
-    from hcsim.studies.allocation import default_out
     from hcsim.studies.planning import SCHEMES, PlanningStudy
+    from hcsim.studies.runner import default_out
 
     if exactness not in (None, "capped", "none"):
         raise ConfigError(f"There is no exactness {exactness!r}.", "Say capped, or none for the program as written.")
@@ -84,8 +84,8 @@ def sweep(
     """
     from hcsim.cli.progress import Show
     from hcsim.report.planning.page import sweep_page, sweep_table
-    from hcsim.studies.allocation import default_out
     from hcsim.studies.planning_sweep import sweep_revenue
+    from hcsim.studies.runner import default_out
     from hcsim.util.files import output_folder, write_csv
     from hcsim.workbench.allocation import Workbench
     from hcsim.workbench.planning import PlanningBench

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hcsim.cases.time_axis import TimeAxis
-    from hcsim.jobs.campaign import OpenFeeder
+    from hcsim.hosting.open_feeder import OpenFeeder
 
 
 CaseArgument = Annotated[
@@ -100,10 +100,11 @@ def nodal(
     is kept at once; a killed run goes on with --resume.
     """
     from hcsim.cases.screening_limits import simulation_limits
+    from hcsim.hosting.nodal_result import NodalSettings, smallest
     from hcsim.jobs.campaign import Means
-    from hcsim.replay.result import read_schedule
     from hcsim.report.simulation.pages import nodal_page
-    from hcsim.studies.nodal import NodalSettings, buses_of, run_nodal, smallest
+    from hcsim.schedules.files import read_schedule
+    from hcsim.studies.nodal import buses_of, run_nodal
 
     opened, axis, folder = _open(case, hours, profiles, out, "nodal")
     settings = NodalSettings(
@@ -164,10 +165,11 @@ def stochastic(
     Writes stochastic.parquet, shares.csv, capacities.csv, summary.json, figures and stochastic.html.
     """
     from hcsim.cases.screening_limits import simulation_limits
+    from hcsim.hosting.stochastic_result import StochasticSettings
     from hcsim.jobs.campaign import Means
-    from hcsim.replay.result import read_schedule
     from hcsim.report.simulation.pages import stochastic_page
-    from hcsim.studies.stochastic import StochasticSettings, run_stochastic
+    from hcsim.schedules.files import read_schedule
+    from hcsim.studies.stochastic import run_stochastic
 
     penetrations = _steps(steps)
     opened, axis, folder = _open(case, hours, profiles, out, "stochastic")
@@ -201,8 +203,8 @@ def stochastic(
 def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Literal["free", "locked"],
                   bess: Path | None, profiles: Path | None, out: Path | None) -> None:  # fmt: skip
     """What `hcsim baseline --year` does."""
-    from hcsim.replay.result import read_schedule
     from hcsim.report.simulation.pages import year_page
+    from hcsim.schedules.files import read_schedule
     from hcsim.studies.year import run_year
 
     opened, axis, folder = _open(case, 8760, profiles, out, "year")
@@ -265,7 +267,7 @@ def _open(
     from hcsim.cases.case import load_case
     from hcsim.cases.existing_devices import with_existing
     from hcsim.cases.time_axis import time_axis
-    from hcsim.jobs.campaign import open_feeder
+    from hcsim.hosting.open_feeder import open_feeder
     from hcsim.util.files import output_folder
 
     loaded = load_case(case)

@@ -7,18 +7,20 @@ controls stays as it is. Names are OpenDSS's ("RegControl.creg1a"), a name witho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from hcsim.devices.fleets import PREFIX
 from hcsim.errors import ConfigError
 from hcsim.opendss.circuit import Circuit
 from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES
 from hcsim.util.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from hcsim.cases.case import Case
+    pass
 
 METERS = frozenset({"Monitor", "EnergyMeter", "Sensor"})
 Wanted = str | Sequence[str]
@@ -68,16 +70,6 @@ def select(circuit: Circuit, free: Wanted, locked: Sequence[str], where: str) ->
     return Selection(tuple(n for n in names if n in chosen), tuple(n for n in names if n not in chosen))
 
 
-def selected(circuit: Circuit, case: Case, free: Sequence[str] = (), locked: Sequence[str] = ()) -> Selection:
-    """What [controls] of a case chooses, or `free` and `locked` of the command line where there are any; the others
-    are held in the circuit from now on."""
-    section, where = case.config.controls, f"{case.study_file}, [controls]"
-    chosen = select(circuit, section.free, section.locked, where)
-    if free or locked:
-        one_word = len(free) == 1 and free[0] in ("all", "none")
-        chosen = select(circuit, free[0] if one_word else free or "all", locked, "Command line, controls")
-    hold(circuit, chosen.held)
-    return chosen
 
 
 def hold(circuit: Circuit, names: Iterable[str]) -> None:
@@ -112,3 +104,21 @@ def _remedy(names: Sequence[str], pattern: str) -> str:
         return f"The feeder has no {kind}, but {', '.join(kinds)}."
     by_own = {name.split(".", 1)[1]: name for name in names}
     return did_you_mean(pattern, names if "." in pattern else [*by_own, *kinds])
+
+
+@contextmanager
+def others_held(circuit: Circuit) -> Iterator[None]:
+    """Inverters act, every other control stands still: what "locked" means beside autonomous inverters.
+
+    OpenDSS's own switch for controls takes the inverters with it, and a disabled RegControl is not counted
+    among the regulators any more; so regulators may take no step, and the rest is disabled for a while.
+    """
+    names = [n for n in controls_of(circuit) if not n.split(".", 1)[1].startswith(PREFIX)]
+    steps = {n: circuit.command(f'? "{n}.maxtapchange"') for n in names if n.lower().startswith("regcontrol.")}
+    for name in names:
+        circuit.command(f'edit "{name}" {"maxtapchange=0" if name in steps else "enabled=no"}')
+    try:
+        yield
+    finally:
+        for name in names:
+            circuit.command(f'edit "{name}" {f"maxtapchange={steps[name]}" if name in steps else "enabled=yes"}')

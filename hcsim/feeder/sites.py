@@ -10,14 +10,12 @@ three-phase buses of any voltage, and then to any live bus.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
-from hcsim.errors import ConfigError, FeederError
+from hcsim.errors import FeederError
 from optim.data.network import Network
 
 MEDIUM_VOLTAGE_V = (1_000.0, 50_000.0)
@@ -70,25 +68,6 @@ def candidate_buses(network: Network) -> tuple[str, ...]:
     return tuple(found)
 
 
-def read_sites(file: Path) -> tuple[str, ...]:
-    """Buses of a CSV file: its column `bus`, or its first column where no header says so; # starts a comment.
-
-    Raises ConfigError for a file that cannot be read or names no bus.
-    """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"There is no file of sites {file}.", "--sites takes a number or a CSV file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read as a list of sites: {error}.") from None
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-    rows = [[cell.strip().strip("\"'") for cell in line.replace(";", ",").split(",")] for line in lines if line]
-    header = [cell.lower() for cell in rows[0]] if rows else []
-    column = header.index("bus") if "bus" in header else 0
-    buses = [row[column].lower() for row in rows[1 if "bus" in header else 0 :] if len(row) > column and row[column]]
-    if not buses:
-        raise ConfigError(f"{file} names no bus.", "One bus per line, or a column `bus`.")
-    return tuple(dict.fromkeys(buses))
 
 
 def _distance_graph(network: Network) -> sparse.csr_matrix:

@@ -25,8 +25,9 @@ from hcsim.errors import ConvergenceError
 from hcsim.hosting.hour_reading import Meter, Reading
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.deadbands import resting_days
+from hcsim.replay.recording import V_SANE_PU, Controls
 from hcsim.replay.run import judges_regulation
-from hcsim.replay.series import V_SANE_PU, Controls, DailySeries
+from hcsim.replay.series import DailySeries
 from hcsim.schedules.repeat import battery_kw
 from optim.data.limits import CRITERIA, Criterion, Limits, Operation, thresholds
 from optim.data.network import Network

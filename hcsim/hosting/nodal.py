@@ -13,19 +13,15 @@ import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from hcsim.devices.held_controls import hold
-from hcsim.errors import FeederError
-from hcsim.feeder.read import read_network
 from hcsim.hosting.hour_probe import Kind, Mode, Prober, Verdict
 from hcsim.hosting.nodal_search import Settled, SiteSearch
-from hcsim.opendss.circuit import Circuit
-from hcsim.replay.series import Controls
+from hcsim.hosting.open_feeder import FeederFiles as Feeder
+from hcsim.replay.recording import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles
@@ -56,27 +52,6 @@ class Site:
     kind: Kind
 
 
-@dataclass(frozen=True)
-class Feeder:
-    """What a worker compiles. The hash makes sure that it is the same feeder everywhere."""
-
-    master: Path
-    source_sha256: str
-    held: tuple[str, ...] = ()
-    """Controls that do not act where controls are free."""
-
-    def open(self) -> tuple[Circuit, Network]:
-        """Compiled and read with the taps of its files. Raises FeederError where the files differ."""
-        circuit = Circuit.compile(self.master)
-        if circuit.source_sha256 != self.source_sha256:
-            raise FeederError(
-                f"{self.master} is not the feeder that this study began with.",
-                "Keep its files as they are while a study runs, and the same on every machine.",
-            )
-        circuit.solve(controls=False)
-        network = read_network(circuit)[0]
-        hold(circuit, self.held)
-        return circuit, network
 
 
 @dataclass(frozen=True)

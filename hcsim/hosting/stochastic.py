@@ -23,8 +23,9 @@ from scipy.sparse.csgraph import dijkstra
 
 from hcsim.errors import FeederError
 from hcsim.hosting.hour_probe import Prober
-from hcsim.hosting.nodal import Feeder, missing_hours
-from hcsim.replay.series import Controls
+from hcsim.hosting.nodal import missing_hours
+from hcsim.hosting.open_feeder import FeederFiles as Feeder
+from hcsim.replay.recording import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles

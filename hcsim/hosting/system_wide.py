@@ -14,15 +14,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hcsim.devices.autonomous_pv import InverterControl, pv_fleet, unsettled
+from hcsim.devices.autonomous_pv import pv_fleet, unsettled
 from hcsim.devices.fleets import BessFleet
 from hcsim.devices.held_controls import held_in_words
+from hcsim.devices.inverter_curves import InverterControl
 from hcsim.errors import ConfigError
+from hcsim.hosting.result import HostingCapacityResult
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.deadbands import resting_days
-from hcsim.replay.result import HostingCapacityResult
-from hcsim.replay.run import check_steps, convergence_violations, judges_regulation
-from hcsim.replay.series import Controls, DailySeries
+from hcsim.replay.own_violations import convergence_violations
+from hcsim.replay.recording import Controls
+from hcsim.replay.run import check_steps, judges_regulation
+from hcsim.replay.series import DailySeries
 from optim.data.limits import Before, Limits, new_violations, violations
 from optim.data.network import Network
 from optim.data.profiles import Profiles

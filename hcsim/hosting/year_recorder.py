@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,8 +18,10 @@ from numpy.typing import NDArray
 
 from hcsim.devices.fleets import BessFleet, PvFleet
 from hcsim.errors import OutputError
+from hcsim.hosting.year_result import YearResult
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay.series import V_SANE_PU, Controls, DailySeries
+from hcsim.replay.recording import V_SANE_PU, Controls
+from hcsim.replay.series import DailySeries
 from hcsim.util.files import output_folder
 from optim.data.limits import Limits
 from optim.data.network import Network
@@ -38,43 +38,6 @@ SUN = "hcsim_year_sun"
 TABLES = ("voltages", "loading", "feeder")
 
 
-@dataclass(frozen=True)
-class YearResult:
-    """What is kept of a year beside its files. (T,) each unless said otherwise."""
-
-    v_lowest_pu: Floats
-    v_highest_pu: Floats
-    v_worst_node_pu: Floats
-    """Of the node that has the highest voltage of the year."""
-    worst_node: str
-    substation_kw: Floats
-    hours_above: dict[str, float]
-    """Node -> hours above its upper limit, where there are any; likewise below its lower limit."""
-    hours_below: dict[str, float]
-    hours_overloaded: dict[str, float]
-    hours_reverse: float
-    tap_operations: dict[str, int]
-    failures: dict[str, str]
-    """Step label -> why it has no values (its row holds NaN)."""
-    losses_kwh: float
-    seconds: float
-    files: tuple[str, ...]
-
-    def summary(self) -> dict[str, Any]:
-        """Plain numbers for summary.json."""
-        return {
-            "v_min_pu": float(np.nanmin(self.v_lowest_pu)),
-            "v_max_pu": float(np.nanmax(self.v_highest_pu)),
-            "hours_above": self.hours_above,
-            "hours_below": self.hours_below,
-            "hours_overloaded": self.hours_overloaded,
-            "hours_reverse": self.hours_reverse,
-            "tap_operations": self.tap_operations,
-            "losses_kwh": self.losses_kwh,
-            "failures": self.failures,
-            "seconds": self.seconds,
-            "files": list(self.files),
-        }
 
 
 def record_year(

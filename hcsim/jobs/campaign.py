@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from hcsim.cases.case import Case
-from hcsim.cases.config.study import check_bands
-from hcsim.devices.held_controls import selected
 from hcsim.errors import OutputError
-from hcsim.feeder.read import read_network
-from hcsim.hosting.hour_reading import lines_are_rated
-from hcsim.hosting.nodal import Feeder
 from hcsim.jobs.dataset import Dataset
 from hcsim.jobs.pool import Job, Task, TaskResult, run_tasks
-from hcsim.opendss.circuit import Circuit
-from optim.data.limits import Limits
-from optim.data.network import Network
-from optim.data.profiles import Profiles
-from optim.data.schedule import Schedule
 
 Progress = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""
 
 
-NO_RATINGS = (
-    "Every line has OpenDSS's default rating of 400 A, so none is stated: loading is judged at transformers only."
-)
 
 
 @dataclass(frozen=True)
@@ -60,40 +45,10 @@ class Outcome:
     processes: int
 
 
-@dataclass(frozen=True)
-class OpenFeeder:
-    """A case's feeder read in this process, for its sites and its hash."""
-
-    case: Case
-    feeder: Feeder
-    network: Network
-    notes: tuple[str, ...] = field(default=())
 
 
-def open_feeder(case: Case) -> OpenFeeder:
-    """Raises FeederError, ConvergenceError."""
-    circuit = Circuit.compile(case.master)
-    circuit.solve(controls=False)
-    network, ledger = read_network(circuit)
-    case = case.completed(network, ledger)
-    check_bands(case.config, network, case.study_file)
-    selection = selected(circuit, case)
-    notes = [] if lines_are_rated(network) else [NO_RATINGS]
-    notes += ungrounded(network)
-    notes += [selection.words] if selection.held else []
-    return OpenFeeder(case, Feeder(case.master, circuit.source_sha256, selection.held), network, tuple(notes))
 
 
-def ungrounded(network: Network) -> list[str]:
-    """What is said of buses whose phases have no ground: behind a delta winding, or on three wires."""
-    buses = dict.fromkeys(network.nodes[n].rsplit(".", 1)[0] for n in np.flatnonzero(network.v_reference >= 0))
-    if not buses:
-        return []
-    some = ", ".join(list(buses)[:5]) + (" ..." if len(buses) > 5 else "")
-    return [
-        f"{len(buses)} of {len(network.buses)} buses ({some}) have no ground: their sites stand between phases and "
-        "their voltages are judged line to line (phase 1 means 1 to 2, 2 means 2 to 3, 3 means 3 to 1)."
-    ]
 
 
 def run_campaign(
@@ -150,22 +105,3 @@ def _in_order(
     return pd.concat(parts, ignore_index=True)
 
 
-def identity_of(
-    kind: str, feeder: Feeder, profiles: Profiles, limits: Limits, bess: Schedule | None, **settings: object
-) -> dict[str, Any]:
-    """What every study's results depend on, in plain types; `settings` are the study's own."""
-    schedule = None
-    if bess is not None:
-        schedule = {"nodes": bess.bess_nodes, "p_kw": bess.bess_p_kw, "step_h": bess.step_h}
-    return {
-        "study": kind,
-        "feeder": feeder.source_sha256,
-        "profiles": {
-            "times": profiles.times, "step_h": profiles.step_h, "load_pu": profiles.load_pu,
-            "pv_pu": profiles.pv_pu, "fixed": profiles.fixed,
-        },
-        "limits": limits,
-        "held": feeder.held,
-        "bess": schedule,
-        **settings,
-    }  # fmt: skip

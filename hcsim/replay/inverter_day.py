@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hcsim.devices.autonomous_pv import InverterControl
-from hcsim.replay.result import HostingCapacityResult, ReplayResult
+from hcsim.devices.inverter_curves import InverterControl
+from hcsim.replay.result import ReplayResult
 from hcsim.util.files import output_folder, write_csv, write_json
 from optim.data.schedule import Schedule
 
@@ -49,22 +48,8 @@ class InverterDay:
         return float(self.table[which].sum())
 
 
-@dataclass(frozen=True)
-class SharingRow:
-    """One way of sharing PV among sites: its hosting capacity by who decides on reactive power."""
-
-    sharing: str
-    """"uniform", or the case whose schedule gives shares and batteries."""
-    found: Mapping[str, HostingCapacityResult]
-    """"unity", "schedule" (not for uniform), and the inverters' mode; what failed is missing."""
-    days: Mapping[str, InverterDay] = field(default_factory=dict)
-    """The case's claim with autonomous inverters, by controls ("locked", "free"); empty for uniform."""
 
 
-@dataclass(frozen=True)
-class InverterComparison:
-    control: InverterControl
-    rows: Mapping[str, SharingRow] = field(default_factory=dict)
 
 
 def at_unity(schedule: Schedule) -> Schedule:

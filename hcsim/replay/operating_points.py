@@ -11,9 +11,9 @@ import numpy as np
 from hcsim.errors import ConvergenceError
 from hcsim.feeder.branches import merged
 from hcsim.opendss.circuit import Circuit
+from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
-from hcsim.replay.series import Controls
 from optim.data.limits import Limits
 from optim.data.linear_model import Floats, LinearModel
 from optim.data.network import Complexes, Network

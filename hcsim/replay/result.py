@@ -1,48 +1,21 @@
-"""What the check hands back, and its files. Schedules have their own room: `schedule_files.py`."""
+"""What the check hands back, and its files. Schedules have their own: `hcsim.schedules.files`."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.errors import ConfigError
-from hcsim.schedules.files import read_schedule, write_schedule
-from hcsim.util.files import output_folder, write_csv, write_json, write_parquet
-from optim.data.limits import Before, Limits, Operation, new_violations
-from optim.data.network import Network
-from optim.data.profiles import Profiles
-from optim.data.schedule import Schedule
-
-if TYPE_CHECKING:
-    from hcsim.certify.certificate import Certificate
-    from hcsim.replay.inverter_day import InverterComparison
-
-__all__ = [
-    "CASES",
-    "CaseResult",
-    "HostingCapacityResult",
-    "ReplayResult",
-    "StudyResult",
-    "read_replay",
-    "read_schedule",
-    "write_baseline",
-    "write_replay",
-    "write_schedule",
-    "write_summary",
-]
+from hcsim.util.files import output_folder, write_json, write_parquet
+from optim.data.limits import Before, Operation, new_violations
 
 Floats = NDArray[np.float64]
 
-CASES = ("none", "centralized", "distributed", "distributed_no_circulation")
-"""The allocation study's cases, in the order of every table and figure."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +56,7 @@ class ReplayResult:
     inverters: str = "off"
     """How PV inverters behaved: "off" (as commanded), or the mode of an `InverterControl`."""
     resting: tuple[Operation, ...] = ()
-    """Bare feeder, controls free: the same steps with controls come to rest from elsewhere (`hcsim.replay.deadbands`)."""
+    """Bare feeder, controls free: the same steps with controls come to rest from elsewhere (`replay.deadbands`)."""
 
     @property
     def before(self) -> Before:
@@ -96,74 +69,10 @@ class ReplayResult:
         return bool(self.converged.all()) and not len(new_violations(self.violations))
 
 
-@dataclass(frozen=True)
-class HostingCapacityResult:
-    """Iterative simulation-based hosting capacity."""
-
-    method: str
-    hc_kw: float
-    bracket_kw: tuple[float, float]
-    """Largest that passed, smallest that failed above it."""
-    limit: dict[str, object]
-    """criterion, element, phase, time, value, limit of the first violation above hc_kw; {"criterion": "none",
-    "reason": ...} where the search ended otherwise."""
-    probes: pd.DataFrame
-    """pv_kw, passed, criterion, element, phase, time, value: every probe, in order."""
-    passed_again_kw: tuple[float, ...]
-    """Larger probes that passed above a failed one: violation is not monotone there."""
-    power_flows: int
-    seconds: float
-    inverters: str = "off"
-    """"off": reactive power as given; or the mode of an `InverterControl`."""
-    at_hc: Mapping[str, float] = field(default_factory=dict)
-    """What the inverters did at hc_kw over the studied steps, all together: available_kwh, curtailed_kwh,
-    injected_kvarh, absorbed_kvarh. Empty where that size was not simulated (0 kW)."""
 
 
-@dataclass(frozen=True)
-class CaseResult:
-    """One case of a study: the claim and what OpenDSS says of it."""
-
-    schedule: Schedule
-    replays: Mapping[str, ReplayResult] = field(default_factory=dict)
-    """"locked" and "free"; either may be missing in an interrupted study."""
-    certificate: Certificate | None = None
-    """What the closed loop made of it; None where it did not run."""
 
 
-@dataclass(frozen=True)
-class StudyResult:
-    """Everything that a report shows. Parts may be missing; `missing` says why."""
-
-    case: str
-    """Short name of the study, "ieee123"."""
-    title: str
-    network: Network
-    profiles: Profiles
-    limits: Limits
-    ledger: pd.DataFrame
-    """hcsim.feeder.ledger.Ledger.to_frame(): element, class, verdict, reason, kw, kvar, rating."""
-    cases: Mapping[str, CaseResult]
-    """Keyed by CASES."""
-    base_replays: Mapping[str, ReplayResult] = field(default_factory=dict)
-    """The bare feeder, "locked" and "free"."""
-    baselines: Mapping[str, HostingCapacityResult] = field(default_factory=dict)
-    """"none" and "with_schedule"."""
-    with_schedule_case: str = "distributed"
-    """Whose schedule stands behind baselines["with_schedule"]."""
-    assumptions: Mapping[str, str] = field(default_factory=dict)
-    """Name -> sentence with the word stated, ours or calibrated."""
-    paper: Mapping[str, object] = field(default_factory=dict)
-    """[paper] of study.toml: source, none_kw, centralized_kw, distributed_kw, bess_buses."""
-    controls: Selection = ALL_FREE
-    """Which of the feeder's controls were free to act."""
-    versions: Mapping[str, str] = field(default_factory=dict)
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    """Part of the study -> wall-clock seconds."""
-    missing: Mapping[str, str] = field(default_factory=dict)
-    """Part that did not finish -> reason, "distributed" -> "interrupted by the user"."""
-    inverters: InverterComparison | None = None
-    """Autonomous inverters beside other reactive power; None where they were not asked for."""
 
 
 REPLAY_TABLES = ("voltages", "loading", "substation", "feeder", "taps", "devices", "soc", "violations")
@@ -247,16 +156,8 @@ def read_replay(folder: Path) -> ReplayResult:
     )
 
 
-def write_summary(summary: Mapping[str, Any], folder: Path) -> Path:
-    """`summary.json` in the folder, plain types only, NaN as null. Raises OutputError."""
-    return write_json(folder / "summary.json", summary)
 
 
-def write_baseline(result: HostingCapacityResult, folder: Path) -> list[Path]:
-    """`probes.csv`, every probe in order, and `baseline.json`, the rest. Raises OutputError."""
-    facts = {f.name: getattr(result, f.name) for f in fields(result) if f.name != "probes"}
-    probes = write_csv(output_folder(folder) / "probes.csv", result.probes)
-    return [probes, write_json(folder / "baseline.json", facts)]
 
 
 def _replay_tables(replay: ReplayResult) -> dict[str, pd.DataFrame]:

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from hcsim.replay.result import StudyResult
+from hcsim.results.allocation import StudyResult
 from optim.data.limits import Limits
 
 PAGE_INCHES = 10.0

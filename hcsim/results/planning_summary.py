@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from hcsim.hosting.result import baseline_summary
 from hcsim.replay.result import ReplayResult
-from hcsim.replay.verdict import baseline_summary, replay_summary
-from hcsim.studies.planning import PlanningStudyResult, SchemeResult
+from hcsim.replay.verdict import replay_summary
+from hcsim.results.planning import PlanningStudyResult, SchemeResult
 from optim.planning.case import ScenarioName
 from optim.planning.result import ScenarioOperation
 

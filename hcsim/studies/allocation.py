@@ -23,30 +23,23 @@ from hcsim.certify.error_budget import certify_with_budget
 from hcsim.certify.robustness import with_robustness
 from hcsim.errors import ConfigError
 from hcsim.feeder.check import check_network
+from hcsim.hosting.result import HostingCapacityResult, write_baseline
 from hcsim.replay.inverter_day import write_inverter_day
-from hcsim.replay.result import (
-    CASES,
-    CaseResult,
-    HostingCapacityResult,
-    ReplayResult,
-    StudyResult,
-    write_baseline,
-    write_replay,
-    write_schedule,
-)
-from hcsim.replay.series import Controls
+from hcsim.replay.recording import Controls
+from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.replay.verdict import counted, verdict
+from hcsim.results.allocation import CaseResult, StudyResult
 from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
+from hcsim.schedules.files import write_schedule
 from hcsim.studies.inverters import UNIFORM, InverterStudy
-from hcsim.studies.runner import Interrupted, Parts, versions
+from hcsim.studies.runner import CONTROLS, Interrupted, Parts, default_out, versions
 from hcsim.util.files import output_folder, write_csv, write_text
 from hcsim.util.progress import Listener, silent
 from hcsim.workbench.allocation import Workbench
 from optim.data.schedule import Schedule
+from optim.hosting.problem import CASES
 from optim.hosting.search import STOPPED, solve_hosting
 from optim.solve.highs import Progress, SolveOptions
-
-CONTROLS: tuple[Controls, ...] = ("locked", "free")
 
 
 @dataclass(frozen=True)
@@ -112,8 +105,6 @@ def _to_certify(programs: Sequence[str]) -> Sequence[str]:
     return [name for name in programs if name != "distributed_no_circulation" or len(programs) < len(CASES)]
 
 
-def default_out(case: Case) -> Path:
-    return Path("hcsim-results") / case.name
 
 
 class StudyRun(Parts):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from hcsim.devices.autonomous_pv import InverterControl
+from hcsim.devices.inverter_curves import InverterControl
+from hcsim.hosting.result import HostingCapacityResult
 from hcsim.hosting.weights import Weights
-from hcsim.replay.inverter_day import InverterComparison, InverterDay, SharingRow, at_unity, inverter_day
-from hcsim.replay.result import HostingCapacityResult, ReplayResult
-from hcsim.replay.series import Controls
+from hcsim.replay.inverter_day import InverterDay, at_unity, inverter_day
+from hcsim.replay.recording import Controls
+from hcsim.replay.result import ReplayResult
+from hcsim.results.allocation import InverterComparison, SharingRow
 from hcsim.workbench.allocation import Reactive, Workbench
 from optim.data.schedule import Schedule
 

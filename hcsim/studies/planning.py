@@ -9,35 +9,27 @@ Prints nothing; a listener hears what happens. Parts are written as soon as they
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from hcsim.cases.case import Case, load_case
-from hcsim.cases.config.planning import PlanningPaper
 from hcsim.errors import ConfigError
-from hcsim.replay.result import (
-    HostingCapacityResult,
-    ReplayResult,
-    write_baseline,
-    write_replay,
-    write_schedule,
-)
-from hcsim.replay.series import Controls
+from hcsim.hosting.result import write_baseline
+from hcsim.replay.recording import Controls
+from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.replay.verdict import verdict
-from hcsim.studies.allocation import CONTROLS, default_out
-from hcsim.studies.runner import Interrupted, Parts, versions
+from hcsim.results.planning import PlanningStudyResult, SchemeResult, claim_in_words
+from hcsim.schedules.files import write_schedule
+from hcsim.studies.runner import CONTROLS, Interrupted, Parts, default_out, versions
 from hcsim.util.files import output_folder, write_csv, write_parquet, write_text
 from hcsim.util.progress import Listener, silent
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.planning import SCENARIOS, PlanningBench, Sharing
-from optim.data.network import Network
-from optim.data.profiles import Profiles
-from optim.data.schedule import Schedule
-from optim.planning.case import Exactness, PlanningCase, ScenarioName, Scheme
+from optim.planning.case import Exactness, ScenarioName, Scheme
 from optim.planning.result import PlanningResult
 from optim.planning.schemes import solve_planning
 from optim.solve.highs import Progress, SolveOptions
@@ -46,34 +38,8 @@ SCHEMES: tuple[Scheme, ...] = ("A", "B", "C")
 SHARINGS: tuple[Sharing, ...] = ("as_planned", "uniform")
 
 
-@dataclass(frozen=True)
-class SchemeResult:
-    """One scheme: the claim and what OpenDSS says of it."""
-
-    result: PlanningResult
-    schedules: Mapping[ScenarioName, Schedule]
-    replays: Mapping[tuple[ScenarioName, Controls], ReplayResult] = field(default_factory=dict)
-    simulations: Mapping[Sharing, HostingCapacityResult] = field(default_factory=dict)
-    """Hosting capacity of the plan by iteration."""
 
 
-@dataclass(frozen=True)
-class PlanningStudyResult:
-    """Everything that the report shows. Parts may be missing; `missing` says why."""
-
-    case: str
-    title: str
-    network: Network
-    profiles: Profiles
-    """The day, charging station included."""
-    ledger: pd.DataFrame
-    planning: PlanningCase
-    schemes: Mapping[Scheme, SchemeResult]
-    assumptions: Mapping[str, str] = field(default_factory=dict)
-    paper: PlanningPaper | None = None
-    versions: Mapping[str, str] = field(default_factory=dict)
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -232,9 +198,3 @@ def cone_table(found: PlanningResult) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def claim_in_words(found: PlanningResult) -> str:
-    """ "287,224 CNY per year, gap 0.004 %; 12.29 MW; units at 18, 33"."""
-    at = ", ".join(f"{u.bus} ({u.energy_kwh:,.0f} kWh, {u.power_kw:,.0f} kW)" for u in found.plan)
-    proof = f", gap {100 * found.solve.gap:.3f} %" if found.solve.gap else ""
-    units = f"units at {at}" if at else "no unit"
-    return f"{found.objective_cny:,.0f} CNY per year{proof}; {found.pvhc_mw:.2f} MW; {units}"

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pandas as pd
 
 from hcsim.errors import ConfigError
-from hcsim.studies.planning import claim_in_words
+from hcsim.results.planning import claim_in_words
 from hcsim.util.progress import Event, Listener, silent
 from hcsim.workbench.planning import PlanningBench
 from optim.planning.result import PlanningResult

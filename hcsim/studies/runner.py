@@ -11,7 +11,9 @@ from importlib import metadata
 from pathlib import Path
 
 from hcsim import __version__
+from hcsim.cases.case import Case
 from hcsim.errors import HcsimError
+from hcsim.replay.recording import Controls
 from hcsim.util.progress import Event, Listener
 
 INTERRUPTED = "interrupted by the user"
@@ -91,3 +93,10 @@ def versions() -> dict[str, str]:
     return {"hcsim": __version__, "python": platform.python_version()} | {
         name: metadata.version(name) for name in named
     }
+
+
+CONTROLS: tuple[Controls, ...] = ("locked", "free")
+
+
+def default_out(case: Case) -> Path:
+    return Path("hcsim-results") / case.name

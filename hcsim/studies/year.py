@@ -3,41 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from hcsim.cases.config.study import site_nodes
+from hcsim.cases.against_feeder import site_nodes
 from hcsim.cases.time_axis import TimeAxis
 from hcsim.devices.held_controls import hold
 from hcsim.errors import ConfigError
+from hcsim.hosting.open_feeder import OpenFeeder
+from hcsim.hosting.result import write_baseline
 from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.hosting.weights import Weights, terms_of
-from hcsim.hosting.year_recorder import YearResult, record_year
-from hcsim.jobs.campaign import OpenFeeder
+from hcsim.hosting.year_recorder import record_year
+from hcsim.hosting.year_result import YearResult, YearStudy
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay.result import HostingCapacityResult, write_baseline
-from hcsim.replay.series import Controls
+from hcsim.replay.recording import Controls
 from hcsim.schedules.repeat import batteries_on
 from hcsim.util.files import write_json, write_or_say
-from optim.data.limits import Limits
-from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
-
-
-@dataclass(frozen=True)
-class YearStudy:
-    profiles: Profiles
-    limits: Limits
-    capacity: HostingCapacityResult
-    years: dict[str, YearResult]
-    """"bare" and "with_pv"; the batteries, where there are any, stand beside the PV."""
-    summary: dict[str, Any] = field(default_factory=dict)
-    unwritten: dict[str, str] = field(default_factory=dict)
-    """File or recorded year -> why it is not there."""
 
 
 def run_year(

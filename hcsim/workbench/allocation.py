@@ -12,23 +12,26 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from hcsim.cases.against_feeder import check_bands, site_nodes
 from hcsim.cases.case import Case, load_case
-from hcsim.cases.config.study import BessSection, PvSection, check_bands, site_nodes
-from hcsim.certify.certificate import LoopOptions
-from hcsim.devices.autonomous_pv import InverterControl
-from hcsim.devices.held_controls import ALL_FREE, Selection, selected
+from hcsim.cases.config.study import BessSection, PvSection
+from hcsim.cases.control_choice import selected
+from hcsim.certify.options import LoopOptions
+from hcsim.devices.held_controls import ALL_FREE, Selection
+from hcsim.devices.inverter_curves import InverterControl
 from hcsim.errors import ConfigError
 from hcsim.feeder import gate
 from hcsim.feeder.gate import Gate, check_gate
 from hcsim.feeder.ledger import Ledger
 from hcsim.feeder.read import read_network
+from hcsim.hosting.result import HostingCapacityResult
 from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.hosting.weights import Weights, terms_of
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.operating_points import Visit, visit
-from hcsim.replay.result import HostingCapacityResult, ReplayResult
+from hcsim.replay.recording import Controls
+from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
-from hcsim.replay.series import Controls
 from optim.data.limits import Limits
 from optim.data.linear_model import LinearModel
 from optim.data.network import Network

@@ -11,15 +11,17 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hcsim.cases.against_feeder import site_nodes
 from hcsim.cases.config.planning import PlanningSection
-from hcsim.cases.config.study import site_nodes
 from hcsim.cases.existing_devices import nodes_of, pv, station, station_kw, station_note
-from hcsim.devices.autonomous_pv import InverterControl
+from hcsim.devices.inverter_curves import InverterControl
 from hcsim.errors import ConfigError, ModelError
+from hcsim.hosting.result import HostingCapacityResult
 from hcsim.hosting.system_wide import hosting_capacity
-from hcsim.replay.result import HostingCapacityResult, ReplayResult, read_schedule
+from hcsim.replay.recording import Controls
+from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
-from hcsim.replay.series import Controls
+from hcsim.schedules.files import read_schedule
 from hcsim.workbench.allocation import Workbench
 from optim.data.limits import Limits
 from optim.data.network import Network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from optim.data.linear_model import Floats, LinearModel
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
 from optim.hosting.storage import Fleet
+
+if TYPE_CHECKING:
+    pass
 
 ELASTIC_KW_PER_KW = 10.0
 """Price of reverse flow where limits are elastic: ten kW of capacity for one."""
@@ -115,3 +119,7 @@ class HostingProblem:
         if missing and strict:
             raise ModelError(f"The bare feeder's operation does not know {missing[0]}.")
         return np.append(worst, np.full((len(worst), 1), np.nan), axis=1)[:, [at.get(e, -1) for e in want]]
+
+
+CASES = ("none", "centralized", "distributed", "distributed_no_circulation")
+"""The allocation study's cases, in the order of every table and figure."""

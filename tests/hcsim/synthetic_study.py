@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 
 from hcsim.certify.certificate import Certificate, Round
-from hcsim.replay.result import CaseResult, HostingCapacityResult, ReplayResult, StudyResult
+from hcsim.hosting.result import HostingCapacityResult
+from hcsim.replay.result import ReplayResult
+from hcsim.results.allocation import CaseResult, StudyResult
 from optim.data.limits import Limits, Operation, violations
 from optim.data.network import Branch, LoadLegs, Network, Regulator
 from optim.data.profiles import Profiles

@@ -12,11 +12,12 @@ from scipy.optimize import brentq
 from hcsim.cases.config.study import parse_config
 from hcsim.cases.defaults import SitesWanted, study_text
 from hcsim.cases.screening_limits import simulation_limits
-from hcsim.certify.certificate import LoopOptions
 from hcsim.certify.loop import certify
+from hcsim.certify.options import LoopOptions
 from hcsim.errors import ConfigError
 from hcsim.hosting.hour_probe import Prober
-from hcsim.hosting.nodal import Feeder, NodalJob, Site, search_site
+from hcsim.hosting.nodal import NodalJob, Site, search_site
+from hcsim.hosting.open_feeder import FeederFiles as Feeder
 from hcsim.hosting.year_recorder import record_year
 from hcsim.schedules.edit import spread_evenly
 from hcsim.workbench.allocation import Workbench

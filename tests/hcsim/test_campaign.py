@@ -18,8 +18,10 @@ from crash_job import CrashJob, Number
 
 from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, OutputError
-from hcsim.jobs.campaign import Means, open_feeder, run_campaign
-from hcsim.studies.nodal import NodalSettings, run_nodal
+from hcsim.hosting.nodal_result import NodalSettings
+from hcsim.hosting.open_feeder import open_feeder
+from hcsim.jobs.campaign import Means, run_campaign
+from hcsim.studies.nodal import run_nodal
 from hcsim.util.files import write_atomically
 from optim.data.limits import Limits
 

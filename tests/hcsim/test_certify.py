@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hcsim.certify.certificate import CERTIFIED, OUT_OF_TIME, STALLED, LoopOptions, Round, write_certificate
+from hcsim.certify.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Round, write_certificate
+from hcsim.certify.decisions import decisions_of
 from hcsim.certify.error_budget import PARTS, certify_with_budget, missed_kw
 from hcsim.certify.loop import certify
+from hcsim.certify.options import LoopOptions
 from hcsim.certify.stalls import out_of_reach, oversteps, swinging
-from hcsim.replay.result import read_schedule, write_schedule
 from hcsim.replay.run import replay
-from hcsim.schedules.edit import blend, decisions_of, idle, resized, scaled, spread_evenly
+from hcsim.schedules.edit import blend, idle, resized, scaled, spread_evenly
+from hcsim.schedules.files import read_schedule, write_schedule
 from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations
 from optim.hosting.search import solve_hosting

@@ -14,7 +14,9 @@ import pytest
 from typer.testing import CliRunner
 
 from hcsim.cli.app import app
-from hcsim.replay.result import CASES, read_replay, read_schedule
+from hcsim.replay.result import read_replay
+from hcsim.schedules.files import read_schedule
+from optim.hosting.problem import CASES
 
 CASE = Path(__file__).parent.parent / "cases" / "three_bus"
 PROFILE = "profiles.csv"

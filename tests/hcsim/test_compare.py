@@ -12,19 +12,18 @@ import pytest
 from rich.console import Console
 from synthetic_study import LOAD_PU, PV_PU, network, profiles, schedule, study, unit
 
-from hcsim.replay.result import CASES, write_summary
-from hcsim.replay.verdict import (
+from hcsim.replay.verdict import match_voltages, verdict, voltage_error
+from hcsim.report.allocation.tables import main_rows, main_table
+from hcsim.results.allocation import write_summary
+from hcsim.results.allocation_summary import (
     circulation_by_step,
-    match_voltages,
     penetration_capacity_pct,
     penetration_energy_pct,
     summarize,
-    verdict,
-    voltage_error,
 )
-from hcsim.report.allocation.tables import main_rows, main_table
 from optim.data.limits import VIOLATION_COLUMNS, violations
 from optim.errors import ModelError
+from optim.hosting.problem import CASES
 
 CASE_KEYS = {
     "hc_kw", "bound_kw", "gap", "status", "build_s", "solve_s", "bess_buses", "circulated_kwh",

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from hcsim.cases.config.study import read_config, site_nodes
+from hcsim.cases.against_feeder import site_nodes
+from hcsim.cases.config.study import read_config
 from hcsim.cases.profiles_csv import labels, read_profiles
 from hcsim.errors import ConfigError
 from optim.data.network import LoadLegs, Network

@@ -8,13 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from hcsim.cases.case import load_case
-from hcsim.certify.certificate import LoopOptions, write_certificate
+from hcsim.certify.certificate import write_certificate
 from hcsim.certify.loop import certify
+from hcsim.certify.options import LoopOptions
 from hcsim.cli.app import app
 from hcsim.devices.held_controls import select
 from hcsim.errors import ConfigError
-from hcsim.jobs.campaign import open_feeder
-from hcsim.replay.result import write_schedule
+from hcsim.hosting.open_feeder import open_feeder
+from hcsim.schedules.files import write_schedule
 from hcsim.workbench.allocation import Workbench
 from optim.hosting.search import solve_hosting
 

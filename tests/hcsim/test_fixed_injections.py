@@ -10,7 +10,7 @@ from hcsim.cases.case import load_case
 from hcsim.cases.existing_devices import with_existing
 from hcsim.errors import FeederError
 from hcsim.feeder.read import read_network
-from hcsim.hosting.nodal import Feeder
+from hcsim.hosting.open_feeder import FeederFiles as Feeder
 from hcsim.hosting.stochastic import Deployment, StochasticJob
 from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.opendss.circuit import Circuit

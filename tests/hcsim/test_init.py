@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from hcsim.cases.against_feeder import read_sites
 from hcsim.cases.case import load_case
 from hcsim.cases.defaults import SitesWanted, default_profiles_file
 from hcsim.cases.profiles_csv import read_profiles
 from hcsim.cli.app import app
 from hcsim.errors import ConfigError, FeederError
 from hcsim.feeder.read import read_network
-from hcsim.feeder.sites import candidate_buses, head_bus, read_sites, spread_sites
+from hcsim.feeder.sites import candidate_buses, head_bus, spread_sites
 from hcsim.opendss.circuit import Circuit
 from hcsim.studies.allocation import Study
 from hcsim.workbench.allocation import Workbench
@@ -107,14 +108,13 @@ def test_init_writes_what_study_runs(tree, tmp_path):
 
 
 def test_every_key_stands_in_the_written_study(tree, tmp_path):
+    from hcsim.cases.config.limits import LimitsSection, SimulationSection
     from hcsim.cases.config.study import (
         BessSection,
         CertifySection,
         ControlsSection,
-        LimitsSection,
         ProgramSection,
         PvSection,
-        SimulationSection,
         SolverSection,
     )
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 import hcsim.devices.autonomous_pv as inverters
 from hcsim.cases.config.study import parse_config
 from hcsim.cli.app import app
-from hcsim.devices.autonomous_pv import AutonomousPv, InverterControl
+from hcsim.devices.autonomous_pv import AutonomousPv
+from hcsim.devices.inverter_curves import InverterControl
 from hcsim.errors import ConfigError
 from hcsim.feeder.read import read_network
 from hcsim.hosting.system_wide import hosting_capacity

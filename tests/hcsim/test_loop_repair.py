@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from test_certify import bench_of
 
-from hcsim.certify.certificate import LoopOptions
 from hcsim.certify.margins import Margins
+from hcsim.certify.options import LoopOptions
 from hcsim.certify.repair import MORE, repaired
 from hcsim.replay.operating_points import Visit, visit
 from hcsim.schedules.edit import blend, resized

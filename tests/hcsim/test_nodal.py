@@ -10,7 +10,8 @@ from scipy.optimize import brentq
 
 from hcsim.feeder.read import read_network
 from hcsim.hosting.hour_probe import Prober
-from hcsim.hosting.nodal import Feeder, NodalJob, Site, search_site
+from hcsim.hosting.nodal import NodalJob, Site, search_site
+from hcsim.hosting.open_feeder import FeederFiles as Feeder
 from hcsim.hosting.system_wide import hosting_capacity
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.run import replay

@@ -9,7 +9,8 @@ import pytest
 from hcsim.cases.case import load_case
 from hcsim.feeder.read import read_network
 from hcsim.hosting.hour_probe import Prober
-from hcsim.hosting.nodal import Feeder, NodalJob, Site
+from hcsim.hosting.nodal import NodalJob, Site
+from hcsim.hosting.open_feeder import FeederFiles as Feeder
 from hcsim.opendss.circuit import Circuit
 from optim.data.limits import Limits
 

@@ -10,10 +10,10 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from hcsim.cases.config.study import BandSection
+from hcsim.cases.config.limits import BandSection
 from hcsim.cli.app import app
 from hcsim.errors import ConfigError
-from hcsim.replay.result import read_schedule
+from hcsim.schedules.files import read_schedule
 from hcsim.studies.planning import PlanningStudy
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.planning import PlanningBench

@@ -14,11 +14,11 @@ from PIL import Image
 from synthetic_study import study
 
 from hcsim.errors import OutputError
-from hcsim.replay.result import CaseResult
 from hcsim.report.allocation.figures import PICTURES, draw_all
 from hcsim.report.allocation.page import write_report
 from hcsim.report.allocation.words import hours_words, ledger_reasons, missing_parts, violation_rows
 from hcsim.report.pictures import svg_of
+from hcsim.results.allocation import CaseResult
 from optim.data.limits import VIOLATION_COLUMNS
 
 

@@ -11,7 +11,8 @@ import pytest
 from synthetic_study import study
 
 from hcsim.errors import ConfigError
-from hcsim.replay.result import read_replay, write_baseline, write_replay
+from hcsim.hosting.result import write_baseline
+from hcsim.replay.result import read_replay, write_replay
 from optim.data.limits import Operation
 
 

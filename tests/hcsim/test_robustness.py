@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from test_certify import bench_of, claim_of
 
-from hcsim.certify.certificate import LoopOptions, write_certificate
+from hcsim.certify.certificate import write_certificate
 from hcsim.certify.loop import certify
 from hcsim.certify.many_days import Days
+from hcsim.certify.options import LoopOptions
 from hcsim.certify.robustness import Draws, Outcome, perturbed, with_robustness
-from hcsim.replay.result import read_schedule
 from hcsim.report.allocation.closed_loop import robustness_words
 from hcsim.schedules.edit import scaled
+from hcsim.schedules.files import read_schedule
 from optim.data.limits import Excess, new_violations, worst_new
 
 DRAWS, SEED = 25, 2

@@ -11,8 +11,7 @@ import pytest
 from synthetic_study import TIMES, network, profiles, schedule, unit
 
 from hcsim.errors import ConfigError, OutputError
-from hcsim.replay.result import read_schedule, write_schedule
-from hcsim.schedules.files import EDITED
+from hcsim.schedules.files import EDITED, read_schedule, write_schedule
 from optim.data.profiles import Profiles
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hcsim.cases.config.study import LimitsSection, SimulationSection
+from hcsim.cases.config.limits import LimitsSection, SimulationSection
 from hcsim.cases.screening_limits import simulation_limits
 from hcsim.cli.simulation import _steps
 from hcsim.errors import ConfigError

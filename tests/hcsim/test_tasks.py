@@ -13,10 +13,11 @@ from crash_job import CrashJob, Number
 
 from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, FeederError
-from hcsim.hosting.nodal import Feeder, NodalJob, sites
+from hcsim.hosting.nodal import NodalJob, sites
+from hcsim.hosting.open_feeder import FeederFiles as Feeder
+from hcsim.hosting.open_feeder import open_feeder
 from hcsim.hosting.stochastic import StochasticJob, deployments
 from hcsim.jobs import pool as tasks
-from hcsim.jobs.campaign import open_feeder
 from hcsim.jobs.pool import DIED, do_task, run_tasks
 from optim.data.limits import Limits
 

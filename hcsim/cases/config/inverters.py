@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, model_validator
 
 from hcsim.cases.config.types import Section
-from hcsim.devices.autonomous_pv import VOLT_VAR_B, VOLT_WATT, InverterControl
+from hcsim.devices.inverter_curves import VOLT_VAR_B, VOLT_WATT, InverterControl
 
 InverterWord = Literal["off", "volt_var", "volt_watt", "volt_var_volt_watt"]
 

@@ -7,7 +7,6 @@ The messages are put together in `hcsim/faults.py`.
 from __future__ import annotations
 
 import tomllib
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,12 +14,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from hcsim.cases.config.explain import explain
 from hcsim.cases.config.inverters import InvertersSection
+from hcsim.cases.config.limits import LimitsSection, SimulationSection
 from hcsim.cases.config.planning import PlanningSection
-from hcsim.cases.config.types import AsTuple, Name, Names, Off, Positive, Section, Sentences, Share, VoltagePu
+from hcsim.cases.config.types import Name, Names, Positive, Section, Sentences, Share
 from hcsim.errors import ConfigError
-from hcsim.util.suggest import did_you_mean
-from optim.data.limits import Limits, VoltageBand
-from optim.data.network import Network
 
 
 class FeederSection(Section):
@@ -32,93 +29,10 @@ class ProfilesSection(Section):
     file: str = "profiles.csv"
 
 
-class BandSection(Section):
-    """[[limits.bands]]: voltage limits of a voltage level of its own."""
-
-    kv_min: Annotated[float, Field(ge=0.0)] | None = None
-    """Nominal line-to-line kV from which on the band holds, as in the feeder's voltage bases; none: from zero."""
-    kv_max: Annotated[float, Field(gt=0.0)] | None = None
-    """Nominal line-to-line kV below which it holds; none: without end."""
-    v_min_pu: VoltagePu | Off | None = None
-    """None: that of [limits]."""
-    v_max_pu: VoltagePu | Off | None = None
-
-    @model_validator(mode="after")
-    def _says_where(self) -> BandSection:
-        if self.kv_min is None and self.kv_max is None:
-            raise ValueError("a band says with kv_min, kv_max or both (kV, line to line) for which level it is")
-        if self.kv_min is not None and self.kv_max is not None and self.kv_min >= self.kv_max:
-            raise ValueError(f"kv_min = {self.kv_min:g} must be below kv_max = {self.kv_max:g}")
-        return self
 
 
-class LimitsSection(Section):
-    v_min_pu: VoltagePu | Off = 0.95
-    v_max_pu: VoltagePu | Off = 1.05
-    substation_min_kw: float | Off = 0.0
-    """Least active power into the feeder per source phase; 0 forbids reverse flow (paper 1, eq. 7e)."""
-    loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = "off"
-    """Branch current over its normal rating."""
-    loading_worse_pct: Annotated[float, Field(ge=0.0, le=100.0)] = 0.5
-    """By how much of what it carries an overloaded branch may gain and still be no worse than before."""
-    unbalance_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Off = "off"
-    """Largest deviation of a line-to-line voltage from the mean of the three, per cent (ANSI C84.1)."""
-    v_deviation_max_pu: Annotated[float, Field(gt=0.0, le=1.0)] | Off = "off"
-    """Voltage change when devices come on, controls frozen; nodal and stochastic studies only."""
-    regulator_min_kw: float | Off = "off"
-    """Least active power through each regulator phase, away from the source."""
-    tap_operations_max: Annotated[float, Field(ge=0.0)] | Off = "off"
-    """Tap steps of one regulator within one step."""
-    existing: Literal["strict", "forgive"] = "strict"
-    """Where the bare feeder breaks a limit: the program mends it (strict), or makes it no worse (forgive).
-    Replay and baseline always tell existing violations from new ones."""
-    bands: Annotated[tuple[BandSection, ...], AsTuple] = ()
-    """Voltage levels with limits of their own; elsewhere v_min_pu and v_max_pu hold."""
-
-    @model_validator(mode="after")
-    def _in_order(self) -> LimitsSection:
-        limits = self.to_limits()
-        for where, low, high in (("", limits.v_min_pu, limits.v_max_pu),
-                                 *((f"band {b.words}: ", b.v_min_pu, b.v_max_pu) for b in limits.bands)):  # fmt: skip
-            if low is not None and high is not None and low >= high:
-                raise ValueError(f"{where}v_min_pu = {low:g} must be below v_max_pu = {high:g}")
-        ordered = sorted(limits.bands, key=lambda b: b.kv_min or 0.0)
-        for below, above in pairwise(ordered):
-            if below.kv_max is None or below.kv_max > (above.kv_min or 0.0):
-                raise ValueError(f"two bands speak of one level: {below.words}, and {above.words}")
-        return self
-
-    def to_limits(self) -> Limits:
-        def judged(value: float | str) -> float | None:
-            return None if isinstance(value, str) else float(value)
-
-        def band(b: BandSection) -> VoltageBand:
-            low = self.v_min_pu if b.v_min_pu is None else b.v_min_pu
-            high = self.v_max_pu if b.v_max_pu is None else b.v_max_pu
-            return VoltageBand(b.kv_min, b.kv_max, judged(low), judged(high))
-
-        return Limits(
-            v_min_pu=judged(self.v_min_pu),
-            v_max_pu=judged(self.v_max_pu),
-            substation_min_kw=judged(self.substation_min_kw),
-            loading_max_pu=judged(self.loading_max_pu),
-            loading_worse=self.loading_worse_pct / 100.0,
-            unbalance_max_pct=judged(self.unbalance_max_pct),
-            v_deviation_max_pu=judged(self.v_deviation_max_pu),
-            regulator_min_kw=judged(self.regulator_min_kw),
-            tap_operations_max=judged(self.tap_operations_max),
-            bands=tuple(band(b) for b in self.bands),
-        )
 
 
-class SimulationSection(Section):
-    """What nodal and stochastic studies judge where [limits] has "off": see `Limits.screening` for the sources."""
-
-    loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = 1.0
-    v_deviation_max_pu: Annotated[float, Field(gt=0.0, le=1.0)] | Off = 0.03
-    unbalance_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Off = 3.0
-    regulator_min_kw: float | Off = 0.0
-    tap_operations_max: Annotated[float, Field(ge=0.0)] | Off = 4.0
 
 
 class ControlsSection(Section):
@@ -286,52 +200,9 @@ def parse_config(text: str, file: Path) -> StudyConfig:
         raise ConfigError(explain(error, StudyConfig, file, text)) from None
 
 
-def check_bands(config: StudyConfig, network: Network, study_file: Path) -> None:
-    """Raises ConfigError for a band of [[limits.bands]] that no judged node of the feeder is in."""
-    kv = network.kv_base[network.v_judged]
-    for band in config.limits.to_limits().bands:
-        if not band.holds(kv).any():
-            raise ConfigError(
-                f"{study_file}, [[limits.bands]]: no node of {network.name} is {band.words}.",
-                f"Its voltage levels are {levels_in_words(network)}, line to line.",
-            )
 
 
-def levels_in_words(network: Network) -> str:
-    """ "4.16, 0.48 kV": nominal line-to-line voltages of the judged nodes, largest first."""
-    levels = sorted({float(f"{kv:.5g}") for kv in network.kv_base[network.v_judged]}, reverse=True)
-    return ", ".join(f"{level:g}" for level in levels) + " kV"
 
 
-def site_nodes(network: Network, buses: tuple[str, ...], where: str) -> tuple[str, ...]:
-    """Node-phases "bus.phase" of the buses named, in the network's phases; "83.1.3" takes phases 1 and 3.
-
-    `where` opens the message ("study.toml, [pv] buses"). Raises ConfigError for buses or phases that the
-    feeder does not have, all of them at once, with the nearest names.
-    """
-    nodes: dict[str, None] = {}
-    faults: list[str] = []
-    for entry in buses:
-        bus, phases = _split(entry, network)
-        present = [network.nodes[n] for n in network.nodes_of(bus)]
-        wanted = [f"{bus}.{p}" for p in phases] or present
-        if bus not in network.buses:
-            faults.append(f"bus {bus!r} is not in the feeder. {did_you_mean(bus, network.buses)}".strip())
-            continue
-        missing = [node for node in wanted if node not in present]
-        if missing or not wanted:
-            has = ", ".join(n.rsplit(".", 1)[1] for n in present) or "no phase conductor"
-            faults.append(f"{entry!r}: bus {bus} has phases {has}, not {', '.join(missing) or '1-3'}.")
-            continue
-        nodes.update(dict.fromkeys(wanted))
-    if faults:
-        raise ConfigError(f"{where}: " + "; ".join(faults))
-    return tuple(nodes)
 
 
-def _split(entry: str, network: Network) -> tuple[str, list[str]]:
-    """A bus with the phases asked for. Bus names may hold dots, so the whole is tried first."""
-    if entry in network.buses:
-        return entry, []
-    bus, *phases = entry.split(".")
-    return bus, phases

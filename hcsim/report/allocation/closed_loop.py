@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from hcsim.certify.certificate import Certificate
 from hcsim.certify.error_budget import PARTS, WORDS
-from hcsim.replay.result import StudyResult
 from hcsim.report import style
 from hcsim.report.allocation.tables import NAMES, NOTHING, number
+from hcsim.results.allocation import StudyResult
 
 
 def loop_rows(study: StudyResult) -> list[dict[str, Any]]:

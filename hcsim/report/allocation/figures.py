@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from hcsim.replay.result import CaseResult, StudyResult
-from hcsim.replay.verdict import match_voltages, paper_kw, verdict, voltage_error
+from hcsim.replay.verdict import match_voltages, verdict, voltage_error
 from hcsim.report import style
 from hcsim.report.allocation import closed_loop as loop
 from hcsim.report.allocation import series_figures as series
 from hcsim.report.allocation.tables import NAMES, simulation_beside
 from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches, save_figures
+from hcsim.results.allocation import CaseResult, StudyResult
+from hcsim.results.allocation_summary import paper_kw
 from optim.data.schedule import Schedule
 
 UNUSED_KW = 0.05

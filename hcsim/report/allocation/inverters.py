@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from hcsim.replay.inverter_day import InverterComparison, SharingRow, day_in_words
-from hcsim.replay.result import HostingCapacityResult, StudyResult
+from hcsim.hosting.result import HostingCapacityResult
+from hcsim.replay.inverter_day import day_in_words
 from hcsim.replay.verdict import verdict
 from hcsim.report.allocation import words
 from hcsim.report.allocation.tables import NAMES, NOTHING, number
+from hcsim.results.allocation import InverterComparison, SharingRow, StudyResult
 
 MODES = {"volt_var": "volt-var", "volt_watt": "volt-watt", "volt_var_volt_watt": "volt-var and volt-watt"}
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from hcsim.replay.result import StudyResult, write_summary
-from hcsim.replay.verdict import summarize
 from hcsim.report.allocation import closed_loop as loop
 from hcsim.report.allocation import words
 from hcsim.report.allocation.figures import PICTURES, write_figures
 from hcsim.report.allocation.inverters import inverter_section
 from hcsim.report.allocation.tables import NAMES, main_rows
+from hcsim.results.allocation import StudyResult, write_summary
+from hcsim.results.allocation_summary import summarize
 from hcsim.util.files import write_text
 
 

@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hcsim.replay.result import CaseResult, ReplayResult, StudyResult
-from hcsim.replay.verdict import load_kw, phase_of
+from hcsim.replay.result import ReplayResult
+from hcsim.replay.verdict import phase_of
 from hcsim.report import style
 from hcsim.report.allocation.tables import NAMES
+from hcsim.results.allocation import CaseResult, StudyResult
+from hcsim.results.allocation_summary import load_kw
 from optim.data.limits import Limits
 
 

@@ -8,22 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hcsim.replay.result import CASES, CaseResult, HostingCapacityResult, ReplayResult, StudyResult
-from hcsim.replay.verdict import (
+from hcsim.hosting.result import HostingCapacityResult
+from hcsim.replay.result import ReplayResult
+from hcsim.replay.verdict import counted, phase_of, quantity, verdict, voltage_error, worst_of, worst_words
+from hcsim.report.allocation.tables import NAMES, NOTHING, STATUS_WORDS, number, unsigned_zero
+from hcsim.results.allocation import CaseResult, StudyResult
+from hcsim.results.allocation_summary import (
     circulation_by_step,
-    counted,
     load_kw,
     penetration_capacity_pct,
     penetration_energy_pct,
-    phase_of,
-    quantity,
-    verdict,
-    voltage_error,
-    worst_of,
-    worst_words,
 )
-from hcsim.report.allocation.tables import NAMES, NOTHING, STATUS_WORDS, number, unsigned_zero
 from optim.data.schedule import Schedule
+from optim.hosting.problem import CASES
 
 MOST_VIOLATION_ROWS = 12
 CONTROLS = {"locked": "taps locked", "free": "taps free"}

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from hcsim.replay.verdict import load_kw
 from hcsim.report import style
 from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches
-from hcsim.studies.planning import PlanningStudyResult, SchemeResult
+from hcsim.results.allocation_summary import load_kw
+from hcsim.results.planning import PlanningStudyResult, SchemeResult
 from optim.planning.case import ScenarioName, Scheme
 from optim.planning.result import PlannedUnit, ScenarioOperation
 

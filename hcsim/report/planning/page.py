@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from hcsim.replay.result import CaseResult, ReplayResult, write_summary
+from hcsim.replay.result import ReplayResult
 from hcsim.report import style
 from hcsim.report.allocation import words
 from hcsim.report.allocation.tables import NOTHING, number
@@ -21,8 +21,9 @@ from hcsim.report.pictures import save_figures
 from hcsim.report.planning.figures import PICTURES, draw_planning, sweep_figure
 from hcsim.report.planning.tables import cost_rows, plan_rows
 from hcsim.report.simulation.pages import Shown, write_page
+from hcsim.results.allocation import CaseResult, write_summary
+from hcsim.results.planning import PlanningStudyResult
 from hcsim.results.planning_summary import loss_deviation_rel, soc_deviation_kwh, summarize_planning
-from hcsim.studies.planning import PlanningStudyResult
 from hcsim.util.files import write_csv, write_text
 from hcsim.workbench.planning import SCENARIOS
 

@@ -1,0 +1,82 @@
+"""What a study's words mean on its feeder: buses, sites, voltage bands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hcsim.cases.config.study import StudyConfig
+from hcsim.errors import ConfigError
+from hcsim.util.suggest import did_you_mean
+from optim.data.network import Network
+
+
+def read_sites(file: Path) -> tuple[str, ...]:
+    """Buses of a CSV file: its column `bus`, or its first column where no header says so; # starts a comment.
+
+    Raises ConfigError for a file that cannot be read or names no bus.
+    """
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f"There is no file of sites {file}.", "--sites takes a number or a CSV file.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} cannot be read as a list of sites: {error}.") from None
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    rows = [[cell.strip().strip("\"'") for cell in line.replace(";", ",").split(",")] for line in lines if line]
+    header = [cell.lower() for cell in rows[0]] if rows else []
+    column = header.index("bus") if "bus" in header else 0
+    buses = [row[column].lower() for row in rows[1 if "bus" in header else 0 :] if len(row) > column and row[column]]
+    if not buses:
+        raise ConfigError(f"{file} names no bus.", "One bus per line, or a column `bus`.")
+    return tuple(dict.fromkeys(buses))
+
+
+def check_bands(config: StudyConfig, network: Network, study_file: Path) -> None:
+    """Raises ConfigError for a band of [[limits.bands]] that no judged node of the feeder is in."""
+    kv = network.kv_base[network.v_judged]
+    for band in config.limits.to_limits().bands:
+        if not band.holds(kv).any():
+            raise ConfigError(
+                f"{study_file}, [[limits.bands]]: no node of {network.name} is {band.words}.",
+                f"Its voltage levels are {levels_in_words(network)}, line to line.",
+            )
+
+
+def levels_in_words(network: Network) -> str:
+    """ "4.16, 0.48 kV": nominal line-to-line voltages of the judged nodes, largest first."""
+    levels = sorted({float(f"{kv:.5g}") for kv in network.kv_base[network.v_judged]}, reverse=True)
+    return ", ".join(f"{level:g}" for level in levels) + " kV"
+
+
+def site_nodes(network: Network, buses: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """Node-phases "bus.phase" of the buses named, in the network's phases; "83.1.3" takes phases 1 and 3.
+
+    `where` opens the message ("study.toml, [pv] buses"). Raises ConfigError for buses or phases that the
+    feeder does not have, all of them at once, with the nearest names.
+    """
+    nodes: dict[str, None] = {}
+    faults: list[str] = []
+    for entry in buses:
+        bus, phases = _split(entry, network)
+        present = [network.nodes[n] for n in network.nodes_of(bus)]
+        wanted = [f"{bus}.{p}" for p in phases] or present
+        if bus not in network.buses:
+            faults.append(f"bus {bus!r} is not in the feeder. {did_you_mean(bus, network.buses)}".strip())
+            continue
+        missing = [node for node in wanted if node not in present]
+        if missing or not wanted:
+            has = ", ".join(n.rsplit(".", 1)[1] for n in present) or "no phase conductor"
+            faults.append(f"{entry!r}: bus {bus} has phases {has}, not {', '.join(missing) or '1-3'}.")
+            continue
+        nodes.update(dict.fromkeys(wanted))
+    if faults:
+        raise ConfigError(f"{where}: " + "; ".join(faults))
+    return tuple(nodes)
+
+
+def _split(entry: str, network: Network) -> tuple[str, list[str]]:
+    """A bus with the phases asked for. Bus names may hold dots, so the whole is tried first."""
+    if entry in network.buses:
+        return entry, []
+    bus, *phases = entry.split(".")
+    return bus, phases

@@ -1,0 +1,64 @@
+"""Hosting capacity by simulation: the result and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from hcsim.util.files import output_folder, write_csv, write_json
+
+if TYPE_CHECKING:
+    pass
+
+
+
+@dataclass(frozen=True)
+class HostingCapacityResult:
+    """Iterative simulation-based hosting capacity."""
+
+    method: str
+    hc_kw: float
+    bracket_kw: tuple[float, float]
+    """Largest that passed, smallest that failed above it."""
+    limit: dict[str, object]
+    """criterion, element, phase, time, value, limit of the first violation above hc_kw; {"criterion": "none",
+    "reason": ...} where the search ended otherwise."""
+    probes: pd.DataFrame
+    """pv_kw, passed, criterion, element, phase, time, value: every probe, in order."""
+    passed_again_kw: tuple[float, ...]
+    """Larger probes that passed above a failed one: violation is not monotone there."""
+    power_flows: int
+    seconds: float
+    inverters: str = "off"
+    """"off": reactive power as given; or the mode of an `InverterControl`."""
+    at_hc: Mapping[str, float] = field(default_factory=dict)
+    """What the inverters did at hc_kw over the studied steps, all together: available_kwh, curtailed_kwh,
+    injected_kvarh, absorbed_kvarh. Empty where that size was not simulated (0 kW)."""
+
+
+def write_baseline(result: HostingCapacityResult, folder: Path) -> list[Path]:
+    """`probes.csv`, every probe in order, and `baseline.json`, the rest. Raises OutputError."""
+    facts = {f.name: getattr(result, f.name) for f in fields(result) if f.name != "probes"}
+    probes = write_csv(output_folder(folder) / "probes.csv", result.probes)
+    return [probes, write_json(folder / "baseline.json", facts)]
+
+
+def baseline_summary(found: HostingCapacityResult, of_case: str | None = None) -> dict[str, Any]:
+    """`of_case` names the case whose schedule the simulation was given."""
+    limit: Mapping[str, Any] = found.limit
+    return {
+        "hc_kw": found.hc_kw,
+        "limit": {
+            "criterion": limit.get("criterion"),
+            "element": limit.get("element"),
+            "phase": limit.get("phase"),
+            "hour": limit.get("time"),
+            **({"reason": limit["reason"]} if "reason" in limit else {}),
+        },
+        "power_flows": found.power_flows,
+        **({"case": of_case} if of_case else {}),
+    }

@@ -1,0 +1,94 @@
+"""What an allocation study hands to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from hcsim.devices.held_controls import ALL_FREE, Selection
+from hcsim.devices.inverter_curves import InverterControl
+from hcsim.hosting.result import HostingCapacityResult
+from hcsim.replay.inverter_day import InverterDay
+from hcsim.util.files import write_json
+from optim.data.limits import Limits
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
+
+if TYPE_CHECKING:
+    from hcsim.certify.certificate import Certificate
+    from hcsim.results.allocation import InverterComparison
+from hcsim.replay.result import ReplayResult
+
+
+@dataclass(frozen=True)
+class SharingRow:
+    """One way of sharing PV among sites: its hosting capacity by who decides on reactive power."""
+
+    sharing: str
+    """"uniform", or the case whose schedule gives shares and batteries."""
+    found: Mapping[str, HostingCapacityResult]
+    """"unity", "schedule" (not for uniform), and the inverters' mode; what failed is missing."""
+    days: Mapping[str, InverterDay] = field(default_factory=dict)
+    """The case's claim with autonomous inverters, by controls ("locked", "free"); empty for uniform."""
+
+
+@dataclass(frozen=True)
+class InverterComparison:
+    control: InverterControl
+    rows: Mapping[str, SharingRow] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One case of a study: the claim and what OpenDSS says of it."""
+
+    schedule: Schedule
+    replays: Mapping[str, ReplayResult] = field(default_factory=dict)
+    """"locked" and "free"; either may be missing in an interrupted study."""
+    certificate: Certificate | None = None
+    """What the closed loop made of it; None where it did not run."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """Everything that a report shows. Parts may be missing; `missing` says why."""
+
+    case: str
+    """Short name of the study, "ieee123"."""
+    title: str
+    network: Network
+    profiles: Profiles
+    limits: Limits
+    ledger: pd.DataFrame
+    """hcsim.feeder.ledger.Ledger.to_frame(): element, class, verdict, reason, kw, kvar, rating."""
+    cases: Mapping[str, CaseResult]
+    """Keyed by CASES."""
+    base_replays: Mapping[str, ReplayResult] = field(default_factory=dict)
+    """The bare feeder, "locked" and "free"."""
+    baselines: Mapping[str, HostingCapacityResult] = field(default_factory=dict)
+    """"none" and "with_schedule"."""
+    with_schedule_case: str = "distributed"
+    """Whose schedule stands behind baselines["with_schedule"]."""
+    assumptions: Mapping[str, str] = field(default_factory=dict)
+    """Name -> sentence with the word stated, ours or calibrated."""
+    paper: Mapping[str, object] = field(default_factory=dict)
+    """[paper] of study.toml: source, none_kw, centralized_kw, distributed_kw, bess_buses."""
+    controls: Selection = ALL_FREE
+    """Which of the feeder's controls were free to act."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Part of the study -> wall-clock seconds."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Part that did not finish -> reason, "distributed" -> "interrupted by the user"."""
+    inverters: InverterComparison | None = None
+    """Autonomous inverters beside other reactive power; None where they were not asked for."""
+
+
+def write_summary(summary: Mapping[str, Any], folder: Path) -> Path:
+    """`summary.json` in the folder, plain types only, NaN as null. Raises OutputError."""
+    return write_json(folder / "summary.json", summary)

@@ -1,0 +1,152 @@
+"""An allocation study as summary.json has it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hcsim.certify.certificate import Certificate
+from hcsim.hosting.result import baseline_summary
+from hcsim.replay.inverter_day import InverterDay, control_facts, day_facts
+from hcsim.replay.verdict import replay_summary, verdict
+from hcsim.results.allocation import CaseResult, StudyResult
+from optim.data.limits import new_violations
+from optim.data.network import Network
+from optim.data.profiles import Profiles
+from optim.data.schedule import Floats, Schedule
+
+PAPER_KEYS = {"none": "none_kw", "centralized": "centralized_kw", "distributed": "distributed_kw"}
+"""Case -> key of [paper]; the paper has no case without circulation."""
+
+
+def penetration_capacity_pct(schedule: Schedule, network: Network, profiles: Profiles) -> float:
+    """Installed PV capacity over the feeder's peak load, both in kW, in per cent."""
+    return 100.0 * schedule.hc_kw / float(load_kw(network, profiles).max())
+
+
+def penetration_energy_pct(schedule: Schedule, network: Network, profiles: Profiles) -> float:
+    """PV energy over load energy, both over the studied steps, in per cent."""
+    return 100.0 * float(schedule.pv_p_kw.sum()) / float(load_kw(network, profiles).sum())
+
+
+def load_kw(network: Network, profiles: Profiles) -> Floats:
+    """(T,) the feeder's load at nominal voltage."""
+    return profiles.load_pu * float(network.loads.p_kw.sum())
+
+
+def circulation_by_step(schedule: Schedule) -> pd.DataFrame:
+    """Steps in which one battery charges while another discharges: energy only burnt, and by whom.
+
+    step, time, circulated_kwh, charging, discharging (unit names). Empty if there are none.
+    """
+    units = np.array([schedule.bess[u].name for u in schedule.bess_of], dtype=object)
+    energy = schedule.circulated_kwh()
+    rows = [
+        (
+            t,
+            schedule.times[t],
+            float(energy[t]),
+            *(
+                ", ".join(dict.fromkeys(units[p[t] > 1e-3]))
+                for p in (schedule.p_charge_kw, schedule.p_discharge_kw)
+            ),
+        )
+        for t in np.flatnonzero(energy > 1e-3 * schedule.step_h)
+    ]
+    return pd.DataFrame(rows, columns=["step", "time", "circulated_kwh", "charging", "discharging"])
+
+
+def paper_kw(study: StudyResult, case: str) -> float | None:
+    value = study.paper.get(PAPER_KEYS.get(case, ""))
+    return float(value) if isinstance(value, int | float) else None
+
+
+def summarize(study: StudyResult) -> dict[str, Any]:
+    """The content of summary.json. Cases, replays and baselines that are missing have no key."""
+    network = study.network
+    return {
+        "case": study.case,
+        "versions": dict(study.versions),
+        "feeder": {
+            "buses": len(network.buses),
+            "nodes": len(network.nodes),
+            "load_kw": float(network.loads.p_kw.sum()),
+            "source_sha256": network.source_sha256,
+        },
+        "limits": asdict(study.limits),
+        "controls": asdict(study.controls),
+        "assumptions": dict(study.assumptions),
+        "cases": {name: case_summary(study, name, case) for name, case in study.cases.items()},
+        "baseline": {
+            name: baseline_summary(found, study.with_schedule_case if name == "with_schedule" else None)
+            for name, found in study.baselines.items()
+        },
+        **({"inverters": inverters_summary(study)} if study.inverters else {}),
+    }
+
+
+def case_summary(study: StudyResult, name: str, case: CaseResult) -> dict[str, Any]:
+    schedule, solve = case.schedule, case.schedule.solve
+    return {
+        "hc_kw": schedule.hc_kw,
+        "bound_kw": solve.bound if solve else None,
+        "gap": solve.gap if solve else None,
+        "status": solve.status if solve else "given",
+        "build_s": solve.build_s if solve else None,
+        "solve_s": solve.solve_s if solve else None,
+        "bess_buses": [unit.bus for unit in schedule.bess],
+        "circulated_kwh": float(schedule.circulated_kwh().sum()),
+        "penetration_capacity_pct": penetration_capacity_pct(schedule, study.network, study.profiles),
+        "penetration_energy_pct": penetration_energy_pct(schedule, study.network, study.profiles),
+        "paper_hc_kw": paper_kw(study, name),
+        "replay": {
+            controls: replay_summary(schedule, replay, study.profiles.step_h)
+            for controls, replay in case.replays.items()
+        },
+        **(certified_summary(case.certificate) if case.certificate else {}),
+    }
+
+
+def certified_summary(found: Certificate) -> dict[str, Any]:
+    """What the closed loop says of a case; `error_budget` in kW, see `hcsim.certify.error_budget`."""
+    return {
+        "certified_kw": found.certified_kw,
+        "certified": {
+            "claim_kw": found.claim_kw,
+            "bound_kw": found.bound_kw,
+            "status": found.status,
+            "reason": found.reason,
+            "iterations": len(found.rounds),
+            "power_flows": found.power_flows,
+            "seconds": found.seconds,
+            "new_violations": len(new_violations(found.replay.violations)),
+            "bess_buses": [unit.bus for unit in found.schedule.bess],
+            "tap_operations": found.replay.tap_operations,
+            "error_budget": dict(found.error_budget),
+            **({"robustness": dict(found.robustness)} if found.robustness else {}),
+        },
+    }
+
+
+def inverters_summary(study: StudyResult) -> dict[str, Any]:
+    """Hosting capacity by sharing, and by who decides on reactive power: "unity", "schedule" or the control; and
+    what becomes of the claim with autonomous inverters ("replay" by controls, energies over the studied steps)."""
+    compared = study.inverters
+    if compared is None:
+        return {}
+    rows: dict[str, Any] = {}
+    for sharing, row in compared.rows.items():
+        rows[sharing] = {kind: baseline_summary(f) | {"at_hc": dict(f.at_hc)} for kind, f in row.found.items()}
+        if row.days:
+            rows[sharing]["claim_kw"] = study.cases[sharing].schedule.hc_kw
+            rows[sharing]["replay"] = {controls: inverter_day_summary(day) for controls, day in row.days.items()}
+    return {**control_facts(compared.control), "hosting_capacity": rows}
+
+
+def inverter_day_summary(day: InverterDay) -> dict[str, Any]:
+    judged = verdict(day.replay)
+    said = {"verdict": judged.kind, "new_violations": judged.new, "existing_violations": judged.existing}
+    return {"converged": bool(day.replay.converged.all()), **said, **day_facts(day)}
