@@ -1,1 +1,1 @@
-"""The claim: arrays in, schedule out. No OpenDSS, no files, no terminal here (see CONTRIBUTING.md)."""
+"""The claim: arrays in, schedule out. Imports neither hcsim nor OpenDSS, and sees no file and no terminal."""

@@ -1,0 +1,12 @@
+"""A study folder or a bare feeder: study.toml, profiles, defaults, time axes."""
+
+__all__ = [
+    "against_feeder",
+    "case",
+    "config",
+    "control_choice",
+    "defaults",
+    "existing_devices",
+    "screening_limits",
+    "time_axis",
+]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 from hcsim.replay.recording import Controls
+from hcsim.workbench.allocation import Workbench
+
+S_PER_NODE = 0.03
+"""Of the closed loop's time limit where none is set: a round costs so much more on a larger feeder."""
 
 
 @dataclass(frozen=True)
@@ -39,3 +43,13 @@ class LoopOptions:
     """Tap steps that any one regulator may take over the series, unless it takes more without devices."""
     soc_reserve: float = 0.0
     """Share of its energy that no battery goes below."""
+
+
+def loop_options(bench: Workbench, time_limit_s: float | None = None) -> LoopOptions:
+    """[certify] of study.toml, with what the user asks for on top."""
+    section = bench.case.config.certify
+    known = {f.name for f in fields(LoopOptions)}
+    options = LoopOptions(**section.model_dump(include=known, exclude_none=True))
+    if section.time_limit_s is None:
+        options = replace(options, time_limit_s=max(options.time_limit_s, S_PER_NODE * len(bench.network.nodes)))
+    return options if time_limit_s is None else replace(options, time_limit_s=time_limit_s)

@@ -27,6 +27,7 @@ import numpy as np
 from hcsim.certify.certificate import Certificate, Round
 from hcsim.certify.loop import certify
 from hcsim.certify.many_days import Days
+from hcsim.certify.options import loop_options
 from hcsim.devices.held_controls import hold
 from hcsim.replay.result import ReplayResult
 from hcsim.workbench.allocation import Workbench
@@ -176,9 +177,9 @@ def _with_margin(tester: Tester, found: Certificate, inside: Floats, wanted: flo
     """The closed loop again, from the certified schedule, with the margin in its programs."""
     bench = tester.bench
     options = replace(
-        bench.loop_options(seconds), tolerance=CLOSE, bound=False, reopenings=0, controls="free",
+        loop_options(bench, seconds), tolerance=CLOSE, bound=False, reopenings=0, controls="free",
         margin_pu=float(inside[0]), margin_kw=float(inside[1]),
-        margin_loading_pu=max(float(inside[2]), bench.loop_options().margin_loading_pu), first_radius=NEAR,
+        margin_loading_pu=max(float(inside[2]), loop_options(bench).margin_loading_pu), first_radius=NEAR,
     )  # fmt: skip
 
     def hear(r: Round) -> None:

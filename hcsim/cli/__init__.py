@@ -1,0 +1,3 @@
+"""The commands; console, progress, options."""
+
+__all__ = ["app"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from hcsim.certify.options import loop_options
 from hcsim.cli.console import out_console, say
 from hcsim.cli.words import FreeOption, LockOption, MarginTimeOption
 
@@ -68,7 +69,7 @@ def certify(
     if bench.selection.held:
         say(escape(bench.selection.words))
     folder = output_folder(out or default_out(bench.case))
-    options = bench.loop_options(seconds)
+    options = loop_options(bench, seconds)
     without: Certificate | None = None
     for claim in _claims(bench, schedules or [], only or ["none", "centralized"]):
         out_console.print(f"[bold]{escape(claim.case)}[/]: claim {claim.hc_kw:.1f} kW", highlight=False)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hcsim.opendss.elements import Element
-
-if TYPE_CHECKING:
-    from hcsim.opendss.circuit import Circuit
 
 FAR_PU = (0.5, 1.5)
 _SAME_LEVEL = 0.07
 """Levels closer than this are one: 12.47 and 12 kV; 0.24 and 0.208 are two."""
 
 
-def mend_voltage_bases(circuit: Circuit) -> tuple[str, ...]:
+class Based(Protocol):
+    """What is asked of a circuit here."""
+
+    def node_names(self) -> tuple[str, ...]: ...
+    def voltages_v(self) -> NDArray[np.complex128]: ...
+    def bus_base_v(self) -> dict[str, float]: ...
+    def elements(self, kinds: Iterable[str] | None = None) -> Iterator[Element]: ...
+    def command(self, text: str) -> str: ...
+
+
+def mend_voltage_bases(circuit: Based) -> tuple[str, ...]:
     """Set the bases of a solved circuit where buses have none, or stand far from theirs: because a level is
     missing, or because OpenDSS took the base from an open phase.
 
@@ -56,7 +64,7 @@ def mend_voltage_bases(circuit: Circuit) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _largest_v(circuit: Circuit) -> dict[str, float]:
+def _largest_v(circuit: Based) -> dict[str, float]:
     """Bus -> largest voltage of its phase nodes, live buses only."""
     found: dict[str, float] = {}
     for name, size in zip(circuit.node_names(), np.abs(circuit.voltages_v()), strict=True):
@@ -78,11 +86,11 @@ def _near(size_v: float, base_v: float) -> bool:
     return FAR_PU[0] <= size_v / base_v <= FAR_PU[1]
 
 
-def _stated_kv(circuit: Circuit) -> list[float]:
+def _stated_kv(circuit: Based) -> list[float]:
     return [float(kv) for kv in circuit.command("get voltagebases").strip("[]() ").replace(",", " ").split()]
 
 
-def _levels(circuit: Circuit) -> list[float]:
+def _levels(circuit: Based) -> list[float]:
     """Line-to-line levels of sources and windings in kV, each once."""
     kinds = [k for k in ("Vsource", "Transformer", "AutoTrans") if k in circuit.classes()]
     found: list[float] = []

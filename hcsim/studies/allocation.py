@@ -20,6 +20,7 @@ from hcsim.cases.config.inverters import InverterWord
 from hcsim.cases.defaults import SitesWanted
 from hcsim.certify.certificate import Round, certified_in_words, round_in_words, write_certificate
 from hcsim.certify.error_budget import certify_with_budget
+from hcsim.certify.options import loop_options
 from hcsim.certify.robustness import with_robustness
 from hcsim.errors import ConfigError
 from hcsim.feeder.check import check_network
@@ -220,7 +221,7 @@ class StudyRun(Parts):
             return
         part = f"closed loop {name}"
         with self._part(f"{name} certificate", part):
-            options = self.bench.loop_options(time_s)
+            options = loop_options(self.bench, time_s)
             claim = self.cases[name].schedule
 
             def hear(r: Round) -> None:

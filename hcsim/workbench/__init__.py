@@ -1,0 +1,3 @@
+"""A case made ready: what every command starts from."""
+
+__all__ = ["allocation", "planning"]

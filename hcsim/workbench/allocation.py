@@ -7,7 +7,7 @@ profiles and limits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,6 @@ from hcsim.cases.against_feeder import check_bands, site_nodes
 from hcsim.cases.case import Case, load_case
 from hcsim.cases.config.study import BessSection, PvSection
 from hcsim.cases.control_choice import selected
-from hcsim.certify.options import LoopOptions
 from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.devices.inverter_curves import InverterControl
 from hcsim.errors import ConfigError
@@ -45,8 +44,6 @@ from optim.solve.highs import SolveOptions
 Reactive = Literal["as_given", "unity"] | InverterControl
 """Of PV: what goes with the weights (the schedule's, else none), none, or the inverters' own."""
 
-S_PER_NODE = 0.03
-"""Of the closed loop's time limit where none is set: a round costs so much more on a larger feeder."""
 
 
 @dataclass(frozen=True)
@@ -206,14 +203,6 @@ class Workbench:
             solver=solver.name,
             threads=solver.threads,
         )
-
-    def loop_options(self, time_limit_s: float | None = None) -> LoopOptions:
-        """[certify] of study.toml, with what the user asks for on top."""
-        known = {f.name for f in fields(LoopOptions)}
-        options = LoopOptions(**self.case.config.certify.model_dump(include=known, exclude_none=True))
-        if self.case.config.certify.time_limit_s is None:
-            options = replace(options, time_limit_s=max(options.time_limit_s, S_PER_NODE * len(self.network.nodes)))
-        return options if time_limit_s is None else replace(options, time_limit_s=time_limit_s)
 
     # -- what OpenDSS says, on this case's profiles and limits -------------------------------------------
 

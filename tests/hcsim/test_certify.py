@@ -15,7 +15,7 @@ from hcsim.certify.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Round, wr
 from hcsim.certify.decisions import decisions_of
 from hcsim.certify.error_budget import PARTS, certify_with_budget, missed_kw
 from hcsim.certify.loop import certify
-from hcsim.certify.options import LoopOptions
+from hcsim.certify.options import LoopOptions, loop_options
 from hcsim.certify.stalls import out_of_reach, oversteps, swinging
 from hcsim.replay.run import replay
 from hcsim.schedules.edit import blend, idle, resized, scaled, spread_evenly
@@ -230,7 +230,7 @@ def test_settings_come_from_the_study(tmp_path):
     folder = bench_of(tmp_path / "set").case.folder
     with (folder / "study.toml").open("a") as file:
         file.write("[certify]\nmargin_pu = 0.001\nmax_tap_operations = 8\nsoc_reserve = 0.3\n")
-    options = Workbench.open(folder).loop_options(12.0)
+    options = loop_options(Workbench.open(folder), 12.0)
     assert (options.margin_pu, options.max_tap_operations, options.soc_reserve) == (0.001, 8, 0.3)
     assert options.time_limit_s == 12.0
 

@@ -1,0 +1,1 @@
+"""The sections of study.toml: default, unit and sentence of every key."""

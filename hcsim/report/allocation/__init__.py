@@ -1,0 +1,1 @@
+"""The page of an allocation study (paper 1)."""

@@ -1,0 +1,1 @@
+"""The page of a planning study (paper 2)."""
