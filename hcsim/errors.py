@@ -5,9 +5,15 @@ from __future__ import annotations
 from optim.errors import HcsimError, InfeasibleError, ModelError, SolverError
 
 __all__ = [
-    "ConfigError", "ConvergenceError", "FeederError", "HcsimError", "InfeasibleError", "ModelError",
-    "OutputError", "SolverError",
-]  # fmt: skip
+    "ConfigError",
+    "ConvergenceError",
+    "FeederError",
+    "HcsimError",
+    "InfeasibleError",
+    "ModelError",
+    "OutputError",
+    "SolverError",
+]
 
 
 class FeederError(HcsimError):

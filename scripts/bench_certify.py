@@ -32,11 +32,27 @@ from optim.data.limits import new_violations
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = (
-    "13Bus/IEEE13Nodeckt.dss", "34Bus/ieee34Mod1.dss", "37Bus/ieee37.dss", "ckt5/Master_ckt5.dss",
+    "13Bus/IEEE13Nodeckt.dss",
+    "34Bus/ieee34Mod1.dss",
+    "37Bus/ieee37.dss",
+    "ckt5/Master_ckt5.dss",
     "8500-Node/Master.dss",
-)  # fmt: skip
-HEADINGS = ("feeder", "program", "claim kW", "simul. kW", "last claim kW", "certified kW", "%", "status", "rounds",
-            "power flows", "s", "all s", "new")  # fmt: skip
+)
+HEADINGS = (
+    "feeder",
+    "program",
+    "claim kW",
+    "simul. kW",
+    "last claim kW",
+    "certified kW",
+    "%",
+    "status",
+    "rounds",
+    "power flows",
+    "s",
+    "all s",
+    "new",
+)
 
 
 def measure(case: str, programs: list[str], folder: Path, seconds: float | None) -> list[dict[str, object]]:
@@ -59,13 +75,22 @@ def measure(case: str, programs: list[str], folder: Path, seconds: float | None)
             continue
         own = done.baselines.get({work.with_schedule_case: "with_schedule", "none": "with_shares"}.get(name, name))
         plain = done.baselines["none"].hc_kw if "none" in done.baselines else 0.0
-        rows.append({
-            "feeder": done.network.name, "program": name, "claim": result.schedule.hc_kw,
-            "simulated": max(plain, own.hc_kw if own else 0.0), "last": found.claim_kw,
-            "certified": found.certified_kw, "status": found.status, "rounds": len(found.rounds),
-            "power_flows": found.power_flows, "s": found.seconds, "all_s": time.perf_counter() - begun,
-            "new": again(case, folder / "schedules" / f"{name}_certified"),
-        })  # fmt: skip
+        rows.append(
+            {
+                "feeder": done.network.name,
+                "program": name,
+                "claim": result.schedule.hc_kw,
+                "simulated": max(plain, own.hc_kw if own else 0.0),
+                "last": found.claim_kw,
+                "certified": found.certified_kw,
+                "status": found.status,
+                "rounds": len(found.rounds),
+                "power_flows": found.power_flows,
+                "s": found.seconds,
+                "all_s": time.perf_counter() - begun,
+                "new": again(case, folder / "schedules" / f"{name}_certified"),
+            }
+        )
     return rows
 
 
@@ -90,8 +115,17 @@ def row(found: dict[str, object]) -> str:
     share = f"{100 * certified / last:.1f}" if last > 0 else "–"
     kw = [f"{float(str(found[key])):,.0f}" for key in ("claim", "simulated", "last", "certified")]
     seconds = [f"{float(str(found[key])):.0f}" for key in ("s", "all_s")]
-    cells = [str(found["feeder"]), str(found["program"]), *kw, share, str(found["status"]), str(found["rounds"]),
-             str(found["power_flows"]), *seconds, str(found["new"])]  # fmt: skip
+    cells = [
+        str(found["feeder"]),
+        str(found["program"]),
+        *kw,
+        share,
+        str(found["status"]),
+        str(found["rounds"]),
+        str(found["power_flows"]),
+        *seconds,
+        str(found["new"]),
+    ]
     return "| " + " | ".join(cells) + " |"
 
 

@@ -44,13 +44,26 @@ from optim.linearize import lindist3flow
 ROOT = Path(__file__).resolve().parent.parent
 PV_KW = 3000.0
 SAMPLES = (
-    "13Bus/IEEE13Nodeckt.dss", "34Bus/ieee34Mod1.dss", "37Bus/ieee37.dss", "ckt5/Master_ckt5.dss",
+    "13Bus/IEEE13Nodeckt.dss",
+    "34Bus/ieee34Mod1.dss",
+    "37Bus/ieee37.dss",
+    "ckt5/Master_ckt5.dss",
     "8500-Node/Master.dss",
-)  # fmt: skip
+)
 HEADINGS = (
-    "feeder", "nodes", "modelled / approx. / passive / refused", "gate pu", "LinDist3Flow base, half, PV",
-    "tangent base, half, PV", "no-BESS HC kW", "check s", "linearize s", "program s", "all s", "MiB",
-)  # fmt: skip
+    "feeder",
+    "nodes",
+    "modelled / approx. / passive / refused",
+    "gate pu",
+    "LinDist3Flow base, half, PV",
+    "tangent base, half, PV",
+    "no-BESS HC kW",
+    "check s",
+    "linearize s",
+    "program s",
+    "all s",
+    "MiB",
+)
 
 
 def measure(master: Path, sites: int, time_limit_s: float) -> dict[str, object]:
@@ -74,10 +87,13 @@ def measure(master: Path, sites: int, time_limit_s: float) -> dict[str, object]:
     schedule = solve_hosting(bench.problem("none"), "none", bench.solve_options(time_limit_s=time_limit_s))
     program_s = time.perf_counter() - begun
     found |= {
-        "hc_kw": schedule.hc_kw, "status": schedule.solve.status if schedule.solve else "", "linearize_s": linearize_s,
-        "program_s": program_s, "all_s": check_s + linearize_s + program_s,
+        "hc_kw": schedule.hc_kw,
+        "status": schedule.solve.status if schedule.solve else "",
+        "linearize_s": linearize_s,
+        "program_s": program_s,
+        "all_s": check_s + linearize_s + program_s,
         "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }  # fmt: skip
+    }
     return found | {"errors": errors(bench)}
 
 
@@ -124,8 +140,9 @@ def with_pv(bench: Workbench, ports: tuple[str, ...], each_kw: float) -> Complex
     """OpenDSS's voltages with that much injected at every port, the circuit as before afterwards."""
     names = [f"pv_{k}" for k in range(len(ports))]
     for name, port in zip(names, ports, strict=True):
-        bench.circuit.define("generator", name, f"{terminal(bench.network, port)} kw={each_kw!r} pf=1 "
-                             "model=1 vminpu=0.01 vmaxpu=9")  # fmt: skip
+        bench.circuit.define(
+            "generator", name, f"{terminal(bench.network, port)} kw={each_kw!r} pf=1 model=1 vminpu=0.01 vmaxpu=9"
+        )
     found = solved(bench)
     for name in names:
         bench.circuit.define("generator", name, "enabled=no")
@@ -153,11 +170,16 @@ def row(found: dict[str, object]) -> str:
         return ", ".join("–" if v is None else f"{v:.4f}" if v > 1e-5 else f"{v:.0e}" for v in values)
 
     cells = [
-        str(found["feeder"]), f"{found['nodes']:,}", " / ".join(f"{n:,}" for n in verdicts.values()),
-        f"{found['gate']:.0e}", shown(by_model["lindist3flow"]), shown(by_model["tangent"]),
+        str(found["feeder"]),
+        f"{found['nodes']:,}",
+        " / ".join(f"{n:,}" for n in verdicts.values()),
+        f"{found['gate']:.0e}",
+        shown(by_model["lindist3flow"]),
+        shown(by_model["tangent"]),
         f"{found['hc_kw']:,.0f} ({found['status']})",
-        *(f"{found[key]:.1f}" for key in ("check_s", "linearize_s", "program_s", "all_s")), f"{found['mib']:.0f}",
-    ]  # fmt: skip
+        *(f"{found[key]:.1f}" for key in ("check_s", "linearize_s", "program_s", "all_s")),
+        f"{found['mib']:.0f}",
+    ]
     return "| " + " | ".join(cells) + " |"
 
 
@@ -182,8 +204,16 @@ def main() -> None:
     if not options.json:
         print("| " + " | ".join(HEADINGS) + " |\n|" + "---|" * len(HEADINGS), flush=True)
     for master in masters:
-        call = [sys.executable, __file__, "--one", str(master), "--sites", str(options.sites),
-                "--time-limit", str(options.time_limit)]  # fmt: skip
+        call = [
+            sys.executable,
+            __file__,
+            "--one",
+            str(master),
+            "--sites",
+            str(options.sites),
+            "--time-limit",
+            str(options.time_limit),
+        ]
         done = subprocess.run(call, capture_output=True, text=True, check=False)
         last = done.stdout.strip().splitlines()[-1:] or ["{}"]
         found = json.loads(last[0]) or {"feeder": master.name, "error": done.stderr.strip().splitlines()[-1]}

@@ -63,15 +63,18 @@ def naive(program: str, problem: HostingProblem, options: SolveOptions) -> Run:
     LimitRows(m, problem).all_voltage_rows()
     outcome = HighsSession(m, options).run()
     status = outcome.status if outcome.values_valid else f"{outcome.status}, no schedule"
-    return Run(program, "naive", options.gap, outcome.objective * 1e3, outcome.bound * 1e3, status,
-               time.perf_counter() - begun)  # fmt: skip
+    return Run(
+        program, "naive", options.gap, outcome.objective * 1e3, outcome.bound * 1e3, status, time.perf_counter() - begun
+    )
 
 
 def line(run: Run) -> str:
     target = TARGETS.get((run.program, run.asked)) if run.way == "search" else None
     verdict = "" if target is None else f"  target {target:g} s: {'met' if run.seconds <= target else 'MISSED'}"
-    return (f"{run.program:27s} {run.way:7s} {run.asked:7.0e} {run.claim_kw:10.1f} {run.bound_kw:10.1f} "
-            f"{run.gap:9.1e} {run.seconds:8.1f}  {run.status}{verdict}")  # fmt: skip
+    return (
+        f"{run.program:27s} {run.way:7s} {run.asked:7.0e} {run.claim_kw:10.1f} {run.bound_kw:10.1f} "
+        f"{run.gap:9.1e} {run.seconds:8.1f}  {run.status}{verdict}"
+    )
 
 
 def ratio(ours: Run, other: Run) -> str:
@@ -94,8 +97,10 @@ def main() -> int:
     asked = parser.parse_args()
     bench = Workbench.open(asked.case)
     _ = bench.linear_model
-    sys.stdout.write(f"{'program':27s} {'way':7s} {'asked':>7s} {'claim kW':>10s} {'bound kW':>10s} {'gap':>9s} "
-                     f"{'seconds':>8s}  status\n")  # fmt: skip
+    sys.stdout.write(
+        f"{'program':27s} {'way':7s} {'asked':>7s} {'claim kW':>10s} {'bound kW':>10s} {'gap':>9s} "
+        f"{'seconds':>8s}  status\n"
+    )
     ratios = []
     for program in asked.programs:
         problem = bench.problem(program)

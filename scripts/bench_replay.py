@@ -80,8 +80,7 @@ def main() -> None:
         bare = min(bare_engine_s(circuit, network, profiles, controls == "free") for _ in range(2))
         recorded = min(recorded_s(circuit, network, profiles, controls) for _ in range(2))
         print(
-            f"controls {controls:6s}: bare engine {bare:6.2f} s, replay {recorded:6.2f} s, "
-            f"ratio {recorded / bare:.2f}"
+            f"controls {controls:6s}: bare engine {bare:6.2f} s, replay {recorded:6.2f} s, ratio {recorded / bare:.2f}"
         )
     month = yearly_profiles(720)
     print(f"range of the bare feeder: {range_s(circuit, network, month):.2f} s for 720 steps")

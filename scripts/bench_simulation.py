@@ -74,8 +74,11 @@ def measured(name: str, target_s: float, bare: Bare, work: Callable[[], int]) ->
     flows = work()
     wall, processor = time.perf_counter() - started, processor_s() - before
     rate = flows / processor
-    print(f"{name:44s} {wall:8.1f} s  target {target_s:5.0f} s  processor {processor:7.1f} s  {flows:9d} flows  "
-          f"{rate:7.0f}/s  {rate / bare.flows_per_s:5.2f} of the bare engine", flush=True)  # fmt: skip
+    print(
+        f"{name:44s} {wall:8.1f} s  target {target_s:5.0f} s  processor {processor:7.1f} s  {flows:9d} flows  "
+        f"{rate:7.0f}/s  {rate / bare.flows_per_s:5.2f} of the bare engine",
+        flush=True,
+    )
     return wall
 
 
@@ -117,8 +120,11 @@ def year(bare: Bare) -> None:
             recorded = time.process_time() - started
         ratios.append(recorded / alone)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(f"{'year recorded / bare engine':44s} {min(ratios):8.2f}    target  1.30    (bare {alone:.2f} s, "
-          f"{', '.join(f'{r:.2f}' for r in ratios)}; peak {peak:.2f} GB)", flush=True)  # fmt: skip
+    print(
+        f"{'year recorded / bare engine':44s} {min(ratios):8.2f}    target  1.30    (bare {alone:.2f} s, "
+        f"{', '.join(f'{r:.2f}' for r in ratios)}; peak {peak:.2f} GB)",
+        flush=True,
+    )
 
 
 def main() -> None:
@@ -131,8 +137,10 @@ def main() -> None:
     wanted = options.only or names
     n = options.processes
     bare = Bare.measure(load_case("ieee123").master)
-    print(f"bare engine, IEEE 123: {bare.flows_per_s:.0f} power flows/s with controls; load average "
-          f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")  # fmt: skip
+    print(
+        f"bare engine, IEEE 123: {bare.flows_per_s:.0f} power flows/s with controls; load average "
+        f"{os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
+    )
     if "year" in wanted:
         year(bare)
     if "nodal24" in wanted:
@@ -145,21 +153,28 @@ def main() -> None:
         measured("nodal, IEEE 123, all buses, 576 h", 180, bare, lambda: nodal(bare, hours, n))
     if "speedup" in wanted:
         count = max(2, options.deployments * 3 // 10)  # long enough that starting the workers does not decide
-        one = measured(f"stochastic, {count} deployments, one process", 0.24 * count, bare,
-                       lambda: stochastic(bare, count, 1))  # fmt: skip
-        two = measured(f"stochastic, {count} deployments, two processes", 0.12 * count, bare,
-                       lambda: stochastic(bare, count, 2))  # fmt: skip
+        one = measured(
+            f"stochastic, {count} deployments, one process", 0.24 * count, bare, lambda: stochastic(bare, count, 1)
+        )
+        two = measured(
+            f"stochastic, {count} deployments, two processes", 0.12 * count, bare, lambda: stochastic(bare, count, 2)
+        )
         print(f"{'speed-up from one to two processes':44s} {one / two:8.2f}")
     feeders = os.environ.get("HCSIM_FEEDERS")
     for name, master, count, target in (
-        ("ckt5", "ckt5/Master_ckt5.dss", 10_000, 300.0), ("8500", "8500-Node/Master-unbal.dss", 100, 600.0),
-    ):  # fmt: skip
+        ("ckt5", "ckt5/Master_ckt5.dss", 10_000, 300.0),
+        ("8500", "8500-Node/Master-unbal.dss", 100, 600.0),
+    ):
         if name in wanted and feeders:
             large = Bare.measure(Path(feeders) / master, 5.0)
             pick = spread(large, count)
             total = len([s for s in sites(large.network, "generation") if len(s.nodes) >= 3][pick])
-            measured(f"nodal, {name}, {total} three-phase buses, 24 h", target, large,
-                     lambda large=large, pick=pick: nodal(large, DAY, n, pick, 3))  # fmt: skip
+            measured(
+                f"nodal, {name}, {total} three-phase buses, 24 h",
+                target,
+                large,
+                lambda large=large, pick=pick: nodal(large, DAY, n, pick, 3),
+            )
         elif name in wanted:
             print(f"{name}: set HCSIM_FEEDERS to the folder of the real feeders.")
 

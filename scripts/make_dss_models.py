@@ -19,9 +19,7 @@ NODE = {"a": 1, "b": 2, "c": 3}
 # The bank at the source is "practically infinite": 0.1 mohm per phase, 173 kA of fault current.
 SOURCE_OHM = 1e-4
 # Tap positions of the published solution, by regulator.
-PUBLISHED_TAPS = {
-    "creg1a": 7, "creg2a": -1, "creg3a": 0, "creg3c": -1, "creg4a": 8, "creg4b": 1, "creg4c": 5,
-}  # fmt: skip
+PUBLISHED_TAPS = {"creg1a": 7, "creg2a": -1, "creg3a": 0, "creg3c": -1, "creg4a": 8, "creg4b": 1, "creg4c": 5}
 # A load leaves its declared model (constant power, current, impedance) only outside this band. OpenDSS's
 # own band, 0.95-1.05, turns constant-power loads into impedances in silence within the limits of a study.
 VMIN_PU, VMAX_PU = 0.5, 1.5
@@ -30,9 +28,31 @@ VMIN_PU, VMAX_PU = 0.5, 1.5
 # Aggregate load, a share of nominal, hour 0-23: a residential evening peak (our choice; the paper draws its
 # curve without figures).
 LOAD_PU = (
-    0.62, 0.58, 0.555, 0.545, 0.54, 0.56, 0.61, 0.67, 0.71, 0.735, 0.75, 0.765,
-    0.78, 0.79, 0.80, 0.82, 0.86, 0.915, 0.97, 1.0, 0.985, 0.92, 0.81, 0.70,
-)  # fmt: skip
+    0.62,
+    0.58,
+    0.555,
+    0.545,
+    0.54,
+    0.56,
+    0.61,
+    0.67,
+    0.71,
+    0.735,
+    0.75,
+    0.765,
+    0.78,
+    0.79,
+    0.80,
+    0.82,
+    0.86,
+    0.915,
+    0.97,
+    1.0,
+    0.985,
+    0.92,
+    0.81,
+    0.70,
+)
 PV_CENTRE_H, PV_SIGMA_H = 10.5, 3.0
 PV_DAYLIGHT_H = (5, 19)
 FEEDER_LOAD_KW = 3490.0
@@ -208,20 +228,25 @@ def ieee123(facts: Path, out: Path) -> None:
         write(out / name, IEEE123_SOURCE, title, text)
 
     part("Master.dss", "Nominal spot loads: 3490 kW + 1920 kvar.", IEEE123_MASTER.splitlines())
-    part("LineCodes.dss", "Phase impedances; matrix rows in the order in which a line names its phases.",
-         line_codes(facts))  # fmt: skip
-    part("Lines.dss", "Line segments. The tables give no ampacities: OpenDSS's default of 400 A stands.",
-         lines(facts))  # fmt: skip
+    part(
+        "LineCodes.dss",
+        "Phase impedances; matrix rows in the order in which a line names its phases.",
+        line_codes(facts),
+    )
+    part("Lines.dss", "Line segments. The tables give no ampacities: OpenDSS's default of 400 A stands.", lines(facts))
     part("Switches.dss", "Switches, lossless to all purposes (1 microohm).", switches(facts))
-    part("Transformers.dss", "The one transformer besides the regulators.", [
-        "New Transformer.XFM1 Phases=3 Windings=2 XHL=2.72",
-        "~ Wdg=1 Bus=61s Conn=delta kV=4.16 kVA=150 %R=0.635",
-        "~ Wdg=2 Bus=610 Conn=delta kV=0.48 kVA=150 %R=0.635",
-    ])  # fmt: skip
+    part(
+        "Transformers.dss",
+        "The one transformer besides the regulators.",
+        [
+            "New Transformer.XFM1 Phases=3 Windings=2 XHL=2.72",
+            "~ Wdg=1 Bus=61s Conn=delta kV=4.16 kVA=150 %R=0.635",
+            "~ Wdg=2 Bus=610 Conn=delta kV=0.48 kVA=150 %R=0.635",
+        ],
+    )
     part("Regulators.dss", "Voltage regulators.", [*REGULATORS_NOTE.splitlines(), "", *regulators(facts)])
     part("Capacitors.dss", "Shunt capacitor banks, fixed.", capacitors(facts))
-    part("Loads.dss", "Spot loads. Model 1: constant power, 2: constant impedance, 5: constant current.",
-         loads(facts))  # fmt: skip
+    part("Loads.dss", "Spot loads. Model 1: constant power, 2: constant impedance, 5: constant current.", loads(facts))
     coordinates = [f"{row['bus']},{row['x']},{row['y']}" for row in rows(facts / "bus_coordinates.csv")]
     (out / "BusCoords.csv").write_text("\n".join(coordinates) + "\n")
     write_profiles(out / "profiles.csv", {"load_pu": LOAD_PU, "pv_pu": calibrated_pv_pu()})
@@ -231,8 +256,7 @@ def pv_bell() -> list[float]:
     """A Gaussian over the middle of each hour, 1 at its top, none outside daylight."""
     first, last = PV_DAYLIGHT_H
     return [
-        math.exp(-0.5 * ((t + 0.5 - PV_CENTRE_H) / PV_SIGMA_H) ** 2) if first <= t < last else 0.0
-        for t in range(24)
+        math.exp(-0.5 * ((t + 0.5 - PV_CENTRE_H) / PV_SIGMA_H) ** 2) if first <= t < last else 0.0 for t in range(24)
     ]
 
 
@@ -323,7 +347,8 @@ def ieee33(facts: Path, out: Path) -> None:
     table = rows(facts / "branches_and_loads.csv")
     write(out / "Master.dss", IEEE33_SOURCE, "3715 kW + 2300 kvar.", IEEE33_MASTER.splitlines())
     write(
-        out / "Lines.dss", IEEE33_SOURCE,
+        out / "Lines.dss",
+        IEEE33_SOURCE,
         "Series r, x per phase, no coupling, no charging; length 1. No ampacities in the source: OpenDSS's\n"
         "! default of 400 A stands. The five normally open tie lines of the paper are left out.",
         [
@@ -332,9 +357,10 @@ def ieee33(facts: Path, out: Path) -> None:
             f"R0={number(row['r_ohm'])} X0={number(row['x_ohm'])} C1=0 C0=0 Length=1"
             for row in table
         ],
-    )  # fmt: skip
+    )
     write(
-        out / "Loads.dss", IEEE33_SOURCE,
+        out / "Loads.dss",
+        IEEE33_SOURCE,
         "Constant power, three-phase wye. With OpenDSS's own Vminpu of 0.95 they would turn into constant\n"
         "! impedances in silence (186 kW of losses instead of 202.68).",
         [
@@ -343,16 +369,12 @@ def ieee33(facts: Path, out: Path) -> None:
             f"Vminpu={VMIN_PU} Vmaxpu={VMAX_PU}"
             for row in table
         ],
-    )  # fmt: skip
+    )
     (out / "BusCoords.csv").write_text("\n".join(f"{b},{x},{y}" for b, x, y in ieee33_drawing()) + "\n")
     curves = json.loads((facts / "case_study_assumptions.json").read_text())
     write_profiles(
         out / "profiles.csv",
-        {
-            "load_pu": curves["load_mult_of_nominal"],
-            "pv_pu": curves["pv_mult_of_rated"],
-            "ev_mw": curves["ev_MW"],
-        },
+        {"load_pu": curves["load_mult_of_nominal"], "pv_pu": curves["pv_mult_of_rated"], "ev_mw": curves["ev_MW"]},
     )
 
 
@@ -361,9 +383,7 @@ def ieee33_drawing() -> list[tuple[int, int, int]]:
     trunk = [(bus, bus, 0) for bus in range(1, 19)]
     laterals = [(19, 22, 2, -1), (23, 25, 3, 1), (26, 33, 6, -1)]  # first, last, leaves from, side
     return trunk + [
-        (bus, start + bus - first + 1, side)
-        for first, last, start, side in laterals
-        for bus in range(first, last + 1)
+        (bus, start + bus - first + 1, side) for first, last, start, side in laterals for bus in range(first, last + 1)
     ]
 
 

@@ -84,10 +84,7 @@ def find_folder(case: str | Path) -> Path:
         )
     if path.is_dir():
         if not (path / STUDY_FILE).is_file():
-            raise ConfigError(
-                f"{path} holds no {STUDY_FILE}.",
-                "`hcsim init feeder.dss --out DIR` writes one.",
-            )
+            raise ConfigError(f"{path} holds no {STUDY_FILE}.", "`hcsim init feeder.dss --out DIR` writes one.")
         return path
     names = bundled_names()
     raise ConfigError(

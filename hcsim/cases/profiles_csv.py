@@ -54,9 +54,7 @@ def labels(hours: np.ndarray) -> tuple[str, ...]:
     """ "08:00", or "day 12 08:00" where the series is longer than a day."""
     minutes = np.round(hours * 60).astype(int)
     several = minutes[-1] >= 24 * 60
-    return tuple(
-        (f"day {m // 1440 + 1} " if several else "") + f"{m % 1440 // 60:02d}:{m % 60:02d}" for m in minutes
-    )
+    return tuple((f"day {m // 1440 + 1} " if several else "") + f"{m % 1440 // 60:02d}:{m % 60:02d}" for m in minutes)
 
 
 def _check_columns(raw: pd.DataFrame, file: Path) -> None:
@@ -122,7 +120,7 @@ def _check_ranges(table: pd.DataFrame, file: Path) -> None:
         ("load_pu", 0.0, 10.0, "it multiplies every load's nominal kW and kvar (1.0 is nominal), not kW"),
         ("pv_pu", 0.0, 1.0, "it is kW delivered per kW of inverter capacity"),
         ("ev_mw", 0.0, np.inf, "it is MW drawn"),
-    )  # fmt: skip
+    )
     for column, low, high, meaning in rules:
         if column not in table:
             continue

@@ -55,8 +55,10 @@ def time_axis(day: Profiles, hours: int, file: Path | None = None) -> TimeAxis:
         return TimeAxis(day)
     year = read_year(file) if file is not None else year_of_day(day)
     if file is not None and day.fixed:
-        raise ConfigError(f"{file} has no curve for {day.fixed[0].node}, which the case's day has.",
-                          "Leave --profiles out, or take the curve out of the case.")  # fmt: skip
+        raise ConfigError(
+            f"{file} has no curve for {day.fixed[0].node}, which the case's day has.",
+            "Leave --profiles out, or take the curve out of the case.",
+        )
     return year if hours == PLAIN_YEAR else representative(year)
 
 
@@ -91,7 +93,6 @@ def representative(year: TimeAxis) -> TimeAxis:
     good[list(year.skip_steps)] = False
     count = np.bincount(kind[good], minlength=576)
     empty = np.flatnonzero(count == 0)
-
 
     def mean(x: Floats) -> Floats:
         return np.asarray(np.bincount(kind[good], weights=x[good], minlength=576) / np.maximum(count, 1))
@@ -154,9 +155,7 @@ def _check_range(file: Path, values: Floats, labels: tuple[str, ...]) -> None:
         outside = np.flatnonzero((values[:, column] < 0) | (values[:, column] > high))
         if len(outside):
             at = int(outside[0])
-            raise ConfigError(
-                f"{file}: {name} = {values[at, column]:g} at {labels[at]} must lie in [0, {high:g}]."
-            )
+            raise ConfigError(f"{file}: {name} = {values[at, column]:g} at {labels[at]} must lie in [0, {high:g}].")
 
 
 def _calendar() -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

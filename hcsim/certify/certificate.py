@@ -20,8 +20,6 @@ from optim.data.schedule import Schedule
 CERTIFIED, STALLED, OUT_OF_TIME = "certified to tolerance", "stalled", "out of time"
 
 
-
-
 @dataclass(frozen=True)
 class Round:
     """One round, as shown and stored."""
@@ -118,8 +116,20 @@ def write_certificate(found: Certificate, folder: Path) -> Path:
         write_schedule(replace(found.robust, case=found.case + ROBUST), folder / "schedules" / (found.case + ROBUST))
     own = output_folder(folder / "certificates" / found.case)
     write_csv(own / "rounds.csv", rounds_table(found.rounds))
-    facts = ("case", "certified_kw", "claim_kw", "bound_kw", "status", "reason", "power_flows", "seconds",
-             "controls", "error_budget", "robustness", "existing_worse")  # fmt: skip
+    facts = (
+        "case",
+        "certified_kw",
+        "claim_kw",
+        "bound_kw",
+        "status",
+        "reason",
+        "power_flows",
+        "seconds",
+        "controls",
+        "error_budget",
+        "robustness",
+        "existing_worse",
+    )
     write_json(own / "certificate.json", {key: getattr(found, key) for key in facts})
     return schedule
 

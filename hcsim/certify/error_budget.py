@@ -56,9 +56,13 @@ LOCKED_SHARE = 0.25
 
 
 def certify_with_budget(
-    bench: Workbench, claim: Schedule, options: LoopOptions, listen: Callable[[Round], None] | None = None, *,
+    bench: Workbench,
+    claim: Schedule,
+    options: LoopOptions,
+    listen: Callable[[Round], None] | None = None,
+    *,
     starts: Sequence[Schedule] = (),
-) -> Certificate:  # fmt: skip
+) -> Certificate:
     """The closed loop and then its error budget, both within the time limit of `options`, more or less."""
     loop = replace(options, time_limit_s=LOOP_SHARE * options.time_limit_s)
     found = certify(bench, claim, loop, listen, starts=starts)
@@ -100,8 +104,9 @@ def _programs_kw(bench: Workbench, claim: Schedule, options: LoopOptions) -> lis
         return [claim.hc_kw, claim.hc_kw]
     ports = tuple(dict.fromkeys((*bench.ports, *claim.pv_nodes, *claim.bess_nodes)))
     following = lindist3flow.linearize(bench.network, bench.profiles, ports, voltage_dependent_loads=True)
-    _, tangent = replay_and_linearize(bench.circuit, bench.network, bench.profiles, bench.limits, None, ports,
-                                      controls="locked")  # fmt: skip
+    _, tangent = replay_and_linearize(
+        bench.circuit, bench.network, bench.profiles, bench.limits, None, ports, controls="locked"
+    )
     return [_capacity_kw(bench, claim, model, options) for model in (following, tangent)]
 
 
@@ -119,8 +124,15 @@ def _capacity_kw(bench: Workbench, claim: Schedule, model: LinearModel, options:
 
 def _locked_kw(bench: Workbench, claim: Schedule, options: LoopOptions) -> float:
     """What a closed loop certifies where no control moves."""
-    locked = replace(options, controls="locked", reopenings=0, walks=1, bound=False, max_tap_operations=None,
-                     tolerance=max(options.tolerance, ENOUGH))  # fmt: skip
+    locked = replace(
+        options,
+        controls="locked",
+        reopenings=0,
+        walks=1,
+        bound=False,
+        max_tap_operations=None,
+        tolerance=max(options.tolerance, ENOUGH),
+    )
     found = certify(bench, claim, locked)
     near = found.certified_kw >= (1.0 - ENOUGH) * found.claim_kw
     return found.certified_kw if found.settled or near else np.nan

@@ -85,9 +85,13 @@ class _Center:
 
 class _Loop:
     def __init__(
-        self, bench: Workbench, claim: Schedule, options: LoopOptions, listen: Callable[[Round], None] | None,
+        self,
+        bench: Workbench,
+        claim: Schedule,
+        options: LoopOptions,
+        listen: Callable[[Round], None] | None,
         accept: Callable[[Schedule], bool] | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.begun = time.perf_counter()
         self.accept = accept
         self.bench, self.options, self.listen = bench, options, listen
@@ -213,7 +217,7 @@ class _Loop:
                 return CERTIFIED, (
                     f"Certified capacity and claim agree to {100 * options.tolerance:g} %, and another round "
                     "moved neither."
-                )  # fmt: skip
+                )
             if radius < options.smallest_radius * self.largest:
                 return STALLED, why_stalled(seen, self.visited, self.largest)
 
@@ -271,8 +275,9 @@ class _Loop:
         largest = max((u.power_kw for u in center.bess), default=0.0)
         share = min(1.0, radius / self.largest)
         net = {n: center.bess_p_kw[:, d] for d, n in enumerate(center.bess_nodes)}
-        return TrustRegion(center.pv_kw, center.pv_q_kvar, net, radius, radius, max(2.0 * share * largest, 1.0),
-                           self.share)  # fmt: skip
+        return TrustRegion(
+            center.pv_kw, center.pv_q_kvar, net, radius, radius, max(2.0 * share * largest, 1.0), self.share
+        )
 
     def _move(self, proposal: Schedule, seen: Visit, passed: bool) -> bool:
         """Moves the center to the proposal, or to the furthest on the way there that passes, if that is better."""
@@ -330,9 +335,17 @@ class _Loop:
         b = self.bench
         self.power_flows += len(b.profiles)
         return visit(
-            b.circuit, b.network, b.profiles, b.limits, schedule, self.ports, controls=self.options.controls,
-            base=self.bare, acting=self.acting, give_up=True,
-        )  # fmt: skip
+            b.circuit,
+            b.network,
+            b.profiles,
+            b.limits,
+            schedule,
+            self.ports,
+            controls=self.options.controls,
+            base=self.bare,
+            acting=self.acting,
+            give_up=True,
+        )
 
     def _passes(self, found: ReplayResult) -> bool:
         return found.passed and taps_kept(found, self.bare, self.options.max_tap_operations)

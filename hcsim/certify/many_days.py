@@ -45,9 +45,12 @@ class Days:
         self._series.reload(profiles)
         self._crew.take(schedule)
         recording = self._series.run(
-            controls="free", before_step=self._crew.command, after_step=self._crew.collect, loading=self._loading,
+            controls="free",
+            before_step=self._crew.command,
+            after_step=self._crew.collect,
+            loading=self._loading,
             regulation=judges_regulation(self._bench.limits),
-        )  # fmt: skip
+        )
         self.power_flows += len(profiles)
         return None if recording.failures else recording.operation
 

@@ -89,12 +89,16 @@ class Outcome:
         ordered = sorted(places.items(), key=lambda item: -len(item[1]))
         return [
             {
-                "criterion": criterion, "element": element, "phase": phase, "share": len(each) / len(self.broken),
+                "criterion": criterion,
+                "element": element,
+                "phase": phase,
+                "share": len(each) / len(self.broken),
                 "hour": self.times[int(np.bincount([e.step for e in each]).argmax())],
-                "beyond": float(np.median([e.beyond for e in each])), "unit": unit,
+                "beyond": float(np.median([e.beyond for e in each])),
+                "unit": unit,
             }
             for (criterion, element, phase, unit), each in ordered[:SHOWN]
-        ]  # fmt: skip
+        ]
 
     def by_criterion(self) -> dict[str, float]:
         """Share of the draws in which each criterion is broken."""
@@ -124,9 +128,17 @@ class Outcome:
 
 
 def with_robustness(
-    bench: Workbench, found: Certificate, *, draws: int = 200, seed: int = 1, spread: float = SPREAD,
-    wanted: float = WANTED, most_s: float = np.inf, margin_s: float = 0.0, progress: Progress | None = None,
-) -> Certificate:  # fmt: skip
+    bench: Workbench,
+    found: Certificate,
+    *,
+    draws: int = 200,
+    seed: int = 1,
+    spread: float = SPREAD,
+    wanted: float = WANTED,
+    most_s: float = np.inf,
+    margin_s: float = 0.0,
+    progress: Progress | None = None,
+) -> Certificate:
     """The certificate with `robustness`: draws (made), draws_wanted, seed, spread, wanted, share_passed;
     share_in_range, by_criterion and causes (see `Outcome`); needed_pu, needed_kw, needed_loading_pu (see
     `Outcome.overstepped`); margin_status ("not needed", "not searched", "found", "not found") and margin_reason;
@@ -142,20 +154,39 @@ def with_robustness(
     tester.keep(len(first.broken))
     needed = first.overstepped(wanted)
     facts: dict[str, Any] = {
-        "draws": len(first.broken), "draws_wanted": draws, "seed": seed, "spread": spread, "wanted": wanted,
-        "share_passed": first.share_passed, "share_in_range": first.share_in_range,
-        "by_criterion": first.by_criterion(), "causes": first.causes(),
-        "needed_pu": float(needed[0]), "needed_kw": float(needed[1]), "needed_loading_pu": float(needed[2]),
-        "margin_reason": "", "robust_kw": np.nan, "robust_share": np.nan, "inside_pu": np.nan, "inside_kw": np.nan,
-    }  # fmt: skip
+        "draws": len(first.broken),
+        "draws_wanted": draws,
+        "seed": seed,
+        "spread": spread,
+        "wanted": wanted,
+        "share_passed": first.share_passed,
+        "share_in_range": first.share_in_range,
+        "by_criterion": first.by_criterion(),
+        "causes": first.causes(),
+        "needed_pu": float(needed[0]),
+        "needed_kw": float(needed[1]),
+        "needed_loading_pu": float(needed[2]),
+        "margin_reason": "",
+        "robust_kw": np.nan,
+        "robust_share": np.nan,
+        "inside_pu": np.nan,
+        "inside_kw": np.nan,
+    }
     robust = None
     if first.share_passed >= wanted:
-        facts |= {"margin_status": "not needed", "robust_kw": found.certified_kw, "robust_share": first.share_passed,
-                  "inside_pu": 0.0, "inside_kw": 0.0}  # fmt: skip
+        facts |= {
+            "margin_status": "not needed",
+            "robust_kw": found.certified_kw,
+            "robust_share": first.share_passed,
+            "inside_pu": 0.0,
+            "inside_kw": 0.0,
+        }
     elif not np.isfinite(needed).all():
         worst = next(name for name in facts["by_criterion"] if name not in LEVERS)
-        facts |= {"margin_status": "not found",
-                  "margin_reason": f"No distance from a limit mends {worst.replace('_', ' ')}."}  # fmt: skip
+        facts |= {
+            "margin_status": "not found",
+            "margin_reason": f"No distance from a limit mends {worst.replace('_', ' ')}.",
+        }
     elif margin_s <= 0:
         facts |= {"margin_status": "not searched"}
     else:
@@ -167,8 +198,12 @@ def with_robustness(
         facts |= {"margin_status": "found" if held else "not found", "margin_reason": f"{again.status}: {again.reason}"}
         if held:
             robust = again.schedule
-            facts |= {"robust_kw": again.certified_kw, "robust_share": share, "inside_pu": float(inside[0]),
-                      "inside_kw": float(inside[1])}  # fmt: skip
+            facts |= {
+                "robust_kw": again.certified_kw,
+                "robust_share": share,
+                "inside_pu": float(inside[0]),
+                "inside_kw": float(inside[1]),
+            }
     facts |= {"margin_kw": found.certified_kw - facts["robust_kw"], "seconds": time.perf_counter() - begun}
     return replace(found, robustness=facts, robust=robust)
 
@@ -177,10 +212,16 @@ def _with_margin(tester: Tester, found: Certificate, inside: Floats, wanted: flo
     """The closed loop again, from the certified schedule, with the margin in its programs."""
     bench = tester.bench
     options = replace(
-        loop_options(bench, seconds), tolerance=CLOSE, bound=False, reopenings=0, controls="free",
-        margin_pu=float(inside[0]), margin_kw=float(inside[1]),
-        margin_loading_pu=max(float(inside[2]), loop_options(bench).margin_loading_pu), first_radius=NEAR,
-    )  # fmt: skip
+        loop_options(bench, seconds),
+        tolerance=CLOSE,
+        bound=False,
+        reopenings=0,
+        controls="free",
+        margin_pu=float(inside[0]),
+        margin_kw=float(inside[1]),
+        margin_loading_pu=max(float(inside[2]), loop_options(bench).margin_loading_pu),
+        first_radius=NEAR,
+    )
 
     def hear(r: Round) -> None:
         words = f"s for a margin, {r.certified_kw:.0f} kW pass after {r.number} rounds"

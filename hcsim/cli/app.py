@@ -31,14 +31,7 @@ from hcsim.cli.planning import (
 from hcsim.cli.planning import register as register_planning
 from hcsim.cli.simulation import register as register_simulation
 from hcsim.cli.simulation import year_baseline
-from hcsim.cli.words import (
-    FreeOption,
-    LockOption,
-    MarginTimeOption,
-    at_hc_words,
-    limit_words,
-    show_violations,
-)
+from hcsim.cli.words import FreeOption, LockOption, MarginTimeOption, at_hc_words, limit_words, show_violations
 from hcsim.errors import ConfigError, HcsimError, OutputError
 
 
@@ -90,8 +83,7 @@ CaseArgument = Annotated[
     str, typer.Argument(metavar="CASE", help="Bundled case, folder with a study.toml, or a feeder's master .dss file.")
 ]
 GapOption = Annotated[
-    float | None,
-    typer.Option(min=0.0, max=1.0, help="Stop a program when it is proven to this share: 0.002 is 0.2 %."),
+    float | None, typer.Option(min=0.0, max=1.0, help="Stop a program when it is proven to this share: 0.002 is 0.2 %.")
 ]
 TimeOption = Annotated[float | None, typer.Option("--time-limit", min=0.1, help="Seconds per program.")]
 
@@ -140,8 +132,7 @@ def study(
     gap: GapOption = None,
     time_limit: TimeOption = None,
     only: Annotated[
-        list[Program] | None,
-        typer.Option("--case", help="Only this program; repeat for several. Default: all four."),
+        list[Program] | None, typer.Option("--case", help="Only this program; repeat for several. Default: all four.")
     ] = None,
     sites: SitesOption = None,
     accept_gate: AcceptOption = False,
@@ -152,8 +143,11 @@ def study(
     inverters: CompareOption = None,
     robustness: Annotated[
         int | None,
-        typer.Option(min=0, help="Drawn days of load and PV off by 10 % on which to try each certified schedule. "
-                     "Default: [certify] robustness_draws."),
+        typer.Option(
+            min=0,
+            help="Drawn days of load and PV off by 10 % on which to try each certified schedule. "
+            "Default: [certify] robustness_draws.",
+        ),
     ] = None,
     margin_time: MarginTimeOption = None,
     program: ProgramOption = None,
@@ -185,18 +179,33 @@ def study(
                 "A planning study lays no autonomous inverters beside its schemes.",
                 "`hcsim replay CASE SCHEDULE --inverters ...` takes its schedules one by one.",
             )
-        planning_study(loaded.case, out, schemes=schemes, gap=gap, time_limit=time_limit, exactness=exactness,
-                       accept_gate=accept_gate)  # fmt: skip
+        planning_study(
+            loaded.case,
+            out,
+            schemes=schemes,
+            gap=gap,
+            time_limit=time_limit,
+            exactness=exactness,
+            accept_gate=accept_gate,
+        )
         return
     loaded = Study(allocation_case(loaded.case))
     folder = out or default_out(loaded.case)
     names = [p.value for p in only] if only else list(CASES)
     with Show(err_console) as listener:
         result = loaded.run(
-            folder, programs=names, gap=gap, time_limit_s=time_limit, accept_gate=accept_gate, certify=certify,
-            certify_time_s=certify_time, inverters=inverters.value if inverters else None,
-            robustness_draws=robustness, margin_search_s=margin_time, listener=listener,
-        )  # fmt: skip
+            folder,
+            programs=names,
+            gap=gap,
+            time_limit_s=time_limit,
+            accept_gate=accept_gate,
+            certify=certify,
+            certify_time_s=certify_time,
+            inverters=inverters.value if inverters else None,
+            robustness_draws=robustness,
+            margin_search_s=margin_time,
+            listener=listener,
+        )
     out_console.print(main_table(summarize(result)))
     for sentence in (*inverter_sentences(result), *robustness_lines(result)):
         say(escape(sentence))
@@ -245,8 +254,7 @@ def optimize(
     case: CaseArgument,
     program: Annotated[Program, typer.Option("--case", help="Which program to solve.")] = Program.centralized,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for the schedule. Default: ./hcsim-results/<case>/schedules/<program>"),
+        Path | None, typer.Option(help="Folder for the schedule. Default: ./hcsim-results/<case>/schedules/<program>")
     ] = None,
     gap: GapOption = None,
     time_limit: TimeOption = None,
@@ -285,8 +293,7 @@ def replay(
     case: CaseArgument,
     schedule: Annotated[Path, typer.Argument(metavar="SCHEDULE", help="Folder with schedule.json and its CSV files.")],
     controls: Annotated[
-        Controls,
-        typer.Option(help="Regulators and capacitors: free to act, locked as the program assumed, or both."),
+        Controls, typer.Option(help="Regulators and capacitors: free to act, locked as the program assumed, or both.")
     ] = Controls.both,
     free: FreeOption = None,
     lock: LockOption = None,
@@ -338,8 +345,12 @@ def replay(
 def baseline(
     case: CaseArgument,
     bess: Annotated[
-        Path | None, typer.Option(metavar="SCHEDULE", help="Run the BESS of this schedule beside the PV; with --year "
-                     "a schedule of 8760 hours, or of one day that is repeated.")
+        Path | None,
+        typer.Option(
+            metavar="SCHEDULE",
+            help="Run the BESS of this schedule beside the PV; with --year "
+            "a schedule of 8760 hours, or of one day that is repeated.",
+        ),
     ] = None,
     weights: Annotated[
         Weights,
@@ -372,9 +383,13 @@ def baseline(
             )
         refuse_in_year(case, inverters)
         year_baseline(
-            case, "load" if weights is Weights.load else "uniform",
-            "locked" if controls is Controls.locked else "free", bess, profiles, out,
-        )  # fmt: skip
+            case,
+            "load" if weights is Weights.load else "uniform",
+            "locked" if controls is Controls.locked else "free",
+            bess,
+            profiles,
+            out,
+        )
         return
     from hcsim.hosting.result import write_baseline
     from hcsim.schedules.files import read_schedule
@@ -388,9 +403,11 @@ def baseline(
     beside = read_schedule(bess, network=bench.network, profiles=bench.profiles) if bess else None
     with err_console.status("simulating"):
         found = bench.baseline(
-            weights.value, beside, controls="locked" if controls is Controls.locked else "free",
+            weights.value,
+            beside,
+            controls="locked" if controls is Controls.locked else "free",
             reactive=control_of(bench, inverters) or "as_given",
-        )  # fmt: skip
+        )
     say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     say(f"Limit: {escape(limit_words(found.limit))}")
     if bench.selection.held and controls is Controls.free:
@@ -402,7 +419,6 @@ def baseline(
     if folder:
         write_baseline(found, folder)
         say(f"Probes in {escape(str(folder))}")
-
 
 
 register_simulation(app)

@@ -75,17 +75,26 @@ def certify(
         out_console.print(f"[bold]{escape(claim.case)}[/]: claim {claim.hc_kw:.1f} kW", highlight=False)
         run = certify_with_budget if budget else close_loop
         start = with_pv_of(claim, without.schedule) if without else None
-        found = run(bench, claim, options, lambda r: out_console.print(escape(round_in_words(r)), highlight=False),
-                    starts=[start] if start else [])  # fmt: skip
+        found = run(
+            bench,
+            claim,
+            options,
+            lambda r: out_console.print(escape(round_in_words(r)), highlight=False),
+            starts=[start] if start else [],
+        )
         without = found if claim.case == "none" else without
         if robustness:
             own = bench.case.config.certify.margin_search_s or MARGIN_SEARCH_S
             margin_s = own if margin_time is None else margin_time
             with out_console.status("drawing days") as status:
                 found = with_robustness(
-                    bench, found, draws=robustness, seed=seed, margin_s=margin_s,
+                    bench,
+                    found,
+                    draws=robustness,
+                    seed=seed,
+                    margin_s=margin_s,
                     progress=lambda what, done, of: status.update(f"{done} of {of} {what}"),
-                )  # fmt: skip
+                )
         where = write_certificate(found, folder)
         say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
         _say_more(found)

@@ -84,8 +84,9 @@ def init(
     Console().print(
         f"{len(pv.buses)} sites, {bess.energy_kwh:,.0f} kWh and {bess.power_kw:,.0f} kW of batteries. Edit "
         f"{escape(str(folder / STUDY_FILE))}, then: hcsim study {escape(str(folder))}",
-        soft_wrap=True, highlight=False,
-    )  # fmt: skip
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 def _beside(master: Path, folder: Path) -> str:

@@ -40,8 +40,16 @@ def program_of(case: Case, asked: str | None) -> str:
     return kind
 
 
-def planning_study(case: Case, out: Path | None, *, schemes: str | None, gap: float | None,
-                   time_limit: float | None, exactness: str | None, accept_gate: bool) -> None:  # fmt: skip
+def planning_study(
+    case: Case,
+    out: Path | None,
+    *,
+    schemes: str | None,
+    gap: float | None,
+    time_limit: float | None,
+    exactness: str | None,
+    accept_gate: bool,
+) -> None:
     """Runs schemes A, B, C (or those named), prints the paper's two tables with ours, and says where the rest is."""
     from hcsim.cli.progress import Show
     from hcsim.report.planning.tables import planning_tables
@@ -55,9 +63,14 @@ def planning_study(case: Case, out: Path | None, *, schemes: str | None, gap: fl
     names = [s for s in schemes.replace(",", " ").split() if s] if schemes else list(SCHEMES)
     with Show(err_console) as listener:
         result = PlanningStudy(case).run(
-            folder, schemes=names, gap=gap, time_limit_s=time_limit, exactness=exactness,  # type: ignore[arg-type]
-            accept_gate=accept_gate, listener=listener,
-        )  # fmt: skip
+            folder,
+            schemes=names,
+            gap=gap,
+            time_limit_s=time_limit,
+            exactness=exactness,  # type: ignore[arg-type]
+            accept_gate=accept_gate,
+            listener=listener,
+        )
     for table in planning_tables(summarize_planning(result)) if result.schemes else []:
         out_console.print(table)
     end_of_study(folder, result.missing)
@@ -121,4 +134,3 @@ def _numbers(text: str, option: str) -> list[float]:
     if not values or min(values) < 0:
         raise ConfigError(f"{option} {text}: not a number, or several with commas.", "For example 2300,9200,23000.")
     return values
-

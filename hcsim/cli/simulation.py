@@ -30,9 +30,7 @@ CaseArgument = Annotated[
     str, typer.Argument(metavar="CASE", help="Bundled case, folder with a study.toml, or a feeder's master .dss file.")
 ]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the results.")]
-ResumeOption = Annotated[
-    bool, typer.Option("--resume", help="Go on with what a killed run left in the folder.")
-]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what a killed run left in the folder.")]
 ProcessesOption = Annotated[
     int | None, typer.Option(min=1, help="Worker processes on this machine. Default: its cores.")
 ]
@@ -60,8 +58,7 @@ class Pattern(StrEnum):
 
 
 HoursOption = Annotated[
-    int,
-    typer.Option(help="24: the case's day; 576: month x weekday/weekend x hour; 8760: a year."),
+    int, typer.Option(help="24: the case's day; 576: month x weekday/weekend x hour; 8760: a year.")
 ]
 YearFileOption = Annotated[
     Path | None, typer.Option("--profiles", help="CSV of a year: hour, load_pu, pv_pu. Default: made of the day.")
@@ -118,12 +115,12 @@ def nodal(
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
     means = Means(processes or os.cpu_count() or 1, scheduler, resume)
     with _Bar("buses") as bar:
-        result = run_nodal(
-            opened, axis.profiles, settings, folder, means, load=load, bess=beside, progress=bar.show
-        )
+        result = run_nodal(opened, axis.profiles, settings, folder, means, load=load, bess=beside, progress=bar.show)
     for name, outcome in result.outcomes.items():
-        say(f"[bold]{name.replace('_', ' ')}[/]: {outcome.tasks} buses, {outcome.power_flows} power flows, "
-             f"{outcome.seconds:.1f} s" + (f", {outcome.resumed} resumed" if outcome.resumed else ""))  # fmt: skip
+        say(
+            f"[bold]{name.replace('_', ' ')}[/]: {outcome.tasks} buses, {outcome.power_flows} power flows, "
+            f"{outcome.seconds:.1f} s" + (f", {outcome.resumed} resumed" if outcome.resumed else "")
+        )
         _show_smallest(smallest(outcome.table))
         _show_missing(outcome.missing)
     if dead := result.dead_buses:
@@ -144,13 +141,9 @@ def stochastic(
     size_per_load: Annotated[
         float, typer.Option(min=0.01, help="Rooftop kW per kW of the customer's nominal load.")
     ] = 1.5,
-    size_kw: Annotated[
-        float | None, typer.Option(min=0.01, help="The same rooftop kW for everyone, instead.")
-    ] = None,
+    size_kw: Annotated[float | None, typer.Option(min=0.01, help="The same rooftop kW for everyone, instead.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same deployments.")] = 1,
-    bess: Annotated[
-        Path | None, typer.Option(metavar="SCHEDULE", help="With the batteries of this schedule.")
-    ] = None,
+    bess: Annotated[Path | None, typer.Option(metavar="SCHEDULE", help="With the batteries of this schedule.")] = None,
     hours: HoursOption = 24,
     profiles: YearFileOption = None,
     limit: LimitOption = None,
@@ -189,8 +182,10 @@ def stochastic(
     with _Bar("deployments") as bar:
         result = run_stochastic(opened, axis.profiles, settings, folder, means, bess=beside, progress=bar.show)
     summary = result.summary
-    say(f"{summary['deployments']} deployments, {summary['power_flows']} power flows, {summary['seconds']:.1f} s"
-         + (f", {summary['resumed']} resumed" if summary["resumed"] else ""))  # fmt: skip
+    say(
+        f"{summary['deployments']} deployments, {summary['power_flows']} power flows, {summary['seconds']:.1f} s"
+        + (f", {summary['resumed']} resumed" if summary["resumed"] else "")
+    )
     if summary["hc_kw"]:
         words = ", ".join(f"{q[1:]} %: {kw:,.0f} kW" for q, kw in summary["hc_kw"].items())
         say(f"[bold]Hosting capacity[/] of the deployments, {words}")
@@ -200,8 +195,14 @@ def stochastic(
     _finish(folder, "stochastic.html", page, result.unwritten, failed=bool(result.outcome.missing))
 
 
-def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Literal["free", "locked"],
-                  bess: Path | None, profiles: Path | None, out: Path | None) -> None:  # fmt: skip
+def year_baseline(
+    case: str,
+    weights: Literal["uniform", "load"],
+    controls: Literal["free", "locked"],
+    bess: Path | None,
+    profiles: Path | None,
+    out: Path | None,
+) -> None:
     """What `hcsim baseline --year` does."""
     from hcsim.report.simulation.pages import year_page
     from hcsim.schedules.files import read_schedule
@@ -210,16 +211,16 @@ def year_baseline(case: str, weights: Literal["uniform", "load"], controls: Lite
     opened, axis, folder = _open(case, 8760, profiles, out, "year")
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
     with _Bar("year") as bar:
-        study = run_year(
-            opened, axis, folder, weights=weights, controls=controls, bess=beside, progress=bar.show_part
-        )
+        study = run_year(opened, axis, folder, weights=weights, controls=controls, bess=beside, progress=bar.show_part)
     found, limit = study.capacity, study.capacity.limit
     say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     say("Limit: " + escape(", ".join(f"{k} {v}" for k, v in limit.items() if v not in ("", None))))
     for name, year in study.years.items():
         words = year.summary()
-        say(f"{name.replace('_', ' ')}: {words['v_min_pu']:.4f} to {words['v_max_pu']:.4f} pu, "
-             f"{sum(year.tap_operations.values())} tap operations, recorded in {year.seconds:.1f} s")  # fmt: skip
+        say(
+            f"{name.replace('_', ' ')}: {words['v_min_pu']:.4f} to {words['v_max_pu']:.4f} pu, "
+            f"{sum(year.tap_operations.values())} tap operations, recorded in {year.seconds:.1f} s"
+        )
         _show_missing(year.failures)
     failed = any(year.failures for year in study.years.values())
     _finish(folder, "year.html", partial(year_page, study), study.unwritten, failed=failed)
@@ -308,9 +309,8 @@ class _Bar:
     def __init__(self, what: str) -> None:
         self.words = TextColumn(what)
         self.bar = Progress(
-            self.words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err_console,
-            transient=True,
-        )  # fmt: skip
+            self.words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err_console, transient=True
+        )
         self.task = self.bar.add_task(what)
 
     def __enter__(self) -> _Bar:
@@ -326,4 +326,3 @@ class _Bar:
 
     def show(self, done: int, total: int) -> None:
         self.bar.update(self.task, completed=done, total=total)
-

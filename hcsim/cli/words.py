@@ -15,18 +15,26 @@ if TYPE_CHECKING:
 
 FreeOption = Annotated[
     list[str] | None,
-    typer.Option("--free", metavar="NAME", help="Only these controls act where controls are free: a name "
-                 "(RegControl.creg1a), a class (CapControl), wildcards, all or none; repeatable. Default: [controls]."),
-]  # fmt: skip
+    typer.Option(
+        "--free",
+        metavar="NAME",
+        help="Only these controls act where controls are free: a name "
+        "(RegControl.creg1a), a class (CapControl), wildcards, all or none; repeatable. Default: [controls].",
+    ),
+]
 LockOption = Annotated[
     list[str] | None, typer.Option("--lock", metavar="NAME", help="These controls do not act; likewise.")
 ]
 
 MarginTimeOption = Annotated[
     float | None,
-    typer.Option("--margin-time", min=0.0, help="Seconds per case to find the capacity with which 95 % of the drawn "
-                 "days pass. Default: [certify] margin_search_s; 100 with certify --robustness."),
-]  # fmt: skip
+    typer.Option(
+        "--margin-time",
+        min=0.0,
+        help="Seconds per case to find the capacity with which 95 % of the drawn "
+        "days pass. Default: [certify] margin_search_s; 100 with certify --robustness.",
+    ),
+]
 
 
 def limit_words(limit: dict[str, Any]) -> str:
@@ -58,9 +66,14 @@ def show_violations(found: ReplayResult, console: Console, most: int = 10) -> No
         table.add_column(heading, justify="right" if heading in ("value", "limit") else "left")
     for row in fresh.head(most).itertuples():
         table.add_row(
-            str(row.criterion), str(row.element), str(row.phase), str(row.time),
-            f"{row.value:.5g}", f"{row.limit:.5g}", str(row.unit),
-        )  # fmt: skip
+            str(row.criterion),
+            str(row.element),
+            str(row.phase),
+            str(row.time),
+            f"{row.value:.5g}",
+            f"{row.limit:.5g}",
+            str(row.unit),
+        )
     console.print(table)
     if len(fresh) > most:
         console.print(f"and {len(fresh) - most} more; --out writes them all.", soft_wrap=True, highlight=False)

@@ -43,16 +43,10 @@ SETTLED = 2e-3
 """Share of kVA by which an inverter may miss its curves in a step that counts as settled."""
 
 
-
-
-
-
 class AutonomousPv(PvFleet):
     """A fleet that takes orders for active power only, and not even those above its volt-watt curve."""
 
-    def __init__(
-        self, circuit: Circuit, network: Network, nodes: Sequence[str], control: InverterControl
-    ) -> None:
+    def __init__(self, circuit: Circuit, network: Network, nodes: Sequence[str], control: InverterControl) -> None:
         super().__init__(circuit, network, nodes)
         self.network, self.control = network, control
         self._at = np.array([network.node_index[node] for node in nodes], dtype=np.int64)
@@ -130,9 +124,7 @@ class AutonomousPv(PvFleet):
         self.circuit.define("XYCurve", f"{PREFIX}{name}", f"npts={len(points)} xarray=[{v}] yarray=[{y}]")
 
 
-def pv_fleet(
-    circuit: Circuit, network: Network, nodes: Sequence[str], control: InverterControl | None
-) -> PvFleet:
+def pv_fleet(circuit: Circuit, network: Network, nodes: Sequence[str], control: InverterControl | None) -> PvFleet:
     """Inverters that do as they are told, or those that follow curves of their own."""
     return AutonomousPv(circuit, network, nodes, control) if control else PvFleet(circuit, network, nodes)
 
@@ -143,5 +135,3 @@ def unsettled(fleet: PvFleet, consumption_kva: Complexes | None) -> str:
         return ""
     v_pu = fleet.network.judged_v_pu(fleet.circuit.voltages_v())
     return fleet.unsettled(v_pu, fleet.delivered_kva(consumption_kva))
-
-

@@ -49,9 +49,7 @@ class _Fleet:
     kind: str
     constants: str
 
-    def __init__(
-        self, circuit: Circuit, network: Network, nodes: Sequence[str], names: Sequence[str]
-    ) -> None:  # fmt: skip
+    def __init__(self, circuit: Circuit, network: Network, nodes: Sequence[str], names: Sequence[str]) -> None:
         self.circuit = circuit
         self.nodes = tuple(nodes)
         self.names = tuple(PREFIX + re.sub(r"[^a-z0-9_]", "_", name.lower()) for name in names)
@@ -131,9 +129,13 @@ class BessFleet(_Fleet):
     )
 
     def __init__(
-        self, circuit: Circuit, network: Network, units: Sequence[BessUnit], nodes: Sequence[str],
+        self,
+        circuit: Circuit,
+        network: Network,
+        units: Sequence[BessUnit],
+        nodes: Sequence[str],
         unit_of: Sequence[int],
-    ) -> None:  # fmt: skip
+    ) -> None:
         names = [f"{units[u].name}_{node.rsplit('.', 1)[1]}" for node, u in zip(nodes, unit_of, strict=True)]
         if len(set(names)) < len(names):
             raise FeederError(f"Two batteries have the same name: {', '.join(sorted(names))}.", "Rename one.")
@@ -198,8 +200,7 @@ class BessFleet(_Fleet):
 
 
 def _share(available: Floats, wanted: Floats) -> Floats:
-    return np.minimum(1.0, available / np.where(wanted > 0, wanted, np.inf), where=wanted > 0,
-                      out=np.ones_like(wanted))  # fmt: skip
+    return np.minimum(1.0, available / np.where(wanted > 0, wanted, np.inf), where=wanted > 0, out=np.ones_like(wanted))
 
 
 def terminal(network: Network, node: str) -> str:

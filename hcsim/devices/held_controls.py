@@ -70,8 +70,6 @@ def select(circuit: Circuit, free: Wanted, locked: Sequence[str], where: str) ->
     return Selection(tuple(n for n in names if n in chosen), tuple(n for n in names if n not in chosen))
 
 
-
-
 def hold(circuit: Circuit, names: Iterable[str]) -> None:
     """From now on these controls do not act, whatever a run says of controls. To be called with the circuit as read."""
     circuit.held = tuple(names)

@@ -34,8 +34,14 @@ def export_linear_model(network: Network, ledger: Ledger, out: Path) -> tuple[Pa
     """
     model = matrices(network)
     output_folder(out)
-    named = {"A": model.a, "A_x": model.a_x, "A_v": model.a_v, "A_theta": model.a_theta,
-             "D_r": model.d_r, "D_x": model.d_x}  # fmt: skip
+    named = {
+        "A": model.a,
+        "A_x": model.a_x,
+        "A_v": model.a_v,
+        "A_theta": model.a_theta,
+        "D_r": model.d_r,
+        "D_x": model.d_x,
+    }
     rows = _rows(network, model)
     written = [write_text(out / "README.md", _readme(network, ledger, named, rows))]
     for name, matrix in named.items():

@@ -135,9 +135,7 @@ def linearization_errors(network: Network) -> LinearizationErrors:
         tan_dv, tan_node = model_error(network, model, network.v_solved_v)
     except ModelError as error:
         tan_why = error.message
-    return LinearizationErrors(
-        lin_dv, lin_node, lin_why, lossless_dv, tan_dv, tan_node, tan_why
-    )  # fmt: skip
+    return LinearizationErrors(lin_dv, lin_node, lin_why, lossless_dv, tan_dv, tan_node, tan_why)
 
 
 def tangent_at(network: Network, v_v: Complexes, ports: tuple[str, ...], load_pu: float = 1.0) -> LinearModel:

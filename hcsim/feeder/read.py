@@ -116,18 +116,14 @@ def _read_sources(reading: _Reading) -> None:
             continue
         nodes = [int(n) for n in element.node_ref[0]]
         if any(n >= 0 for n in element.node_ref[1:].ravel()) or -1 in nodes:
-            reading.enter(
-                element, "refused", "voltage source between two buses; only sources to ground are read"
-            )
+            reading.enter(element, "refused", "voltage source between two buses; only sources to ground are read")
             continue
         k = len(nodes)
         z = np.linalg.inv(element.y_prim_s[:k, :k]).astype(complex)
         ideal = reading.v_v[nodes] - z @ currents[layout.of(element.name)][:k]
         none = np.zeros((0, 0), dtype=complex)
         zero = np.zeros((k, k), dtype=complex)
-        reading.branches.append(
-            Branch(element.name, "source", (), tuple(nodes), ideal[:, None], z, none, zero, np.inf)
-        )
+        reading.branches.append(Branch(element.name, "source", (), tuple(nodes), ideal[:, None], z, none, zero, np.inf))
         reading.enter(element, "modelled", "ideal voltage behind its short-circuit impedance")
     if not reading.branches:
         raise FeederError(f"{reading.circuit.name} has no enabled Vsource to ground.")
@@ -152,9 +148,7 @@ def _read_delivery(reading: _Reading, live: Bools, order: dict[str, int]) -> Non
             reading.enter(element, "passive", "open", **_worth(element, "", open_=True))
         elif len(part.buses) == 1:
             reading.shunts.append(read_shunt := shunt(part, reading.v_base_v))
-            reading.enter(
-                element, "modelled", _shunt_reason(part), **_worth(element, "", kvar=-read_shunt.kvar)
-            )
+            reading.enter(element, "modelled", _shunt_reason(part), **_worth(element, "", kvar=-read_shunt.kvar))
         else:
             from_bus = min(part.buses, key=order.__getitem__)
             read = branch(part, from_bus, reading.names, _branch_kind(element, regulated))
@@ -204,8 +198,11 @@ def _worth(element: Element, from_bus: str, *, kvar: float = 0.0, open_: bool = 
 def _read_injections(reading: _Reading, live: Bools) -> None:
     """Loads, and everything else that injects current."""
     done = {"Vsource", *_DELIVERY, *CONTROL_AND_METER_CLASSES}
-    held = {kind: (reading.circuit.layout(kind), reading.circuit.powers_kva(kind))
-            for kind in reading.circuit.classes() if kind not in done}  # fmt: skip
+    held = {
+        kind: (reading.circuit.layout(kind), reading.circuit.powers_kva(kind))
+        for kind in reading.circuit.classes()
+        if kind not in done
+    }
     for element in reading.elements:
         if element.kind in done:
             continue
@@ -223,14 +220,20 @@ def _read_injections(reading: _Reading, live: Bools) -> None:
             if not alive:
                 served = abs(complex(kw, kvar)) > _SERVED_KVA
                 why = "fed through what the network cannot hold" if served else "no path from the source"
-                reading.enter(element, "refused" if served else "passive", why,
-                              kw=float(facts["kw"]), kvar=float(facts["kvar"]))  # fmt: skip
+                reading.enter(
+                    element, "refused" if served else "passive", why, kw=float(facts["kw"]), kvar=float(facts["kvar"])
+                )
                 continue
             if len(alive) < len(legs):
                 why = "legs on dead phases left out" + (f"; {why}" if why else "")
             reading.legs += alive
-            reading.enter(element, "approximated" if why else "modelled", why,
-                          kw=sum(leg.p_kw for leg in legs), kvar=sum(leg.q_kvar for leg in legs))  # fmt: skip
+            reading.enter(
+                element,
+                "approximated" if why else "modelled",
+                why,
+                kw=sum(leg.p_kw for leg in legs),
+                kvar=sum(leg.q_kvar for leg in legs),
+            )
         elif not any(live[n] for n in touched):
             reading.enter(element, "passive", "no path from the source")
         elif element.kind in _HELD_AT_BASE:
@@ -247,10 +250,7 @@ def _read_controls(reading: _Reading) -> None:
     taps = reading.circuit.taps()
     handlers: dict[str, Callable[[Element], tuple[Verdict, str]]] = {
         "RegControl": lambda e: _regulator(reading, e, taps),
-        "CapControl": lambda e: (
-            "approximated",
-            f"holds {e.properties.get('capacitor')} in its present state",
-        ),
+        "CapControl": lambda e: ("approximated", f"holds {e.properties.get('capacitor')} in its present state"),
     }
     for element in reading.elements:
         if element.name in reading.rows or element.kind not in CONTROL_AND_METER_CLASSES:

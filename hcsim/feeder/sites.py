@@ -68,8 +68,6 @@ def candidate_buses(network: Network) -> tuple[str, ...]:
     return tuple(found)
 
 
-
-
 def _distance_graph(network: Network) -> sparse.csr_matrix:
     """(buses, buses) series impedance in pu of 1 MVA, the least of parallel branches."""
     position = {bus: i for i, bus in enumerate(network.buses)}

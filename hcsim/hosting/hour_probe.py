@@ -78,9 +78,15 @@ class Prober:
     """
 
     def __init__(
-        self, circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, *,
-        controls: Controls = "free", bess: Schedule | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        circuit: Circuit,
+        network: Network,
+        profiles: Profiles,
+        limits: Limits,
+        *,
+        controls: Controls = "free",
+        bess: Schedule | None = None,
+    ) -> None:
         self.circuit, self.network, self.profiles, self.limits = circuit, network, profiles, limits
         circuit.keep_matrix()
         self.series = DailySeries(circuit, network, profiles)
@@ -180,9 +186,11 @@ class Prober:
 
     def _start_series(self) -> None:
         self.circuit.start_series(
-            self.profiles.step_h, tolerance=PROBE_TOLERANCE, max_iterations=PROBE_ITERATIONS,
+            self.profiles.step_h,
+            tolerance=PROBE_TOLERANCE,
+            max_iterations=PROBE_ITERATIONS,
             max_control_iterations=PROBE_CONTROL_ITERATIONS,
-        )  # fmt: skip
+        )
 
     def _judge_base(self) -> Floats:
         """(T, C) excess without any device: above zero only where batteries break a limit by themselves."""
@@ -334,9 +342,10 @@ class Prober:
     def _define_load(self, name: str, node: str, properties: str) -> None:
         low, high = V_CONSTANT_POWER_PU
         self.circuit.define(
-            "Load", name,
+            "Load",
+            name,
             f"{terminal(self.network, node)} model=1 pf=1 status=variable vminpu={low} vmaxpu={high} {properties}",
-        )  # fmt: skip
+        )
 
 
 def _modes(criteria: Sequence[Criterion], controls: Controls) -> dict[Mode, NDArray[np.bool_]]:

@@ -74,9 +74,11 @@ class Meter:
         return self._names.get(criterion.name, self._names["nodes"])
 
     def read(
-        self, base: Reading | None, taps_before: Mapping[str, int] | None = None,
+        self,
+        base: Reading | None,
+        taps_before: Mapping[str, int] | None = None,
         taps_now: Mapping[str, int] | None = None,
-    ) -> Reading:  # fmt: skip
+    ) -> Reading:
         """`base` is what voltages are compared with; None for the base itself."""
         circuit, limits = self.series.circuit, self.limits
         v_v = circuit.voltages_v()
@@ -90,26 +92,28 @@ class Meter:
         return Reading(
             v_pu=v_pu,
             substation_kw=-circuit.powers_kva("Vsource").real[self._source],
-            loading_pu=(
-                self.series.loading_pu()[self._rated] if limits.loading_max_pu is not None else _NOTHING
-            ),
+            loading_pu=(self.series.loading_pu()[self._rated] if limits.loading_max_pu is not None else _NOTHING),
             v_deviation_pu=np.abs(v_pu - base.v_pu) if base is not None else np.zeros(len(v_pu)),
             unbalance_pct=unbalance_pct(v_v, self._triples) if limits.unbalance_max_pct is not None else _NOTHING,
-            regulator_kw=(
-                self._regulators.kw(circuit, v_v) if limits.regulator_min_kw is not None else _NOTHING
-            ),
+            regulator_kw=(self._regulators.kw(circuit, v_v) if limits.regulator_min_kw is not None else _NOTHING),
             tap_steps=np.asarray(steps, dtype=float),
         )
 
     @staticmethod
     def value(criterion: Criterion, reading: Reading) -> Floats:
         """(K,) what the criterion judges."""
-        return np.asarray({
-            "overvoltage": reading.v_pu, "undervoltage": reading.v_pu, "reverse_flow": reading.substation_kw,
-            "loading": reading.loading_pu, "voltage_deviation": reading.v_deviation_pu,
-            "voltage_unbalance": reading.unbalance_pct, "regulator_reverse_flow": reading.regulator_kw,
-            "tap_operations": reading.tap_steps,
-        }[criterion.name])  # fmt: skip
+        return np.asarray(
+            {
+                "overvoltage": reading.v_pu,
+                "undervoltage": reading.v_pu,
+                "reverse_flow": reading.substation_kw,
+                "loading": reading.loading_pu,
+                "voltage_deviation": reading.v_deviation_pu,
+                "voltage_unbalance": reading.unbalance_pct,
+                "regulator_reverse_flow": reading.regulator_kw,
+                "tap_operations": reading.tap_steps,
+            }[criterion.name]
+        )
 
     def of_day(self, criterion: Criterion, day: Operation) -> Floats:
         """(T, K) what `value` would be at every step of a recorded day; NaN where it says nothing."""

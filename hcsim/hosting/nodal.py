@@ -28,10 +28,16 @@ from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 
 NODAL_COLUMNS = {
-    "bus": pa.string(), "phases": pa.string(), "criterion": pa.string(), "hc_kw": pa.float64(),
-    "binding_element": pa.string(), "binding_phase": pa.string(), "binding_hour": pa.string(),
-    "status": pa.string(), "smallest": pa.bool_(),
-}  # fmt: skip
+    "bus": pa.string(),
+    "phases": pa.string(),
+    "criterion": pa.string(),
+    "hc_kw": pa.float64(),
+    "binding_element": pa.string(),
+    "binding_phase": pa.string(),
+    "binding_hour": pa.string(),
+    "status": pa.string(),
+    "smallest": pa.bool_(),
+}
 
 OK, AGAIN = "ok", "ok, passes again above"
 NO_PHASE = "no live phase conductor: nothing can be connected"
@@ -50,8 +56,6 @@ class Site:
     bus: str
     nodes: tuple[str, ...]
     kind: Kind
-
-
 
 
 @dataclass(frozen=True)
@@ -96,10 +100,16 @@ class NodalJob:
         rows = []
         for c, criterion in enumerate(prober.criteria):
             row: dict[str, Any] = {
-                "bus": site.bus, "phases": phases_of(site.nodes), "criterion": criterion.name,
-                "hc_kw": np.nan, "binding_element": "", "binding_phase": "", "binding_hour": "",
-                "status": NO_PHASE, "smallest": False,
-            }  # fmt: skip
+                "bus": site.bus,
+                "phases": phases_of(site.nodes),
+                "criterion": criterion.name,
+                "hc_kw": np.nan,
+                "binding_element": "",
+                "binding_phase": "",
+                "binding_hour": "",
+                "status": NO_PHASE,
+                "smallest": False,
+            }
             if answers is not None:
                 row |= self._answer(prober, c, answers[c])
             rows.append(row)

@@ -73,14 +73,17 @@ def identity_of(
         "study": kind,
         "feeder": feeder.source_sha256,
         "profiles": {
-            "times": profiles.times, "step_h": profiles.step_h, "load_pu": profiles.load_pu,
-            "pv_pu": profiles.pv_pu, "fixed": profiles.fixed,
+            "times": profiles.times,
+            "step_h": profiles.step_h,
+            "load_pu": profiles.load_pu,
+            "pv_pu": profiles.pv_pu,
+            "fixed": profiles.fixed,
         },
         "limits": limits,
         "held": feeder.held,
         "bess": schedule,
         **settings,
-    }  # fmt: skip
+    }
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     pass
 
 
-
 @dataclass(frozen=True)
 class HostingCapacityResult:
     """Iterative simulation-based hosting capacity."""

@@ -36,10 +36,15 @@ Ints = NDArray[np.int64]
 Pattern = Literal["random", "near", "far"]
 
 STOCHASTIC_COLUMNS = {
-    "deployment": pa.int64(), "penetration_pct": pa.float64(), "pv_kw": pa.float64(),
-    "criterion": pa.string(), "violated": pa.bool_(), "element": pa.string(), "phase": pa.string(),
+    "deployment": pa.int64(),
+    "penetration_pct": pa.float64(),
+    "pv_kw": pa.float64(),
+    "criterion": pa.string(),
+    "violated": pa.bool_(),
+    "element": pa.string(),
+    "phase": pa.string(),
     "hour": pa.string(),
-}  # fmt: skip
+}
 CONVERGENCE = "convergence"
 """Beside the limits: a step with an hour that the engine does not converge at is violated by this."""
 SPREAD = 0.35
@@ -229,9 +234,7 @@ class StochasticJob:
         return [int(t) for t in prober.steps if self.profiles.pv_pu[t] > 0 and int(t) not in skip]
 
 
-def _row(
-    head: dict[str, Any], criterion: str, violated: bool, element: str, phase: str, hour: str
-) -> dict[str, Any]:
+def _row(head: dict[str, Any], criterion: str, violated: bool, element: str, phase: str, hour: str) -> dict[str, Any]:
     return head | {"criterion": criterion, "violated": violated, "element": element, "phase": phase, "hour": hour}
 
 

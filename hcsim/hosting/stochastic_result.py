@@ -65,13 +65,15 @@ def capacities(table: pd.DataFrame, patterns: Mapping[int, str]) -> pd.DataFrame
         first_pct = bad["penetration_pct"].min() if len(bad) else np.inf
         below = steps[steps["penetration_pct"] < first_pct]
         first = bad.loc[bad["penetration_pct"] == first_pct]
-        rows.append({
-            "deployment": deployment,
-            "pattern": patterns.get(int(str(deployment)), ""),
-            "hc_pct": below["penetration_pct"].max() if len(below) else 0.0,
-            "hc_kw": below["pv_kw"].max() if len(below) else 0.0,
-            "first_violation_kw": first["pv_kw"].iloc[0] if len(first) else np.nan,
-            "first": ";".join(first["criterion"]),
-        })  # fmt: skip
+        rows.append(
+            {
+                "deployment": deployment,
+                "pattern": patterns.get(int(str(deployment)), ""),
+                "hc_pct": below["penetration_pct"].max() if len(below) else 0.0,
+                "hc_kw": below["pv_kw"].max() if len(below) else 0.0,
+                "first_violation_kw": first["pv_kw"].iloc[0] if len(first) else np.nan,
+                "first": ";".join(first["criterion"]),
+            }
+        )
     columns = ["deployment", "pattern", "hc_pct", "hc_kw", "first_violation_kw", "first"]
     return pd.DataFrame(rows, columns=columns)

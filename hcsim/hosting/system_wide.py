@@ -42,12 +42,22 @@ DOUBLINGS = 10
 
 
 def hosting_capacity(
-    circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, pv_nodes: Sequence[str],
-    weights: Floats, *, q_per_kw: Floats | None = None, bess: Schedule | None = None,
-    controls: Controls = "free", tolerance_kw: float = 1.0, taps: Mapping[str, int] | None = None,
-    before: Before | None = None, progress: Callable[[int, int], None] | None = None,
+    circuit: Circuit,
+    network: Network,
+    profiles: Profiles,
+    limits: Limits,
+    pv_nodes: Sequence[str],
+    weights: Floats,
+    *,
+    q_per_kw: Floats | None = None,
+    bess: Schedule | None = None,
+    controls: Controls = "free",
+    tolerance_kw: float = 1.0,
+    taps: Mapping[str, int] | None = None,
+    before: Before | None = None,
+    progress: Callable[[int, int], None] | None = None,
     inverters: InverterControl | None = None,
-) -> HostingCapacityResult:  # fmt: skip
+) -> HostingCapacityResult:
     """The largest PV, in kW of inverter capacity over all `pv_nodes` (G,), that breaks no limit anew.
 
     `weights` (G,) are shares of the total, normalized here. Each inverter delivers pv_pu(t) of its size at
@@ -112,9 +122,15 @@ class _Prober:
     """The feeder with its devices, asked again and again with another size of PV."""
 
     def __init__(
-        self, circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, controls: Controls,
-        taps: Mapping[str, int] | None, before: Before | None,
-    ) -> None:  # fmt: skip
+        self,
+        circuit: Circuit,
+        network: Network,
+        profiles: Profiles,
+        limits: Limits,
+        controls: Controls,
+        taps: Mapping[str, int] | None,
+        before: Before | None,
+    ) -> None:
         self.circuit, self.network, self.profiles, self.limits = circuit, network, profiles, limits
         self.controls, self.taps = controls, taps
         self.series = DailySeries(circuit, network, profiles)
@@ -134,17 +150,19 @@ class _Prober:
         return Before((bare.operation, *resting))
 
     def place(
-        self, pv_nodes: Sequence[str], weights: Floats, q_per_kw: Floats | None, bess: Schedule | None,
+        self,
+        pv_nodes: Sequence[str],
+        weights: Floats,
+        q_per_kw: Floats | None,
+        bess: Schedule | None,
         inverters: InverterControl | None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.weights, self.schedule = weights, bess
         unity = np.zeros((len(self.profiles), len(pv_nodes)))
         self.q_per_kw = unity if q_per_kw is None else q_per_kw
         self.autonomous = inverters is not None
         self.pv = pv_fleet(self.circuit, self.network, pv_nodes, inverters)
-        self.bess = (
-            BessFleet(self.circuit, self.network, bess.bess, bess.bess_nodes, bess.bess_of) if bess else None
-        )
+        self.bess = BessFleet(self.circuit, self.network, bess.bess, bess.bess_nodes, bess.bess_of) if bess else None
         self.pv.bind()
         if self.bess:
             self.bess.bind()
@@ -161,10 +179,14 @@ class _Prober:
         if self.bess and self.schedule:
             self.bess.reset(self.schedule.soc_kwh[0])
         recording = self.series.run(
-            controls=self.controls, taps=self.taps, before_step=self._command,
-            after_step=self._collect, loading=self._loading,
-            regulation=self._regulation, autonomous=self.autonomous,
-        )  # fmt: skip
+            controls=self.controls,
+            taps=self.taps,
+            before_step=self._command,
+            after_step=self._collect,
+            loading=self._loading,
+            regulation=self._regulation,
+            autonomous=self.autonomous,
+        )
         self.power_flows += len(self.profiles)
         new = new_violations(violations(recording.operation, self.limits, self.base))
         lost = convergence_violations(recording, self.network)
@@ -192,19 +214,19 @@ class _Prober:
         step_h, kw, kvar = self.profiles.step_h, self._pv_kva.real, self._pv_kva.imag
         available = float(self.profiles.pv_pu.sum() * self._size_kw.sum()) * step_h
         return {
-            "available_kwh": available, "curtailed_kwh": max(available - float(kw.sum()) * step_h, 0.0),
+            "available_kwh": available,
+            "curtailed_kwh": max(available - float(kw.sum()) * step_h, 0.0),
             "injected_kvarh": float(np.maximum(kvar, 0.0).sum()) * step_h,
             "absorbed_kvarh": float(np.maximum(-kvar, 0.0).sum()) * step_h,
-        }  # fmt: skip
+        }
 
 
 class _Search:
     """Bracket, bisect, look around. Probes are kept in the order in which they were made."""
 
     def __init__(
-        self, prober: _Prober, first_kw: float, tolerance_kw: float,
-        progress: Callable[[int, int], None] | None,
-    ) -> None:  # fmt: skip
+        self, prober: _Prober, first_kw: float, tolerance_kw: float, progress: Callable[[int, int], None] | None
+    ) -> None:
         self.prober, self.first_kw, self.tolerance_kw = prober, first_kw, tolerance_kw
         self.progress = progress
         self.probes: dict[float, _Probe] = {}
@@ -318,10 +340,15 @@ def _checked_weights(weights: Floats, pv_nodes: Sequence[str]) -> Floats:
 
 
 def _method(
-    pv_nodes: Sequence[str], q_per_kw: Floats | None, bess: Schedule | None, controls: Controls,
-    tolerance_kw: float, failed_below_kw: tuple[float, ...], held: Sequence[str] = (),
+    pv_nodes: Sequence[str],
+    q_per_kw: Floats | None,
+    bess: Schedule | None,
+    controls: Controls,
+    tolerance_kw: float,
+    failed_below_kw: tuple[float, ...],
+    held: Sequence[str] = (),
     inverters: InverterControl | None = None,
-) -> str:  # fmt: skip
+) -> str:
     reactive = "Unity power factor." if q_per_kw is None else "The schedule's reactive power, scaled with size."
     if inverters is not None:
         reactive = f"Inverters on their own: {inverters.words}."

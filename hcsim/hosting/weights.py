@@ -26,9 +26,7 @@ class BaselineTerms:
     """(T, G) kvar into the network per kW of inverter capacity; None is unity power factor."""
 
 
-def terms_of(
-    network: Network, pv_nodes: tuple[str, ...], weights: Weights, schedule: Schedule | None
-) -> BaselineTerms:
+def terms_of(network: Network, pv_nodes: tuple[str, ...], weights: Weights, schedule: Schedule | None) -> BaselineTerms:
     """`uniform`: the same on every site node; `load`: in proportion to the nominal load at the bus;
     `schedule`: the optimizer's shares and its reactive power, scaled with the capacity.
 
@@ -38,9 +36,7 @@ def terms_of(
         if schedule is None:
             raise ConfigError("Weights from a schedule need a schedule.", "Name one with --bess.")
         if schedule.hc_kw <= 0:
-            raise ConfigError(
-                "The schedule has no PV capacity to take weights from.", "Use --weights uniform."
-            )
+            raise ConfigError("The schedule has no PV capacity to take weights from.", "Use --weights uniform.")
         size = np.where(schedule.pv_kw > 0, schedule.pv_kw, 1.0)
         q_per_kw = np.where(schedule.pv_kw > 0, schedule.pv_q_kvar / size, 0.0)
         return BaselineTerms(schedule.pv_nodes, schedule.pv_kw / schedule.hc_kw, q_per_kw)

@@ -38,13 +38,18 @@ SUN = "hcsim_year_sun"
 TABLES = ("voltages", "loading", "feeder")
 
 
-
-
 def record_year(
-    circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, folder: Path, *,
-    pv_kw: Mapping[str, float] | None = None, bess: Schedule | None = None, controls: Controls = "free",
+    circuit: Circuit,
+    network: Network,
+    profiles: Profiles,
+    limits: Limits,
+    folder: Path,
+    *,
+    pv_kw: Mapping[str, float] | None = None,
+    bess: Schedule | None = None,
+    controls: Controls = "free",
     progress: Callable[[int, int], None] | None = None,
-) -> YearResult:  # fmt: skip
+) -> YearResult:
     """Run all steps in order with PV of `pv_kw` (node -> inverter kW) at unity power factor, and the batteries
     of `bess`, a schedule of exactly these steps.
 
@@ -134,8 +139,12 @@ class _Recorder:
         self._columns = {
             "voltages": self.nodes,
             "loading": self.branches,
-            "feeder": [*(f"substation_kw {p}" for p in phases), "losses_kw", *(f"tap {r}" for r in series.regulators),
-                       *(f"soc_kwh {unit}" for unit in units)],
+            "feeder": [
+                *(f"substation_kw {p}" for p in phases),
+                "losses_kw",
+                *(f"tap {r}" for r in series.regulators),
+                *(f"soc_kwh {unit}" for unit in units),
+            ],
         }
         currents = series.currents_a()
         size = min(BUFFER, steps, max(1, BUFFER_BYTES // (16 * (len(network.nodes) + sum(map(len, currents))))))
@@ -218,8 +227,9 @@ class _Recorder:
         table = pa.Table.from_arrays(columns, names=["step", "time", *self._columns[name]])
         if name not in self._writers:
             half = self.folder / f".{name}.part"
-            self._writers[name] = pq.ParquetWriter(half, table.schema, use_dictionary=False, compression="snappy",
-                                                   write_statistics=False)  # fmt: skip
+            self._writers[name] = pq.ParquetWriter(
+                half, table.schema, use_dictionary=False, compression="snappy", write_statistics=False
+            )
         self._writers[name].write_table(table)
 
     def close(self) -> None:
@@ -240,15 +250,21 @@ class _Recorder:
         trace = written.column(0).to_numpy().astype(float)
         step_h = self.series.profiles.step_h
         return YearResult(
-            v_lowest_pu=self.low, v_highest_pu=self.high, v_worst_node_pu=trace, worst_node=self.nodes[worst],
-            substation_kw=self.substation, hours_above=_hours(self.nodes, self.above, step_h),
+            v_lowest_pu=self.low,
+            v_highest_pu=self.high,
+            v_worst_node_pu=trace,
+            worst_node=self.nodes[worst],
+            substation_kw=self.substation,
+            hours_above=_hours(self.nodes, self.above, step_h),
             hours_below=_hours(self.nodes, self.below, step_h),
             hours_overloaded=_hours(self.branches, self.overloaded, step_h),
             hours_reverse=self.reverse * step_h,
             tap_operations={r: int(n) for r, n in zip(self.series.regulators, self.operations, strict=True)},
-            failures=self.failures, losses_kwh=self.losses * step_h, seconds=seconds,
+            failures=self.failures,
+            losses_kwh=self.losses * step_h,
+            seconds=seconds,
             files=tuple(f"{name}.parquet" for name in TABLES),
-        )  # fmt: skip
+        )
 
 
 def _hours(names: list[str], steps: Floats, step_h: float) -> dict[str, float]:

@@ -19,8 +19,6 @@ Progress = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""
 
 
-
-
 @dataclass(frozen=True)
 class Means:
     """Where the tasks run."""
@@ -45,16 +43,15 @@ class Outcome:
     processes: int
 
 
-
-
-
-
-
-
 def run_campaign(
-    job: Job, tasks: Sequence[Task], folder: Path, identity: Mapping[str, Any],
-    columns: Mapping[str, pa.DataType], means: Means, progress: Progress | None = None,
-) -> Outcome:  # fmt: skip
+    job: Job,
+    tasks: Sequence[Task],
+    folder: Path,
+    identity: Mapping[str, Any],
+    columns: Mapping[str, pa.DataType],
+    means: Means,
+    progress: Progress | None = None,
+) -> Outcome:
     """All tasks, each on disk as soon as it is done.
 
     Where a part cannot be written (a full disk), its rows are kept in memory and the study goes on; where a
@@ -91,17 +88,15 @@ def run_campaign(
 
 
 def _in_order(
-    data: Dataset, names: Sequence[str], unwritten: Mapping[str, TaskResult],
-    columns: Mapping[str, pa.DataType],
-) -> pd.DataFrame:  # fmt: skip
+    data: Dataset, names: Sequence[str], unwritten: Mapping[str, TaskResult], columns: Mapping[str, pa.DataType]
+) -> pd.DataFrame:
     if not unwritten:
         return data.table(names)
     schema = pa.schema(list(columns.items()))
     parts = [
         pa.Table.from_pylist([dict(r) for r in unwritten[name].rows], schema=schema).to_pandas()
-        if name in unwritten else data.table([name])
+        if name in unwritten
+        else data.table([name])
         for name in names
-    ]  # fmt: skip
+    ]
     return pd.concat(parts, ignore_index=True)
-
-

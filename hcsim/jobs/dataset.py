@@ -101,8 +101,7 @@ class Dataset:
     def put(self, result: TaskResult) -> None:
         """One finished task. Raises OutputError where it cannot be written."""
         table = pa.Table.from_pylist([dict(row) for row in result.rows], schema=self._schema)
-        about = {"hash": self.hash, "task": result.id, "power_flows": result.power_flows,
-                 "missing": result.missing}  # fmt: skip
+        about = {"hash": self.hash, "task": result.id, "power_flows": result.power_flows, "missing": result.missing}
         table = table.replace_schema_metadata({_ABOUT: json.dumps(about).encode()})
         write_atomically(self._part(result.id), lambda half: pq.write_table(table, half))
         self.power_flows[result.id] = result.power_flows

@@ -110,9 +110,7 @@ def _in_pool(job: Job, tasks: Sequence[Task], processes: int) -> Iterator[TaskRe
             yield _alone(job, task)
 
 
-def _pool_until_it_breaks(
-    job: Job, queue: list[Task], processes: int, suspects: list[Task]
-) -> Iterator[TaskResult]:
+def _pool_until_it_breaks(job: Job, queue: list[Task], processes: int, suspects: list[Task]) -> Iterator[TaskResult]:
     """Takes from the end of `queue`; leaves in `suspects` what was in the pool when a worker died."""
     pool = _new_pool(processes)
     at_work: dict[Future[TaskResult], Task] = {}
@@ -185,10 +183,7 @@ def _on_dask(job: Job, tasks: Sequence[Task], address: str) -> Iterator[TaskResu
         ) from None
     with client:
         _wait_for_workers(client, address)
-        at = {
-            client.submit(do_task, job, task, key=f"hcsim-{job.key}-{task.id}", pure=False): task
-            for task in tasks
-        }
+        at = {client.submit(do_task, job, task, key=f"hcsim-{job.key}-{task.id}", pure=False): task for task in tasks}
         for future in as_completed(at, loop=client.loop):
             task = at.pop(future)
             try:

@@ -216,10 +216,14 @@ class Circuit(Solving, Controlled):
         buses = self._circuit._get_string_array(lib.Alt_CE_Get_BusNames, handle)
         return Element(
             name=f"{kind}.{self._ffi.string(lib.Obj_GetName(handle)).decode().lower()}",
-            kind=kind, enabled=enabled, buses=tuple(str(b).lower() for b in buses),
-            phases=int(lib.Alt_CE_Get_NumPhases(handle)), node_ref=node_ref, y_prim_s=y_prim,
+            kind=kind,
+            enabled=enabled,
+            buses=tuple(str(b).lower() for b in buses),
+            phases=int(lib.Alt_CE_Get_NumPhases(handle)),
+            node_ref=node_ref,
+            y_prim_s=y_prim,
             properties=properties,
-        )  # fmt: skip
+        )
 
     def primitive(self, name: str) -> tuple[Ints, Complexes]:
         """One element's conductors as positions in `node_names()` (-1 ground), and its present Yprim over them."""

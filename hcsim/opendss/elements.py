@@ -15,11 +15,25 @@ from numpy.typing import NDArray
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 
-CONTROL_AND_METER_CLASSES = frozenset({
-    "RegControl", "CapControl", "GenDispatcher", "StorageController", "Relay", "Recloser", "Fuse",
-    "SwtControl", "UPFCControl", "ESPVLControl", "InvControl", "ExpControl", "Monitor", "EnergyMeter",
-    "Sensor",
-})  # fmt: skip
+CONTROL_AND_METER_CLASSES = frozenset(
+    {
+        "RegControl",
+        "CapControl",
+        "GenDispatcher",
+        "StorageController",
+        "Relay",
+        "Recloser",
+        "Fuse",
+        "SwtControl",
+        "UPFCControl",
+        "ESPVLControl",
+        "InvControl",
+        "ExpControl",
+        "Monitor",
+        "EnergyMeter",
+        "Sensor",
+    }
+)
 """Circuit elements without a primitive admittance: they carry no current."""
 
 

@@ -16,13 +16,50 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from hcsim.errors import FeederError
 
-LEFT_OUT = frozenset({
-    "save", "show", "plot", "dump", "help", "quit", "panel", "about", "export", "fileedit", "formedit", "top",
-    "distribute", "di_plot", "comparecases", "yearlycurves", "cd", "visualize", "closedi", "doscmd", "sample",
-    "cvrtloadshapes", "pstcalc", "addbusmarker", "clearbusmarkers", "connect", "disconnect", "exportoverloads",
-    "exportvviolations", "newactor", "wait", "solveall", "abort", "clone", "comhelp", "alignfile", "rotate",
-    "summary", "_showcontrolqueue", "giscoords",
-})  # fmt: skip
+LEFT_OUT = frozenset(
+    {
+        "save",
+        "show",
+        "plot",
+        "dump",
+        "help",
+        "quit",
+        "panel",
+        "about",
+        "export",
+        "fileedit",
+        "formedit",
+        "top",
+        "distribute",
+        "di_plot",
+        "comparecases",
+        "yearlycurves",
+        "cd",
+        "visualize",
+        "closedi",
+        "doscmd",
+        "sample",
+        "cvrtloadshapes",
+        "pstcalc",
+        "addbusmarker",
+        "clearbusmarkers",
+        "connect",
+        "disconnect",
+        "exportoverloads",
+        "exportvviolations",
+        "newactor",
+        "wait",
+        "solveall",
+        "abort",
+        "clone",
+        "comhelp",
+        "alignfile",
+        "rotate",
+        "summary",
+        "_showcontrolqueue",
+        "giscoords",
+    }
+)
 """Commands that write files, open windows, start processes or only talk."""
 MORE = ("more", "m", "~")
 _REDIRECTS = ("redirect", "compile")

@@ -86,9 +86,14 @@ class Solving:
         )
 
     def start_series(
-        self, step_h: float, mode: Literal["daily", "yearly"] = "daily", *,
-        tolerance: float = USUAL_TOLERANCE, max_iterations: int = 100, max_control_iterations: int = 250,
-    ) -> None:  # fmt: skip
+        self,
+        step_h: float,
+        mode: Literal["daily", "yearly"] = "daily",
+        *,
+        tolerance: float = USUAL_TOLERANCE,
+        max_iterations: int = 100,
+        max_control_iterations: int = 250,
+    ) -> None:
         """Go to native time-series mode, one step per solve. State (taps, stored energy) stays as it is."""
         self._set_mode(f"{mode} number=1", step_h * 3600.0)
         self._prepare(True, tolerance, max_iterations, max_control_iterations)

@@ -22,9 +22,16 @@ Complexes = NDArray[np.complex128]
 
 
 DEVICE_COLUMNS = (
-    "time", "step", "element", "node", "kind", "p_commanded_kw", "p_delivered_kw", "q_commanded_kvar",
+    "time",
+    "step",
+    "element",
+    "node",
+    "kind",
+    "p_commanded_kw",
+    "p_delivered_kw",
+    "q_commanded_kvar",
     "q_delivered_kvar",
-)  # fmt: skip
+)
 
 
 SOC_COLUMNS = ("time", "step", "unit", "soc_commanded_kwh", "soc_delivered_kwh")
@@ -38,9 +45,13 @@ class Crew:
     """The devices of one schedule at work: what they are told, what they do. (T, G) PV, (T, D) BESS."""
 
     def __init__(
-        self, circuit: Circuit, network: Network, schedule: Schedule, step_h: float,
+        self,
+        circuit: Circuit,
+        network: Network,
+        schedule: Schedule,
+        step_h: float,
         inverters: InverterControl | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.step_h = step_h
         self.pv = pv_fleet(circuit, network, schedule.pv_nodes, inverters)
         self.bess = BessFleet(circuit, network, schedule.bess, schedule.bess_nodes, schedule.bess_of)
@@ -97,44 +108,59 @@ class Crew:
         return pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
 
     def _long(
-        self, kind: str, elements: tuple[str, ...], nodes: tuple[str, ...], p_kw: Floats, q_kvar: Floats,
+        self,
+        kind: str,
+        elements: tuple[str, ...],
+        nodes: tuple[str, ...],
+        p_kw: Floats,
+        q_kvar: Floats,
         delivered_kva: Complexes,
-    ) -> pd.DataFrame:  # fmt: skip
+    ) -> pd.DataFrame:
         steps, count = p_kw.shape
-        return pd.DataFrame({
-            "time": np.repeat(np.array(self.schedule.times, dtype=object), count),
-            "step": np.repeat(np.arange(steps), count),
-            "element": np.tile(np.array(elements, dtype=object), steps),
-            "node": np.tile(np.array(nodes, dtype=object), steps),
-            "kind": kind,
-            "p_commanded_kw": p_kw.ravel(),
-            "p_delivered_kw": delivered_kva.real.ravel(),
-            "q_commanded_kvar": q_kvar.ravel(),
-            "q_delivered_kvar": delivered_kva.imag.ravel(),
-        })  # fmt: skip
+        return pd.DataFrame(
+            {
+                "time": np.repeat(np.array(self.schedule.times, dtype=object), count),
+                "step": np.repeat(np.arange(steps), count),
+                "element": np.tile(np.array(elements, dtype=object), steps),
+                "node": np.tile(np.array(nodes, dtype=object), steps),
+                "kind": kind,
+                "p_commanded_kw": p_kw.ravel(),
+                "p_delivered_kw": delivered_kva.real.ravel(),
+                "q_commanded_kvar": q_kvar.ravel(),
+                "q_delivered_kvar": delivered_kva.imag.ravel(),
+            }
+        )
 
     def soc_table(self) -> pd.DataFrame:
         steps, count = self.soc_kwh.shape
-        return pd.DataFrame({
-            "time": np.repeat(np.array(self.schedule.times, dtype=object), count),
-            "step": np.repeat(np.arange(steps), count),
-            "unit": np.tile(np.array([u.name for u in self.schedule.bess], dtype=object), steps),
-            "soc_commanded_kwh": self.schedule.soc_kwh[1:].ravel(),
-            "soc_delivered_kwh": self.soc_kwh.ravel(),
-        })  # fmt: skip
+        return pd.DataFrame(
+            {
+                "time": np.repeat(np.array(self.schedule.times, dtype=object), count),
+                "step": np.repeat(np.arange(steps), count),
+                "unit": np.tile(np.array([u.name for u in self.schedule.bess], dtype=object), steps),
+                "soc_commanded_kwh": self.schedule.soc_kwh[1:].ravel(),
+                "soc_delivered_kwh": self.soc_kwh.ravel(),
+            }
+        )
 
     def energy_not_delivered_kwh(self) -> float:
         """|commanded - delivered|; a step without an answer delivers nothing."""
         s = self.schedule
-        missed = [np.abs(s.pv_p_kw - np.nan_to_num(self.pv_kva.real)).sum(),
-                  np.abs(s.bess_p_kw - np.nan_to_num(self.bess_kva.real)).sum()]  # fmt: skip
+        missed = [
+            np.abs(s.pv_p_kw - np.nan_to_num(self.pv_kva.real)).sum(),
+            np.abs(s.bess_p_kw - np.nan_to_num(self.bess_kva.real)).sum(),
+        ]
         return float(sum(missed) * self.step_h)
 
     def kept(self, tolerance: float) -> bool:
         """Whether `not_delivered` and `energy_violations` are empty."""
         s, bess = self.schedule, self.bess
-        missed = (s.pv_p_kw - self.pv_kva.real, s.pv_q_kvar - self.pv_kva.imag, s.bess_p_kw - self.bess_kva.real,
-                  self.bess_kva.imag)  # fmt: skip
+        missed = (
+            s.pv_p_kw - self.pv_kva.real,
+            s.pv_q_kvar - self.pv_kva.imag,
+            s.bess_p_kw - self.bess_kva.real,
+            self.bess_kva.imag,
+        )
         slack = SOC_TOLERANCE * np.array([u.energy_kwh for u in bess.units])
         outside = (self.soc_kwh > bess.ceiling_kwh + slack) | (self.soc_kwh < bess.floor_kwh - slack)
         return not any(np.any(np.abs(m) > tolerance) for m in missed) and not outside.any()
@@ -152,8 +178,9 @@ class Crew:
             for wanted, got, unit in ((p_kw, delivered.real, "kW"), (q_kvar, delivered.imag, "kvar")):
                 steps, at = np.nonzero(np.abs(wanted - got) > tolerance)
                 names, phases = [elements[d] for d in at], [nodes[d].rsplit(".", 1)[1] for d in at]
-                parts.append(_rows("not_delivered", names, phases, steps, s.times, got[steps, at],
-                                   wanted[steps, at], unit))  # fmt: skip
+                parts.append(
+                    _rows("not_delivered", names, phases, steps, s.times, got[steps, at], wanted[steps, at], unit)
+                )
         return _joined(parts)
 
     def energy_violations(self) -> pd.DataFrame:
@@ -166,6 +193,16 @@ class Crew:
         ):
             steps, at = np.nonzero(outside)
             names = [bess.units[u].name for u in at]
-            parts.append(_rows("stored_energy", names, [""] * len(at), steps, self.schedule.times,
-                               self.soc_kwh[steps, at], limit[at], "kWh"))  # fmt: skip
+            parts.append(
+                _rows(
+                    "stored_energy",
+                    names,
+                    [""] * len(at),
+                    steps,
+                    self.schedule.times,
+                    self.soc_kwh[steps, at],
+                    limit[at],
+                    "kWh",
+                )
+            )
         return _joined(parts)

@@ -48,10 +48,6 @@ class InverterDay:
         return float(self.table[which].sum())
 
 
-
-
-
-
 def at_unity(schedule: Schedule) -> Schedule:
     return replace(schedule, pv_q_kvar=np.zeros_like(schedule.pv_q_kvar))
 
@@ -66,12 +62,14 @@ def inverter_table(found: ReplayResult, step_h: float) -> pd.DataFrame:
     asked_kw, kw = pv["p_commanded_kw"], pv["p_delivered_kw"]
     asked_kvar, kvar = pv["q_commanded_kvar"], pv["q_delivered_kvar"]
     wide = pv[["element", "node"]].assign(
-        available_kwh=asked_kw * step_h, delivered_kwh=kw * step_h,
+        available_kwh=asked_kw * step_h,
+        delivered_kwh=kw * step_h,
         curtailed_kwh=(asked_kw - kw).clip(lower=0.0) * step_h,
-        injected_kvarh=kvar.clip(lower=0.0) * step_h, absorbed_kvarh=(-kvar).clip(lower=0.0) * step_h,
+        injected_kvarh=kvar.clip(lower=0.0) * step_h,
+        absorbed_kvarh=(-kvar).clip(lower=0.0) * step_h,
         commanded_injected_kvarh=asked_kvar.clip(lower=0.0) * step_h,
         commanded_absorbed_kvarh=(-asked_kvar).clip(lower=0.0) * step_h,
-    )  # fmt: skip
+    )
     energies = [c for c in wide.columns if c.endswith("h")]
     by = wide.groupby(["element", "node"], sort=False)[energies].sum()
     extremes = pv.groupby(["element", "node"], sort=False)["q_delivered_kvar"].agg(["min", "max"])

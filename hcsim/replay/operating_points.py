@@ -33,8 +33,9 @@ class PointTaker:
     that OpenDSS has for them, read once per position.
     """
 
-    def __init__(self, circuit: Circuit, network: Network, profiles: Profiles, ports: tuple[str, ...],
-                 schedule: Schedule | None) -> None:  # fmt: skip
+    def __init__(
+        self, circuit: Circuit, network: Network, profiles: Profiles, ports: tuple[str, ...], schedule: Schedule | None
+    ) -> None:
         self._circuit, self._network, self._profiles = circuit, network, profiles
         self._p_kw, self._q_kvar = port_powers(schedule, ports, len(profiles))
         fixed = {name.lower() for name in circuit.fixed_loads()}
@@ -49,9 +50,7 @@ class PointTaker:
     def __call__(self, t: int) -> None:
         multiplier = np.where(self._follows, self._profiles.load_pu[t], 1.0)
         self.points.append(
-            OperatingPoint(
-                self._circuit.voltages_v().copy(), multiplier, self._p_kw[t], self._q_kvar[t], self._moved()
-            )
+            OperatingPoint(self._circuit.voltages_v().copy(), multiplier, self._p_kw[t], self._q_kvar[t], self._moved())
         )
 
     def _moved(self) -> dict[str, Complexes]:
@@ -130,28 +129,57 @@ class Visit:
 
 
 def visit(
-    circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, schedule: Schedule | None,
-    ports: tuple[str, ...], *, controls: Controls, taps: dict[str, int] | None = None,
-    base: ReplayResult | None = None, progress: Callable[[int, int], None] | None = None,
-    acting: Acting | None = None, give_up: bool = False,
-) -> Visit:  # fmt: skip
+    circuit: Circuit,
+    network: Network,
+    profiles: Profiles,
+    limits: Limits,
+    schedule: Schedule | None,
+    ports: tuple[str, ...],
+    *,
+    controls: Controls,
+    taps: dict[str, int] | None = None,
+    base: ReplayResult | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    acting: Acting | None = None,
+    give_up: bool = False,
+) -> Visit:
     """Replays a schedule (None: the bare feeder) and takes down the operating point of every hour."""
     taker = PointTaker(circuit, network, profiles, ports, schedule)
-    found = replay(circuit, profiles, limits, schedule, controls=controls, taps=taps, base=base, network=network,
-                   progress=progress, observer=taker, give_up=give_up)  # fmt: skip
+    found = replay(
+        circuit,
+        profiles,
+        limits,
+        schedule,
+        controls=controls,
+        taps=taps,
+        base=base,
+        network=network,
+        progress=progress,
+        observer=taker,
+        give_up=give_up,
+    )
     branches = limits.loading_max_pu is not None
     return Visit(network, profiles, ports, found, tuple(taker.points), branches, acting)
 
 
 def replay_and_linearize(
-    circuit: Circuit, network: Network, profiles: Profiles, limits: Limits, schedule: Schedule | None,
-    ports: tuple[str, ...], *, controls: Controls, taps: dict[str, int] | None = None,
-    base: ReplayResult | None = None, progress: Callable[[int, int], None] | None = None,
-) -> tuple[ReplayResult, LinearModel]:  # fmt: skip
+    circuit: Circuit,
+    network: Network,
+    profiles: Profiles,
+    limits: Limits,
+    schedule: Schedule | None,
+    ports: tuple[str, ...],
+    *,
+    controls: Controls,
+    taps: dict[str, int] | None = None,
+    base: ReplayResult | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[ReplayResult, LinearModel]:
     """`visit`, linearized at once.
 
     Raises ConvergenceError where a step of the replay is unsound: there is nothing to linearize at then.
     """
-    seen = visit(circuit, network, profiles, limits, schedule, ports, controls=controls, taps=taps, base=base,
-                 progress=progress)  # fmt: skip
+    seen = visit(
+        circuit, network, profiles, limits, schedule, ports, controls=controls, taps=taps, base=base, progress=progress
+    )
     return seen.found, seen.model

@@ -17,19 +17,35 @@ def convergence_violations(recording: Recording, network: Network) -> pd.DataFra
     """A row per failed step, so that a step without an answer never passes for a good one."""
     steps = np.array(sorted(recording.failures), dtype=np.int64)
     nan = np.full(len(steps), np.nan)
-    return rows("convergence", [network.name] * len(steps), [""] * len(steps), steps,
-                 recording.operation.times, nan, nan, "")  # fmt: skip
+    return rows(
+        "convergence", [network.name] * len(steps), [""] * len(steps), steps, recording.operation.times, nan, nan, ""
+    )
 
 
 def rows(
-    criterion: str, elements: list[str], phases: list[str], steps: NDArray[np.int64], times: tuple[str, ...],
-    value: Floats, limit: Floats, unit: str,
-) -> pd.DataFrame:  # fmt: skip
-    return pd.DataFrame({
-        "criterion": criterion, "element": elements, "phase": phases, "step": steps,
-        "time": [times[t] for t in steps], "value": value, "limit": limit, "unit": unit,
-        "base_value": np.nan, "existing": False,
-    })  # fmt: skip
+    criterion: str,
+    elements: list[str],
+    phases: list[str],
+    steps: NDArray[np.int64],
+    times: tuple[str, ...],
+    value: Floats,
+    limit: Floats,
+    unit: str,
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "criterion": criterion,
+            "element": elements,
+            "phase": phases,
+            "step": steps,
+            "time": [times[t] for t in steps],
+            "value": value,
+            "limit": limit,
+            "unit": unit,
+            "base_value": np.nan,
+            "existing": False,
+        }
+    )
 
 
 def joined(tables: list[pd.DataFrame]) -> pd.DataFrame:

@@ -17,7 +17,6 @@ from optim.data.limits import Before, Operation, new_violations
 Floats = NDArray[np.float64]
 
 
-
 @dataclass(frozen=True)
 class ReplayResult:
     """A quasi-static OpenDSS time series of a schedule (or of the bare feeder)."""
@@ -67,12 +66,6 @@ class ReplayResult:
     def passed(self) -> bool:
         """Every step sound, and no violation that the bare feeder does not have."""
         return bool(self.converged.all()) and not len(new_violations(self.violations))
-
-
-
-
-
-
 
 
 REPLAY_TABLES = ("voltages", "loading", "substation", "feeder", "taps", "devices", "soc", "violations")
@@ -154,10 +147,6 @@ def read_replay(folder: Path) -> ReplayResult:
         notes=tuple(facts["notes"]),
         inverters=facts.get("inverters", "off"),
     )
-
-
-
-
 
 
 def _replay_tables(replay: ReplayResult) -> dict[str, pd.DataFrame]:

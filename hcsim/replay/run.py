@@ -32,13 +32,21 @@ Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""
 
 
-
 def replay(
-    circuit: Circuit, profiles: Profiles, limits: Limits, schedule: Schedule | None, *, controls: Controls,
-    taps: Mapping[str, int] | None = None, base: ReplayResult | None = None, network: Network,
-    progress: Progress | None = None, observer: Callable[[int], None] | None = None,
-    inverters: InverterControl | None = None, give_up: bool = False,
-) -> ReplayResult:  # fmt: skip
+    circuit: Circuit,
+    profiles: Profiles,
+    limits: Limits,
+    schedule: Schedule | None,
+    *,
+    controls: Controls,
+    taps: Mapping[str, int] | None = None,
+    base: ReplayResult | None = None,
+    network: Network,
+    progress: Progress | None = None,
+    observer: Callable[[int], None] | None = None,
+    inverters: InverterControl | None = None,
+    give_up: bool = False,
+) -> ReplayResult:
     """Run the profile's steps in native OpenDSS daily mode with the schedule's devices in the circuit.
 
     `schedule` None is the bare feeder. `controls` "locked" holds regulators and capacitors where they are,
@@ -71,11 +79,15 @@ def replay(
         if crew is not None:
             crew.report_to_duty()
         recording = series.run(
-            controls=controls, taps=taps, progress=progress,
-            before_step=crew.command if crew else None, after_step=_both(crew, observer),
-            regulation=judges_regulation(limits), autonomous=crew is not None and inverters is not None,
+            controls=controls,
+            taps=taps,
+            progress=progress,
+            before_step=crew.command if crew else None,
+            after_step=_both(crew, observer),
+            regulation=judges_regulation(limits),
+            autonomous=crew is not None and inverters is not None,
             give_up=give_up,
-        )  # fmt: skip
+        )
     finally:
         if crew is not None:
             crew.leave()
@@ -85,8 +97,10 @@ def replay(
         recording.require_sound(f"{network.name}, bare feeder, controls {controls}")
         if controls == "free":
             resting = resting_days(series, loading=True, regulation=judges_regulation(limits), progress=progress)
-    found = [violations(recording.operation, limits, base.before if base else None),
-             convergence_violations(recording, network)]  # fmt: skip
+    found = [
+        violations(recording.operation, limits, base.before if base else None),
+        convergence_violations(recording, network),
+    ]
     if crew is not None:
         found += [crew.not_delivered(limits.p_tolerance_kw), crew.energy_violations()]
     return ReplayResult(
@@ -112,9 +126,7 @@ def replay(
     )
 
 
-def _both(
-    crew: Crew | None, observer: Callable[[int], None] | None
-) -> Callable[[int, Complexes | None], str] | None:
+def _both(crew: Crew | None, observer: Callable[[int], None] | None) -> Callable[[int, Complexes | None], str] | None:
     if crew is None and observer is None:
         return None
 
@@ -133,14 +145,6 @@ def judges_regulation(limits: Limits) -> bool:
     return any(limit is not None for limit in asked)
 
 
-
-
-
-
-
-
-
-
 def check_steps(schedule: Schedule, profiles: Profiles) -> None:
     if len(schedule.times) != len(profiles) or schedule.step_h != profiles.step_h:
         raise ConfigError(
@@ -156,7 +160,6 @@ def _notes(series: DailySeries, recording: Recording, profiles: Profiles) -> tup
     if fixed := series.fixed_loads:
         more = f" and {len(fixed) - 10} more" if len(fixed) > 10 else ""
         notes.append(
-            f"Loads with status=fixed do not follow the load profile ({len(fixed)}): "
-            f"{', '.join(fixed[:10])}{more}."
+            f"Loads with status=fixed do not follow the load profile ({len(fixed)}): {', '.join(fixed[:10])}{more}."
         )
     return tuple(notes)

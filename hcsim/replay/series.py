@@ -32,10 +32,7 @@ SERVED_TOLERANCE = 0.01
 """Load delivered may differ from what our load models ask for at the solved voltages by this share."""
 CHUNK = 256
 """Steps whose phasors are held until their loads are checked together: bounds the memory of a year."""
-SOURCES = ("vsource.", "isource.", "generator.", "pvsystem.", "storage.", "load.", "vccs.", "indmach012.",
-           "windgen.")  # fmt: skip
-
-
+SOURCES = ("vsource.", "isource.", "generator.", "pvsystem.", "storage.", "load.", "vccs.", "indmach012.", "windgen.")
 
 
 class DailySeries:
@@ -63,12 +60,18 @@ class DailySeries:
         return {r.name.split(".", 1)[1].lower(): r.tap for r in self.network.regulators}
 
     def run(
-        self, *, controls: Controls, taps: Mapping[str, int] | None = None,
+        self,
+        *,
+        controls: Controls,
+        taps: Mapping[str, int] | None = None,
         before_step: Callable[[int], None] | None = None,
         after_step: Callable[[int, Complexes | None], str | None] | None = None,
-        progress: Callable[[int, int], None] | None = None, loading: bool = True, regulation: bool = False,
-        autonomous: bool = False, give_up: bool = False,
-    ) -> Recording:  # fmt: skip
+        progress: Callable[[int, int], None] | None = None,
+        loading: bool = True,
+        regulation: bool = False,
+        autonomous: bool = False,
+        give_up: bool = False,
+    ) -> Recording:
         """All steps in order, from `taps` (default: those of the network) and the capacitors' own states.
 
         `before_step(t)` sets devices, `after_step(t, consumption_kva)` reads them, None in a step
@@ -123,9 +126,10 @@ class DailySeries:
         shape = self.profiles
         values = " ".join(repr(float(x)) for x in shape.load_pu)
         self.circuit.define(
-            "LoadShape", LOAD_SHAPE,
+            "LoadShape",
+            LOAD_SHAPE,
             f"npts={len(shape)} sinterval={shape.step_h * 3600.0!r} useactual=no mult=[{values}]",
-        )  # fmt: skip
+        )
 
     def _define_fixed(self) -> None:
         for k, curve in enumerate(self.profiles.fixed):
@@ -133,10 +137,11 @@ class DailySeries:
                 raise FeederError(f"{self.circuit.name} has no node {curve.node} for the curve given there.")
             kv = float(self.network.v_base_v[self.network.node_index[curve.node]]) / 1e3
             self.circuit.define(
-                "Generator", f"{FIXED}{k}",
+                "Generator",
+                f"{FIXED}{k}",
                 f"bus1={curve.node} phases=1 conn=wye kv={kv!r} pf=1 kw=0 model=1 "
                 f"vminpu={V_SANE_PU[0]} vmaxpu={V_SANE_PU[1]} enabled=no",
-            )  # fmt: skip
+            )
 
     def switch_fixed(self, *, on: bool) -> None:
         """The curves' Generators into the circuit or out; `run` does it by itself."""
@@ -205,12 +210,8 @@ class DailySeries:
         return amperes / self._rated_a
 
 
-
-
 _branches_of: WeakKeyDictionary[Circuit, tuple[Network, _BranchMap]] = WeakKeyDictionary()
 """Reading every element takes a second on a large feeder, and its lines stay what they are."""
-
-
 
 
 class _Record:
@@ -282,8 +283,9 @@ class _Record:
     def _check_loads(self) -> None:
         """Whether the held steps serve what the load models ask for; those that do not are blanked."""
         steps = np.array(list(self._held), dtype=np.int64)
-        asked_kw = self._asked(np.array(list(self._held.values())), self.series.profiles.load_pu[steps],
-                               self.load_kw[steps])  # fmt: skip
+        asked_kw = self._asked(
+            np.array(list(self._held.values())), self.series.profiles.load_pu[steps], self.load_kw[steps]
+        )
         self._held.clear()
         for t, asked in zip(steps, asked_kw, strict=True):
             if _differ(self.load_kw[t], asked):
@@ -319,22 +321,35 @@ class _Record:
             self._check_loads()
         self.v_pu[:, ~network.v_judged] = np.nan
         operation = Operation(
-            times=series.profiles.times, nodes=network.nodes, v_pu=self.v_pu,
+            times=series.profiles.times,
+            nodes=network.nodes,
+            v_pu=self.v_pu,
             substation_phases=tuple(network.nodes[n] for n in network.source_nodes),
-            substation_kw=self.substation_kva.real, branches=series.branches, loading_pu=self.loading_pu,
+            substation_kw=self.substation_kva.real,
+            branches=series.branches,
+            loading_pu=self.loading_pu,
             kv_base=network.kv_base,
-        )  # fmt: skip
+        )
         if self._regulators:
             before = np.vstack([np.array(self._taps_before, dtype=np.int64)[None, :], self.tap[:-1]])
             operation = replace(
-                operation, unbalance_buses=self._buses, unbalance_pct=self._unbalance_pct,
-                regulator_phases=self._regulators.names, regulator_kw=self._regulator_kw,
-                regulator_controls=series.regulators, tap_steps=np.abs(self.tap - before).astype(float),
-            )  # fmt: skip
+                operation,
+                unbalance_buses=self._buses,
+                unbalance_pct=self._unbalance_pct,
+                regulator_phases=self._regulators.names,
+                regulator_kw=self._regulator_kw,
+                regulator_controls=series.regulators,
+                tap_steps=np.abs(self.tap - before).astype(float),
+            )
         return Recording(
-            operation, self.substation_kva.imag, self.failures, series.regulators, self.tap, self.losses_kw,
+            operation,
+            self.substation_kva.imag,
+            self.failures,
+            series.regulators,
+            self.tap,
+            self.losses_kw,
             self.load_kw,
-        )  # fmt: skip
+        )
 
 
 def _differ(served_kw: Floats, asked_kw: Floats) -> NDArray[np.bool_]:

@@ -145,22 +145,6 @@ def quantity(value: float, unit: str) -> str:
     return f"{round(value, digits) + 0.0:.{digits}f} {unit}".strip()
 
 
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
 def replay_summary(schedule: Schedule, replay: ReplayResult, step_h: float) -> dict[str, Any]:
     found, judged, error = replay.operation, verdict(replay), voltage_error(schedule, replay)
     ok = replay.converged
@@ -181,12 +165,6 @@ def replay_summary(schedule: Schedule, replay: ReplayResult, step_h: float) -> d
         "tap_operations": replay.tap_operations,
         "energy_not_delivered_kwh": replay.energy_not_delivered_kwh,
     }
-
-
-
-
-
-
 
 
 def phase_of(name: str) -> str:

@@ -49,10 +49,7 @@ def circulation_by_step(schedule: Schedule) -> pd.DataFrame:
             t,
             schedule.times[t],
             float(energy[t]),
-            *(
-                ", ".join(dict.fromkeys(units[p[t] > 1e-3]))
-                for p in (schedule.p_charge_kw, schedule.p_discharge_kw)
-            ),
+            *(", ".join(dict.fromkeys(units[p[t] > 1e-3])) for p in (schedule.p_charge_kw, schedule.p_discharge_kw)),
         )
         for t in np.flatnonzero(energy > 1e-3 * schedule.step_h)
     ]

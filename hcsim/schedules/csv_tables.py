@@ -96,10 +96,7 @@ class TableIn:
         """The names of a column that may not repeat."""
         names = self.names(column)
         for i in np.flatnonzero(self._cells[column].duplicated().to_numpy()).tolist():
-            self.faults.add(
-                f"row {self.row(i)}, column {column}: {names[i]!r} is there twice",
-                "Keep one of the rows.",
-            )
+            self.faults.add(f"row {self.row(i)}, column {column}: {names[i]!r} is there twice", "Keep one of the rows.")
         self.faults.speak()
         return names
 
@@ -118,8 +115,7 @@ class TableIn:
         flat = steps * len(expected) + np.array(at, dtype=int)
         for i in np.flatnonzero(pd.Series(flat).duplicated().to_numpy()).tolist():
             self.faults.add(
-                f"row {self.row(i)}: {_spell(keys, expected[at[i]])} has step {steps[i]} twice",
-                "Keep one of the rows.",
+                f"row {self.row(i)}: {_spell(keys, expected[at[i]])} has step {steps[i]} twice", "Keep one of the rows."
             )
         for cell in np.setdiff1d(np.arange(len(self._times) * len(expected)), flat):
             step, k = divmod(int(cell), len(expected))
@@ -170,12 +166,7 @@ class TableIn:
             if not name:
                 self._cell_fault(i, column, "is empty", "Fill it in; nothing is guessed.")
             elif column.known is not None and name not in known:
-                self._cell_fault(
-                    i,
-                    column,
-                    f"{name!r} is not in {column.known_from}",
-                    did_you_mean(name, column.known),
-                )
+                self._cell_fault(i, column, f"{name!r} is not in {column.known_from}", did_you_mean(name, column.known))
             elif column.name == "node" and "." not in name:
                 self._cell_fault(i, column, f"{name!r} names no phase", f"Write {name}.1 for phase 1.")
         self._cells[column.name] = pd.Series(names, index=self._cells.index, dtype=object)
@@ -199,10 +190,7 @@ class TableIn:
                 self._cell_fault(i, column, f"{text!r} is no step", f"Steps go from 0 to {steps - 1}.")
             elif not column.minimum <= values[i] <= column.maximum:
                 self._cell_fault(
-                    i,
-                    column,
-                    f"{text} is outside [{column.minimum:g}, {column.maximum:g}]",
-                    _range_hint(column),
+                    i, column, f"{text} is outside [{column.minimum:g}, {column.maximum:g}]", _range_hint(column)
                 )
         if not self.faults.found and column.kind == "step":
             self._cells[column.name] = values.astype(int)

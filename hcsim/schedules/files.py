@@ -107,12 +107,7 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
 
     dispatch = TableIn.read(
         folder / "pv_dispatch.csv",
-        (
-            STEP,
-            Column("node", "name", known=pv_nodes, known_from="pv.csv"),
-            Column("p_kw"),
-            Column("q_kvar"),
-        ),
+        (STEP, Column("node", "name", known=pv_nodes, known_from="pv.csv"), Column("p_kw"), Column("q_kvar")),
         times,
     )
     _check_pv_output(dispatch, dict(zip(pv_nodes, pv_kw.tolist(), strict=True)), profiles)
@@ -151,11 +146,7 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
 
     soc = TableIn.read(
         folder / "soc.csv",
-        (
-            STEP,
-            Column("unit", "name", known=unit_names, known_from="bess_units.csv"),
-            Column("soc_kwh", minimum=0.0),
-        ),
+        (STEP, Column("unit", "name", known=unit_names, known_from="bess_units.csv"), Column("soc_kwh", minimum=0.0)),
         (*times, END),
     )
     (soc_kwh,) = soc.grids(["unit"], [(n,) for n in unit_names], ["soc_kwh"])
@@ -242,8 +233,7 @@ def _facts(schedule: Schedule) -> dict[str, Any]:
 def _read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(
-            f"{path} is missing.",
-            'It needs at least {"case": "mine", "step_h": 1.0, "times": ["00:00", ...]}.',
+            f"{path} is missing.", 'It needs at least {"case": "mine", "step_h": 1.0, "times": ["00:00", ...]}.'
         )
     try:
         facts = json.loads(path.read_text(encoding="utf-8-sig"))

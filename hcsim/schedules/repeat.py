@@ -25,12 +25,20 @@ def batteries_on(schedule: Schedule, profiles: Profiles) -> Schedule:
     """The schedule's batteries, without its PV, on the steps of `profiles`; likewise."""
     days, steps = _days(schedule, profiles), len(profiles)
     return replace(
-        schedule, times=profiles.times, pv_nodes=(), pv_kw=np.zeros(0), pv_p_kw=np.zeros((steps, 0)),
-        pv_q_kvar=np.zeros((steps, 0)), p_charge_kw=np.tile(schedule.p_charge_kw, (days, 1)),
+        schedule,
+        times=profiles.times,
+        pv_nodes=(),
+        pv_kw=np.zeros(0),
+        pv_p_kw=np.zeros((steps, 0)),
+        pv_q_kvar=np.zeros((steps, 0)),
+        p_charge_kw=np.tile(schedule.p_charge_kw, (days, 1)),
         p_discharge_kw=np.tile(schedule.p_discharge_kw, (days, 1)),
         soc_kwh=np.vstack([np.tile(schedule.soc_kwh[:-1], (days, 1)), schedule.soc_kwh[-1:]]),
-        predicted_nodes=(), predicted_v_pu=None, substation_phases=(), predicted_substation_kw=None,
-    )  # fmt: skip
+        predicted_nodes=(),
+        predicted_v_pu=None,
+        substation_phases=(),
+        predicted_substation_kw=None,
+    )
 
 
 def _days(schedule: Schedule, profiles: Profiles) -> int:

@@ -106,8 +106,6 @@ def _to_certify(programs: Sequence[str]) -> Sequence[str]:
     return [name for name in programs if name != "distributed_no_circulation" or len(programs) < len(CASES)]
 
 
-
-
 class StudyRun(Parts):
     """The parts of a study in the making. Each method is one line of the table of contents above."""
 
@@ -206,9 +204,7 @@ class StudyRun(Parts):
                 for kind, found in row.found.items():
                     write_baseline(found, self.folder / "baselines" / "inverters" / name / kind)
                 for controls in self.controls if name in schedules else ():
-                    day = self.inverters.replay_claim(
-                        name, schedules[name], controls, self.base_replays.get(controls)
-                    )
+                    day = self.inverters.replay_claim(name, schedules[name], controls, self.base_replays.get(controls))
                     folder = self.folder / "replays" / name / f"{controls}_{control.mode}"
                     write_replay(day.replay, folder)
                     write_inverter_day(day, control, folder)
@@ -243,10 +239,13 @@ class StudyRun(Parts):
         part = f"robustness {name}"
         with self._part(f"{name} robustness", part):
             found = with_robustness(
-                self.bench, found, draws=draws, most_s=own.robustness_s,
+                self.bench,
+                found,
+                draws=draws,
+                most_s=own.robustness_s,
                 margin_s=own.margin_search_s if margin_s is None else margin_s,
                 progress=lambda what, done, of: self._say(part, f"{done} of {of} {what}", done / max(of, 1)),
-            )  # fmt: skip
+            )
             self.cases[name] = replace(self.cases[name], certificate=found)
             write_certificate(found, self.folder)
             self._say(part, f"{100 * found.robustness['share_passed']:.1f} % of {found.robustness['draws']} days pass")
@@ -332,6 +331,7 @@ class StudyRun(Parts):
             self.baselines[name] = found
             write_baseline(found, self.folder / "baselines" / name)
             self._say(part, f"{found.hc_kw:.1f} kW after {found.power_flows} power flows")
+
 
 def claim_in_words(schedule: Schedule) -> str:
     solve = schedule.solve

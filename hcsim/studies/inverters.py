@@ -28,9 +28,12 @@ class InverterStudy:
         self.comparison = InverterComparison(control)
 
     def compare(
-        self, sharing: str, schedule: Schedule | None, known: Mapping[str, HostingCapacityResult],
+        self,
+        sharing: str,
+        schedule: Schedule | None,
+        known: Mapping[str, HostingCapacityResult],
         progress: Progress | None = None,
-    ) -> SharingRow:  # fmt: skip
+    ) -> SharingRow:
         """`known` by "unity" and "schedule". Raises what the simulation raises; what is finished stays."""
         control = self.comparison.control
         found = dict(known)

@@ -24,16 +24,17 @@ LARGEST_LOADS = 2.0
 """The search ends at this many times the feeder's nominal load, a third of it per phase."""
 
 
-
-
-
-
-
-
 def run_nodal(
-    opened: OpenFeeder, profiles: Profiles, settings: NodalSettings, folder: Path, means: Means, *,
-    load: bool = False, bess: Schedule | None = None, progress: Progress | None = None,
-) -> NodalResult:  # fmt: skip
+    opened: OpenFeeder,
+    profiles: Profiles,
+    settings: NodalSettings,
+    folder: Path,
+    means: Means,
+    *,
+    load: bool = False,
+    bess: Schedule | None = None,
+    progress: Progress | None = None,
+) -> NodalResult:
     """Runs the scenarios one after the other and writes per scenario NAME.parquet and NAME.csv (nodal,
     nodal_load, nodal_with_bess), the map data nodal.geojson, nodal_gain.csv and summary.json.
 
@@ -51,10 +52,17 @@ def run_nodal(
         job = _job(opened, profiles, settings, schedule)
         tasks = sites(opened.network, kind, settings.buses)
         identity = identity_of(
-            f"nodal {name}", opened.feeder, profiles, settings.limits, schedule, controls=settings.controls,
-            resolution_kw=job.resolution_kw, largest_kw_per_phase=job.largest_kw_per_phase,
-            buses=[s.bus for s in tasks], skip_steps=settings.skip_steps,
-        )  # fmt: skip
+            f"nodal {name}",
+            opened.feeder,
+            profiles,
+            settings.limits,
+            schedule,
+            controls=settings.controls,
+            resolution_kw=job.resolution_kw,
+            largest_kw_per_phase=job.largest_kw_per_phase,
+            buses=[s.bus for s in tasks],
+            skip_steps=settings.skip_steps,
+        )
         outcome = run_campaign(job, tasks, folder / "datasets" / name, identity, NODAL_COLUMNS, means, progress)
         outcomes[name] = outcome
         stem, table = folder / FILES[name], outcome.table
@@ -74,22 +82,22 @@ def run_nodal(
 FILES = {"generation": "nodal", "load": "nodal_load", "generation_with_bess": "nodal_with_bess"}
 
 
-def _job(
-    opened: OpenFeeder, profiles: Profiles, settings: NodalSettings, bess: Schedule | None
-) -> NodalJob:
+def _job(opened: OpenFeeder, profiles: Profiles, settings: NodalSettings, bess: Schedule | None) -> NodalJob:
     nominal = float(opened.network.loads.p_kw.sum())
     largest = settings.largest_kw if settings.largest_kw is not None else LARGEST_LOADS * nominal
     return NodalJob(
-        opened.feeder, profiles, settings.limits, settings.controls, bess, settings.resolution_kw,
-        largest / 3.0, settings.skip_steps,
-    )  # fmt: skip
+        opened.feeder,
+        profiles,
+        settings.limits,
+        settings.controls,
+        bess,
+        settings.resolution_kw,
+        largest / 3.0,
+        settings.skip_steps,
+    )
 
 
-
-
-def _summary(
-    opened: OpenFeeder, profiles: Profiles, settings: NodalSettings, result: NodalResult
-) -> dict[str, Any]:
+def _summary(opened: OpenFeeder, profiles: Profiles, settings: NodalSettings, result: NodalResult) -> dict[str, Any]:
     scenarios = {}
     for name, outcome in result.outcomes.items():
         least = smallest(outcome.table)
@@ -110,8 +118,11 @@ def _summary(
     return {
         "study": "nodal",
         "case": opened.case.name,
-        "feeder": {"buses": len(opened.network.buses), "nodes": len(opened.network.nodes),
-                   "source_sha256": opened.feeder.source_sha256},
+        "feeder": {
+            "buses": len(opened.network.buses),
+            "nodes": len(opened.network.nodes),
+            "source_sha256": opened.feeder.source_sha256,
+        },
         "steps": len(profiles),
         "step_h": profiles.step_h,
         "limits": settings.limits,
@@ -122,12 +133,14 @@ def _summary(
         "buses_without_phases": list(result.dead_buses),
         "unwritten": result.unwritten,
         "gain_kw": None if gain is None else _spread(gain["gain_kw"]),
-    }  # fmt: skip
+    }
 
 
 def _spread(values: pd.Series) -> dict[str, float]:
-    return {name: float(values.quantile(q)) for name, q in
-            (("min", 0), ("p5", 0.05), ("median", 0.5), ("p95", 0.95), ("max", 1))}  # fmt: skip
+    return {
+        name: float(values.quantile(q))
+        for name, q in (("min", 0), ("p5", 0.05), ("median", 0.5), ("p95", 0.95), ("max", 1))
+    }
 
 
 def buses_of(names: Sequence[str], network: Network) -> tuple[str, ...]:

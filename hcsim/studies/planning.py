@@ -38,10 +38,6 @@ SCHEMES: tuple[Scheme, ...] = ("A", "B", "C")
 SHARINGS: tuple[Sharing, ...] = ("as_planned", "uniform")
 
 
-
-
-
-
 @dataclass(frozen=True)
 class PlanningStudy:
     """A case, ready to be planned."""
@@ -54,10 +50,16 @@ class PlanningStudy:
         return cls(load_case(case))
 
     def run(
-        self, out: str | Path | None = None, *, schemes: Sequence[str] = SCHEMES, gap: float | None = None,
-        time_limit_s: float | None = None, exactness: Exactness | None = None, accept_gate: bool = False,
+        self,
+        out: str | Path | None = None,
+        *,
+        schemes: Sequence[str] = SCHEMES,
+        gap: float | None = None,
+        time_limit_s: float | None = None,
+        exactness: Exactness | None = None,
+        accept_gate: bool = False,
         listener: Listener = silent,
-    ) -> PlanningStudyResult:  # fmt: skip
+    ) -> PlanningStudyResult:
         """Runs the study and writes its results to `out` (default: ./hcsim-results/<case>).
 
         Parts that end without a result are named, with the reason, in `PlanningStudyResult.missing`. Raises
@@ -163,19 +165,27 @@ class PlanningRun(Parts):
         """What there is so far."""
         bench = self.bench.bench
         return PlanningStudyResult(
-            case=self.case.name, title=self.case.config.title or self.case.name, network=bench.network,
-            profiles=self.bench.day, ledger=bench.ledger.to_frame(), planning=self.bench.case,
-            schemes=dict(self.schemes), assumptions=dict(self.case.config.assumptions),
-            paper=self.bench.section.paper, versions=versions(),
-            seconds={**self.seconds, "total": time.perf_counter() - self._begun}, missing=dict(self.missing),
-        )  # fmt: skip
+            case=self.case.name,
+            title=self.case.config.title or self.case.name,
+            network=bench.network,
+            profiles=self.bench.day,
+            ledger=bench.ledger.to_frame(),
+            planning=self.bench.case,
+            schemes=dict(self.schemes),
+            assumptions=dict(self.case.config.assumptions),
+            paper=self.bench.section.paper,
+            versions=versions(),
+            seconds={**self.seconds, "total": time.perf_counter() - self._begun},
+            missing=dict(self.missing),
+        )
 
     def _replay(self, scheme: Scheme, scenario: ScenarioName, controls: Controls, part: str) -> ReplayResult:
         base = self._bare.get((scenario, controls))
         if base is None:
             base = self._bare[scenario, controls] = self.bench.replay(None, scenario, controls)
-        found = self.bench.replay(self.schemes[scheme].schedules[scenario], scenario, controls, base=base,
-                                  progress=self._hear(part, "steps"))  # fmt: skip
+        found = self.bench.replay(
+            self.schemes[scheme].schedules[scenario], scenario, controls, base=base, progress=self._hear(part, "steps")
+        )
         self._say(part, verdict(found).words)
         return found
 
@@ -190,11 +200,15 @@ def cone_table(found: PlanningResult) -> pd.DataFrame:
     parts = []
     for operation in (found.typical, found.pvhc):
         steps, width = operation.cone_slack.shape
-        parts.append(pd.DataFrame({
-            "scenario": operation.scenario, "step": np.repeat(np.arange(steps), width),
-            "branch": pd.Series(np.tile(np.array(operation.branches, dtype=object), steps), dtype="str"),
-            "cone_slack_pu": operation.cone_slack.ravel(), "current_a": operation.current_a.ravel(),
-        }))  # fmt: skip
+        parts.append(
+            pd.DataFrame(
+                {
+                    "scenario": operation.scenario,
+                    "step": np.repeat(np.arange(steps), width),
+                    "branch": pd.Series(np.tile(np.array(operation.branches, dtype=object), steps), dtype="str"),
+                    "cone_slack_pu": operation.cone_slack.ravel(),
+                    "current_a": operation.current_a.ravel(),
+                }
+            )
+        )
     return pd.concat(parts, ignore_index=True)
-
-

@@ -16,19 +16,32 @@ from optim.planning.result import PlanningResult
 from optim.planning.schemes import solve_planning
 from optim.solve.highs import Progress, SolveOptions
 
-COLUMNS = ("revenue_cny_per_mw", "pvhc_mw", "energy_kwh", "power_kw", "buses", "objective_cny", "capex_cny_per_year",
-           "loss_cny_per_year", "gap", "status", "seconds")  # fmt: skip
+COLUMNS = (
+    "revenue_cny_per_mw",
+    "pvhc_mw",
+    "energy_kwh",
+    "power_kw",
+    "buses",
+    "objective_cny",
+    "capex_cny_per_year",
+    "loss_cny_per_year",
+    "gap",
+    "status",
+    "seconds",
+)
 
 
-def sweep_revenue(bench: PlanningBench, revenues: Sequence[float], options: SolveOptions,
-                  listener: Listener = silent) -> pd.DataFrame:  # fmt: skip
+def sweep_revenue(
+    bench: PlanningBench, revenues: Sequence[float], options: SolveOptions, listener: Listener = silent
+) -> pd.DataFrame:
     """A row of COLUMNS per revenue [CNY per MW and year], in the order given. Ctrl-C keeps the finished ones.
 
     Raises ConfigError without any revenue, InfeasibleError, SolverError.
     """
     if not revenues:
-        raise ConfigError("The sweep has no revenue to try.",
-                          "Say --revenue 2300,23000, or set [planning] sweep_revenue_cny_per_mw.")  # fmt: skip
+        raise ConfigError(
+            "The sweep has no revenue to try.", "Say --revenue 2300,23000, or set [planning] sweep_revenue_cny_per_mw."
+        )
     rows: list[dict[str, object]] = []
     for revenue in revenues:
         part = f"scheme C at {revenue:,.0f} CNY/MW"

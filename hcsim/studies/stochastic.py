@@ -16,25 +16,48 @@ from optim.data.schedule import Schedule
 
 
 def run_stochastic(
-    opened: OpenFeeder, profiles: Profiles, settings: StochasticSettings, folder: Path, means: Means, *,
-    bess: Schedule | None = None, progress: Progress | None = None,
-) -> StochasticResult:  # fmt: skip
+    opened: OpenFeeder,
+    profiles: Profiles,
+    settings: StochasticSettings,
+    folder: Path,
+    means: Means,
+    *,
+    bess: Schedule | None = None,
+    progress: Progress | None = None,
+) -> StochasticResult:
     """Runs all deployments; writes stochastic.parquet, shares.csv, capacities.csv and summary.json.
 
     What cannot be written is named in the result's `unwritten`. Raises ConfigError, FeederError, ConvergenceError;
     OutputError where the folder takes nothing at all.
     """
     job = StochasticJob(
-        opened.feeder, profiles, settings.limits, settings.penetrations_pct, settings.seed, settings.per_load,
-        settings.fixed_kw, settings.controls, bess, settings.skip_steps,
-    )  # fmt: skip
+        opened.feeder,
+        profiles,
+        settings.limits,
+        settings.penetrations_pct,
+        settings.seed,
+        settings.per_load,
+        settings.fixed_kw,
+        settings.controls,
+        bess,
+        settings.skip_steps,
+    )
     roofs = rooftops(opened.network, per_load=settings.per_load, fixed_kw=settings.fixed_kw)
     tasks = deployments(settings.deployments, settings.patterns)
     identity = identity_of(
-        "stochastic", opened.feeder, profiles, settings.limits, bess, controls=settings.controls,
-        penetrations_pct=settings.penetrations_pct, seed=settings.seed, per_load=settings.per_load,
-        fixed_kw=settings.fixed_kw, patterns=settings.patterns, skip_steps=settings.skip_steps,
-    )  # fmt: skip
+        "stochastic",
+        opened.feeder,
+        profiles,
+        settings.limits,
+        bess,
+        controls=settings.controls,
+        penetrations_pct=settings.penetrations_pct,
+        seed=settings.seed,
+        per_load=settings.per_load,
+        fixed_kw=settings.fixed_kw,
+        patterns=settings.patterns,
+        skip_steps=settings.skip_steps,
+    )
     outcome = run_campaign(job, tasks, folder / "dataset", identity, STOCHASTIC_COLUMNS, means, progress)
     patterns = {task.number: task.pattern for task in tasks}
     result = StochasticResult(
@@ -49,24 +72,26 @@ def run_stochastic(
     return result
 
 
-
-
-
-
 def _summary(
-    opened: OpenFeeder, profiles: Profiles, settings: StochasticSettings, result: StochasticResult,
-    roofs_kw: float,
-) -> dict[str, Any]:  # fmt: skip
+    opened: OpenFeeder, profiles: Profiles, settings: StochasticSettings, result: StochasticResult, roofs_kw: float
+) -> dict[str, Any]:
     outcome, found = result.outcome, result.capacities
     nominal = float(opened.network.loads.p_kw.sum())
-    asked = {p: "the roofs together hold less" for p in settings.penetrations_pct
-             if nominal * p / 100 > roofs_kw * (1 + 1e-9)}  # fmt: skip
+    asked = {
+        p: "the roofs together hold less"
+        for p in settings.penetrations_pct
+        if nominal * p / 100 > roofs_kw * (1 + 1e-9)
+    }
     first = [c for names in found["first"] for c in names.split(";") if c]
     return {
         "study": "stochastic",
         "case": opened.case.name,
-        "feeder": {"buses": len(opened.network.buses), "nodes": len(opened.network.nodes), "load_kw": nominal,
-                   "source_sha256": opened.feeder.source_sha256},
+        "feeder": {
+            "buses": len(opened.network.buses),
+            "nodes": len(opened.network.nodes),
+            "load_kw": nominal,
+            "source_sha256": opened.feeder.source_sha256,
+        },
         "settings": settings,
         "steps": len(profiles),
         "step_h": profiles.step_h,
@@ -85,4 +110,4 @@ def _summary(
         "binds_first": {c: first.count(c) for c in dict.fromkeys(first)},
         "missing": dict(outcome.missing) | {f"penetration {p:g} %": why for p, why in asked.items()},
         "unwritten": result.unwritten,
-    }  # fmt: skip
+    }

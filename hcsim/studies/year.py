@@ -27,10 +27,16 @@ from optim.data.schedule import Schedule
 
 
 def run_year(
-    opened: OpenFeeder, axis: TimeAxis, folder: Path, *, weights: Weights = "uniform",
-    controls: Controls = "free", bess: Schedule | None = None, tolerance_kw: float = 5.0,
+    opened: OpenFeeder,
+    axis: TimeAxis,
+    folder: Path,
+    *,
+    weights: Weights = "uniform",
+    controls: Controls = "free",
+    bess: Schedule | None = None,
+    tolerance_kw: float = 5.0,
     progress: Callable[[str, int, int], None] | None = None,
-) -> YearStudy:  # fmt: skip
+) -> YearStudy:
     """PV of study.toml's sites raised together over the whole year; then the year recorded without PV and
     with the capacity found. Limits are study.toml's, as in `hcsim baseline`. `bess`: the batteries of a schedule
     of the year, or of one day that is repeated, run beside the PV.
@@ -57,9 +63,17 @@ def run_year(
         return (lambda done, total: progress(part, done, total)) if progress else None
 
     capacity = hosting_capacity(
-        circuit, network, profiles, limits, terms.pv_nodes, terms.weights, bess=beside, controls=controls,
-        tolerance_kw=tolerance_kw, progress=hear("probes of a year"),
-    )  # fmt: skip
+        circuit,
+        network,
+        profiles,
+        limits,
+        terms.pv_nodes,
+        terms.weights,
+        bess=beside,
+        controls=controls,
+        tolerance_kw=tolerance_kw,
+        progress=hear("probes of a year"),
+    )
     unwritten: dict[str, str] = {}
     write_or_say(unwritten, folder / "baseline.json", lambda path: write_baseline(capacity, path.parent))
     sizes = dict(zip(terms.pv_nodes, (np.asarray(terms.weights) * capacity.hc_kw).tolist(), strict=True))
@@ -68,30 +82,39 @@ def run_year(
     def record(path: Path, pv_kw: dict[str, float] | None) -> None:
         name = path.name
         years[name] = record_year(
-            circuit, network, profiles, limits, path, pv_kw=pv_kw, bess=beside if name == "with_pv" else None,
-            controls=controls, progress=hear(f"recording {name.replace('_', ' ')}"),
-        )  # fmt: skip
+            circuit,
+            network,
+            profiles,
+            limits,
+            path,
+            pv_kw=pv_kw,
+            bess=beside if name == "with_pv" else None,
+            controls=controls,
+            progress=hear(f"recording {name.replace('_', ' ')}"),
+        )
 
     for name, pv_kw in (("bare", None), ("with_pv", sizes if capacity.hc_kw > 0 else None)):
         write_or_say(unwritten, folder / name, partial(record, pv_kw=pv_kw))
     study = YearStudy(profiles, limits, capacity, years, unwritten=unwritten)
-    study.summary.update({
-        "study": "baseline over a year",
-        "case": opened.case.name,
-        "steps": len(profiles),
-        "step_h": profiles.step_h,
-        "controls": controls,
-        "limits": limits,
-        "hc_kw": capacity.hc_kw,
-        "limit": capacity.limit,
-        "power_flows": capacity.power_flows + 2 * len(profiles),
-        "seconds": capacity.seconds + sum(y.seconds for y in years.values()),
-        "bess": None if bess is None else {"schedule": bess.case, "steps": len(bess.times)},
-        "notes": [*opened.notes, capacity.method, *_of_batteries(bess, len(profiles))],
-        "scenarios": {name: year.summary() for name, year in years.items()},
-        "missing": {"gaps": f"{len(axis.skip_steps)} hours are not judged"} if axis.skip_steps else {},
-        "unwritten": unwritten,
-    })  # fmt: skip
+    study.summary.update(
+        {
+            "study": "baseline over a year",
+            "case": opened.case.name,
+            "steps": len(profiles),
+            "step_h": profiles.step_h,
+            "controls": controls,
+            "limits": limits,
+            "hc_kw": capacity.hc_kw,
+            "limit": capacity.limit,
+            "power_flows": capacity.power_flows + 2 * len(profiles),
+            "seconds": capacity.seconds + sum(y.seconds for y in years.values()),
+            "bess": None if bess is None else {"schedule": bess.case, "steps": len(bess.times)},
+            "notes": [*opened.notes, capacity.method, *_of_batteries(bess, len(profiles))],
+            "scenarios": {name: year.summary() for name, year in years.items()},
+            "missing": {"gaps": f"{len(axis.skip_steps)} hours are not judged"} if axis.skip_steps else {},
+            "unwritten": unwritten,
+        }
+    )
     write_or_say(unwritten, folder / "summary.json", partial(write_json, content=study.summary))
     return study
 

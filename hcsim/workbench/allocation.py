@@ -45,7 +45,6 @@ Reactive = Literal["as_given", "unity"] | InverterControl
 """Of PV: what goes with the weights (the schedule's, else none), none, or the inverters' own."""
 
 
-
 @dataclass(frozen=True)
 class Workbench:
     case: Case
@@ -177,9 +176,15 @@ class Workbench:
         if controls not in self._bare:
             ports = self.ports if self.case.config.pv else ()
             self._bare[controls] = visit(
-                self.circuit, self.network, self.profiles, self.limits, None, ports, controls=controls,
+                self.circuit,
+                self.network,
+                self.profiles,
+                self.limits,
+                None,
+                ports,
+                controls=controls,
                 progress=progress,
-            )  # fmt: skip
+            )
         return self._bare[controls]
 
     def problem(self, program: str) -> HostingProblem:

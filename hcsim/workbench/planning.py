@@ -52,8 +52,9 @@ class PlanningBench:
         nothing), ModelError (meshed feeder)."""
         section = bench.case.config.planning
         if section is None:
-            raise ConfigError(f"{bench.case.study_file} has no section [planning].",
-                              "Paper 2's schemes need it: see README.md.")  # fmt: skip
+            raise ConfigError(
+                f"{bench.case.study_file} has no section [planning].", "Paper 2's schemes need it: see README.md."
+            )
         if bench.case.config.limits.bands:
             raise ConfigError(
                 f"{bench.case.study_file}: paper 2's program has one voltage range a scenario, no [[limits.bands]].",
@@ -63,12 +64,18 @@ class PlanningBench:
         feeder = positive_sequence(bench.network)
         try:
             case = PlanningCase(
-                feeder=feeder, profiles=bench.case.profiles,
-                pv_kw={bus.lower(): kw for bus, kw in section.pv_kw.items()}, ev_kw=station_kw(bench.case, section),
-                areas=dict(section.areas), pvhc_buses=section.pvhc_buses, typical=section.typical.to_limits(),
-                pvhc=section.pvhc.to_limits(), storage=section.storage.to_terms(), costs=section.costs.to_costs(),
+                feeder=feeder,
+                profiles=bench.case.profiles,
+                pv_kw={bus.lower(): kw for bus, kw in section.pv_kw.items()},
+                ev_kw=station_kw(bench.case, section),
+                areas=dict(section.areas),
+                pvhc_buses=section.pvhc_buses,
+                typical=section.typical.to_limits(),
+                pvhc=section.pvhc.to_limits(),
+                storage=section.storage.to_terms(),
+                costs=section.costs.to_costs(),
                 exactness=section.exactness,
-            )  # fmt: skip
+            )
         except ModelError as error:
             raise ConfigError(f"{bench.case.study_file}, [planning]: {error.message}", error.remedy) from None
         return cls(bench, section, case)
@@ -79,8 +86,9 @@ class PlanningBench:
         return SolveOptions(
             gap=self.section.gap if gap is None else gap,
             time_limit_s=self.section.time_limit_s if time_limit_s is None else time_limit_s,
-            solver=solver.name, threads=solver.threads,
-        )  # fmt: skip
+            solver=solver.name,
+            threads=solver.threads,
+        )
 
     # -- the feeder in OpenDSS --------------------------------------------------------------------------
 
@@ -98,8 +106,12 @@ class PlanningBench:
     def limits(self, scenario: ScenarioName) -> Limits:
         """Eqs (25)-(26); paper 2 allows reverse flow."""
         own = self.case.limits(scenario)
-        return Limits(v_min_pu=own.v_min_pu, v_max_pu=own.v_max_pu, substation_min_kw=None,
-                      loading_max_pu=None if own.i_max_a is None else 1.0)  # fmt: skip
+        return Limits(
+            v_min_pu=own.v_min_pu,
+            v_max_pu=own.v_max_pu,
+            substation_min_kw=None,
+            loading_max_pu=None if own.i_max_a is None else 1.0,
+        )
 
     def network(self, scenario: ScenarioName) -> Network:
         """Branches rated at the scenario's current limit where it has one."""
@@ -109,18 +121,37 @@ class PlanningBench:
         return replace(network, branches=tuple(replace(b, i_rated_a=own.i_max_a) for b in network.branches))
 
     def replay(
-        self, schedule: Schedule | None, scenario: ScenarioName, controls: Controls, *,
-        base: ReplayResult | None = None, progress: Callable[[int, int], None] | None = None,
+        self,
+        schedule: Schedule | None,
+        scenario: ScenarioName,
+        controls: Controls,
+        *,
+        base: ReplayResult | None = None,
+        progress: Callable[[int, int], None] | None = None,
         inverters: InverterControl | None = None,
-    ) -> ReplayResult:  # fmt: skip
+    ) -> ReplayResult:
         """`schedule` None is the feeder with loads and charging station alone."""
-        return replay(self.bench.circuit, self.day, self.limits(scenario), schedule, controls=controls, base=base,
-                      network=self.network(scenario), progress=progress, inverters=inverters)  # fmt: skip
+        return replay(
+            self.bench.circuit,
+            self.day,
+            self.limits(scenario),
+            schedule,
+            controls=controls,
+            base=base,
+            network=self.network(scenario),
+            progress=progress,
+            inverters=inverters,
+        )
 
     def simulated_pvhc(
-        self, schedule: Schedule, result: PlanningResult, sharing: Sharing, *, controls: Controls = "locked",
+        self,
+        schedule: Schedule,
+        result: PlanningResult,
+        sharing: Sharing,
+        *,
+        controls: Controls = "locked",
         progress: Callable[[int, int], None] | None = None,
-    ) -> HostingCapacityResult:  # fmt: skip
+    ) -> HostingCapacityResult:
         """Hosting capacity of the plan by iteration: the same dispatch, limits, existing PV and candidates.
 
         PV grows in the optimizer's shares, or in equal shares at all candidates.
@@ -128,13 +159,23 @@ class PlanningBench:
         chosen = {bus: kw for bus, kw in result.pvhc.pvhc_kw.items() if kw > 1e-3}
         if sharing == "uniform" or not chosen:
             chosen = dict.fromkeys(self.case.pvhc_buses, 1.0)
-        pairs = [(node, kw / len(nodes)) for bus, kw in chosen.items()
-                 for nodes in (nodes_of(self.bench.network, bus),) for node in nodes]  # fmt: skip
+        pairs = [
+            (node, kw / len(nodes))
+            for bus, kw in chosen.items()
+            for nodes in (nodes_of(self.bench.network, bus),)
+            for node in nodes
+        ]
         return hosting_capacity(
-            self.bench.circuit, self.network("pvhc"), self.with_existing_pv, self.limits("pvhc"),
-            [node for node, _ in pairs], np.array([kw for _, kw in pairs]),
-            bess=schedule if schedule.bess else None, controls=controls, progress=progress,
-        )  # fmt: skip
+            self.bench.circuit,
+            self.network("pvhc"),
+            self.with_existing_pv,
+            self.limits("pvhc"),
+            [node for node, _ in pairs],
+            np.array([kw for _, kw in pairs]),
+            bess=schedule if schedule.bess else None,
+            controls=controls,
+            progress=progress,
+        )
 
     # -- the plan as a schedule -------------------------------------------------------------------------
 
@@ -150,10 +191,18 @@ class PlanningBench:
             pv_kw += [(case.pv_kw.get(bus, 0.0) + added) / len(nodes)] * len(nodes)
             pv_p += [(fixed.get(bus, 0.0) + added * np.ones(len(case.profiles))) / len(nodes)] * len(nodes)
         units = tuple(
-            BessUnit(f"dess_{u.bus}", u.bus, u.energy_kwh, u.power_kw, case.storage.eta_charge,
-                     case.storage.eta_discharge, case.storage.soc_min, case.storage.soc_max)
+            BessUnit(
+                f"dess_{u.bus}",
+                u.bus,
+                u.energy_kwh,
+                u.power_kw,
+                case.storage.eta_charge,
+                case.storage.eta_discharge,
+                case.storage.soc_min,
+                case.storage.soc_max,
+            )
             for u in result.plan
-        )  # fmt: skip
+        )
         places = [(k, node) for k, unit in enumerate(units) for node in nodes_of(network, unit.bus)]
         share = np.array([1.0 / len(nodes_of(network, units[k].bus)) for k, _ in places])
         of = [k for k, _ in places]
@@ -162,18 +211,25 @@ class PlanningBench:
         column = {bus: i for i, bus in enumerate(operation.buses)}
         sources = [network.nodes[n] for n in network.source_nodes]
         return Schedule(
-            case=f"{MARK}{result.scheme} {scenario}", times=case.profiles.times, step_h=case.profiles.step_h,
-            pv_nodes=tuple(pv_nodes), pv_kw=np.array(pv_kw, dtype=float),
+            case=f"{MARK}{result.scheme} {scenario}",
+            times=case.profiles.times,
+            step_h=case.profiles.step_h,
+            pv_nodes=tuple(pv_nodes),
+            pv_kw=np.array(pv_kw, dtype=float),
             pv_p_kw=np.array(pv_p, dtype=float).reshape(len(pv_nodes), steps).T,
-            pv_q_kvar=np.zeros((steps, len(pv_nodes))), bess=units,
-            bess_nodes=tuple(node for _, node in places), bess_of=tuple(of),
-            p_charge_kw=operation.charge_kw[:, of] * share, p_discharge_kw=operation.discharge_kw[:, of] * share,
-            soc_kwh=operation.soc_kwh, predicted_nodes=tuple(predicted),
+            pv_q_kvar=np.zeros((steps, len(pv_nodes))),
+            bess=units,
+            bess_nodes=tuple(node for _, node in places),
+            bess_of=tuple(of),
+            p_charge_kw=operation.charge_kw[:, of] * share,
+            p_discharge_kw=operation.discharge_kw[:, of] * share,
+            soc_kwh=operation.soc_kwh,
+            predicted_nodes=tuple(predicted),
             predicted_v_pu=operation.v_pu[:, [column[n.rsplit(".", 1)[0]] for n in predicted]],
             substation_phases=tuple(sources),
             predicted_substation_kw=np.repeat(operation.substation_kw[:, None] / len(sources), len(sources), 1),
             assumptions=(*result.notes, *station_note(self.section)),
-        )  # fmt: skip
+        )
 
 
 Replayer = Callable[[Schedule | None, Controls, ReplayResult | None], ReplayResult]

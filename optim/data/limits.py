@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 from optim.errors import ModelError
 
 VIOLATION_COLUMNS = (
-    "criterion", "element", "phase", "step", "time", "value", "limit", "unit", "base_value", "existing",
-)  # fmt: skip
+    "criterion",
+    "element",
+    "phase",
+    "step",
+    "time",
+    "value",
+    "limit",
+    "unit",
+    "base_value",
+    "existing",
+)
 
 
 SAME_KV = 1e-6
@@ -130,9 +139,15 @@ class Limits:
         deviation and of unbalance (California ICA; C84.1 annex), normal ratings, no reverse flow. Ours: four
         tap steps, 2.5 % with the usual 32 over +-10 %."""
         return cls(
-            v_min_pu=0.95, v_max_pu=1.05, substation_min_kw=0.0, loading_max_pu=1.0, v_deviation_max_pu=0.03,
-            unbalance_max_pct=3.0, regulator_min_kw=0.0, tap_operations_max=4.0,
-        )  # fmt: skip
+            v_min_pu=0.95,
+            v_max_pu=1.05,
+            substation_min_kw=0.0,
+            loading_max_pu=1.0,
+            v_deviation_max_pu=0.03,
+            unbalance_max_pct=3.0,
+            regulator_min_kw=0.0,
+            tap_operations_max=4.0,
+        )
 
 
 @dataclass(frozen=True)
@@ -178,9 +193,7 @@ class Before:
 
     days: tuple[Operation, ...]
 
-    def worst(
-        self, criterion: Criterion, limits: Limits, *, anywhere: bool = False
-    ) -> NDArray[np.float64] | None:
+    def worst(self, criterion: Criterion, limits: Limits, *, anywhere: bool = False) -> NDArray[np.float64] | None:
         """(T, K) the worst that each element has at each step on any of the days, if its own day breaks the limit at
         some step, or `anywhere`; else what its own day has. None where no day says."""
         own, *others = (criterion.values(day) for day in self.days)
@@ -228,30 +241,92 @@ class Criterion:
 
 
 CRITERIA = (
-    Criterion("overvoltage", "pu", 1.0, lambda m: m.v_max_pu, lambda m: m.v_tolerance_pu,
-              lambda o: o.nodes, lambda o: o.v_pu, by_level=Limits.v_max_at),
-    Criterion("undervoltage", "pu", -1.0, lambda m: m.v_min_pu, lambda m: m.v_tolerance_pu,
-              lambda o: o.nodes, lambda o: o.v_pu, by_level=Limits.v_min_at),
-    Criterion("reverse_flow", "kW", -1.0, lambda m: m.substation_min_kw, lambda m: m.p_tolerance_kw,
-              lambda o: o.substation_phases, lambda o: o.substation_kw),
-    Criterion("loading", "pu", 1.0, lambda m: m.loading_max_pu, lambda m: m.loading_tolerance_pu,
-              lambda o: o.branches, lambda o: o.loading_pu, lambda m: m.loading_worse),
-    Criterion("voltage_deviation", "pu", 1.0, lambda m: m.v_deviation_max_pu, lambda m: m.v_tolerance_pu,
-              lambda o: o.nodes, lambda o: o.v_deviation_pu),
-    Criterion("voltage_unbalance", "%", 1.0, lambda m: m.unbalance_max_pct,
-              lambda m: m.unbalance_tolerance_pct, lambda o: o.unbalance_buses, lambda o: o.unbalance_pct),
-    Criterion("regulator_reverse_flow", "kW", -1.0, lambda m: m.regulator_min_kw,
-              lambda m: m.p_tolerance_kw, lambda o: o.regulator_phases, lambda o: o.regulator_kw),
-    Criterion("tap_operations", "steps", 1.0, lambda m: m.tap_operations_max, lambda m: 0.5,
-              lambda o: o.regulator_controls, lambda o: o.tap_steps),
-)  # fmt: skip
+    Criterion(
+        "overvoltage",
+        "pu",
+        1.0,
+        lambda m: m.v_max_pu,
+        lambda m: m.v_tolerance_pu,
+        lambda o: o.nodes,
+        lambda o: o.v_pu,
+        by_level=Limits.v_max_at,
+    ),
+    Criterion(
+        "undervoltage",
+        "pu",
+        -1.0,
+        lambda m: m.v_min_pu,
+        lambda m: m.v_tolerance_pu,
+        lambda o: o.nodes,
+        lambda o: o.v_pu,
+        by_level=Limits.v_min_at,
+    ),
+    Criterion(
+        "reverse_flow",
+        "kW",
+        -1.0,
+        lambda m: m.substation_min_kw,
+        lambda m: m.p_tolerance_kw,
+        lambda o: o.substation_phases,
+        lambda o: o.substation_kw,
+    ),
+    Criterion(
+        "loading",
+        "pu",
+        1.0,
+        lambda m: m.loading_max_pu,
+        lambda m: m.loading_tolerance_pu,
+        lambda o: o.branches,
+        lambda o: o.loading_pu,
+        lambda m: m.loading_worse,
+    ),
+    Criterion(
+        "voltage_deviation",
+        "pu",
+        1.0,
+        lambda m: m.v_deviation_max_pu,
+        lambda m: m.v_tolerance_pu,
+        lambda o: o.nodes,
+        lambda o: o.v_deviation_pu,
+    ),
+    Criterion(
+        "voltage_unbalance",
+        "%",
+        1.0,
+        lambda m: m.unbalance_max_pct,
+        lambda m: m.unbalance_tolerance_pct,
+        lambda o: o.unbalance_buses,
+        lambda o: o.unbalance_pct,
+    ),
+    Criterion(
+        "regulator_reverse_flow",
+        "kW",
+        -1.0,
+        lambda m: m.regulator_min_kw,
+        lambda m: m.p_tolerance_kw,
+        lambda o: o.regulator_phases,
+        lambda o: o.regulator_kw,
+    ),
+    Criterion(
+        "tap_operations",
+        "steps",
+        1.0,
+        lambda m: m.tap_operations_max,
+        lambda m: 0.5,
+        lambda o: o.regulator_controls,
+        lambda o: o.tap_steps,
+    ),
+)
 """Every criterion there is. A half step of tolerance on tap operations: they are whole numbers."""
 
 
 def thresholds(
-    criterion: Criterion, limits: Limits, base: NDArray[np.float64] | None, shape: tuple[int, ...] = (),
+    criterion: Criterion,
+    limits: Limits,
+    base: NDArray[np.float64] | None,
+    shape: tuple[int, ...] = (),
     kv_base: NDArray[np.float64] | None = None,
-) -> NDArray[np.float64]:  # fmt: skip
+) -> NDArray[np.float64]:
     """What `sign * value` must exceed to be a new violation: the limit, or, where the base is beyond it
     already, what the base has ("no worse than before"); the tolerance on top. NaN in the base: the limit.
 
@@ -313,8 +388,9 @@ def worst_new(
         if excess[step, column] > 0:
             element, phase = _element_and_phase(criterion.elements(found)[int(column)], criterion.name)
             beyond = float(excess[step, column]) + criterion.tolerance(limits)
-            every.append(Excess(criterion.name, criterion.unit, element, phase, int(step),
-                                float(value[step, column]), beyond))  # fmt: skip
+            every.append(
+                Excess(criterion.name, criterion.unit, element, phase, int(step), float(value[step, column]), beyond)
+            )
     return tuple(every)
 
 

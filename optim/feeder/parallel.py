@@ -78,8 +78,12 @@ def _rating_a(together: Sequence[Branch]) -> float:
     nodes = {n for b in together for n in b.to_nodes}
     least = np.inf
     for n in nodes:
-        own = [(b, abs(1.0 / b.z_ohm[b.to_nodes.index(n), b.to_nodes.index(n)])) for b in together if n in b.to_nodes
-               if b.z_ohm[b.to_nodes.index(n), b.to_nodes.index(n)] != 0]  # fmt: skip
+        own = [
+            (b, abs(1.0 / b.z_ohm[b.to_nodes.index(n), b.to_nodes.index(n)]))
+            for b in together
+            if n in b.to_nodes
+            if b.z_ohm[b.to_nodes.index(n), b.to_nodes.index(n)] != 0
+        ]
         whole = sum(y for _, y in own)
         least = min([least, *(b.i_rated_a * whole / y for b, y in own)])
     return float(least)

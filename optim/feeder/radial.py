@@ -99,8 +99,9 @@ class RadialFeeder:
     @cached_property
     def voltage_dependent(self) -> tuple[int, ...]:
         """Buses where something is consumed or fed in that depends on the voltage."""
-        return tuple(int(j) for j in np.flatnonzero((self.load_g_pu != 0) | (self.load_b_pu != 0)
-                                                    | (self.shunt_b_pu != 0)))  # fmt: skip
+        return tuple(
+            int(j) for j in np.flatnonzero((self.load_g_pu != 0) | (self.load_b_pu != 0) | (self.shunt_b_pu != 0))
+        )
 
     @cached_property
     def gain(self) -> Floats:
@@ -152,13 +153,24 @@ def positive_sequence(network: Network) -> RadialFeeder:
     z = np.where(np.abs(z) < _NEGLIGIBLE_PU, 0.0, z)
     loads = _bus_loads(network, bus_of, position)
     return RadialFeeder(
-        name=network.name, source_bus=source_bus, source_u_pu=source_u,
-        buses=tuple(position), branches=tuple("+".join(b.name for b in found) for _, _, found in order),
+        name=network.name,
+        source_bus=source_bus,
+        source_u_pu=source_u,
+        buses=tuple(position),
+        branches=tuple("+".join(b.name for b in found) for _, _, found in order),
         parent=np.array([position.get(frm, -1) for _, frm, _ in order], dtype=np.int64),
-        r_pu=_rounded(z.real), x_pu=_rounded(z.imag), ratio=ratio, i_base_a=i_base, i_rated_a=rated,
-        load_p_mw=loads[0], load_q_mvar=loads[1], load_g_pu=loads[2], load_b_pu=loads[3],
-        shunt_b_pu=_bus_shunts(network, bus_of, position), notes=_notes(network, feeding),
-    )  # fmt: skip
+        r_pu=_rounded(z.real),
+        x_pu=_rounded(z.imag),
+        ratio=ratio,
+        i_base_a=i_base,
+        i_rated_a=rated,
+        load_p_mw=loads[0],
+        load_q_mvar=loads[1],
+        load_g_pu=loads[2],
+        load_b_pu=loads[3],
+        shunt_b_pu=_bus_shunts(network, bus_of, position),
+        notes=_notes(network, feeding),
+    )
 
 
 def _rounded(part: Floats) -> Floats:
@@ -235,8 +247,15 @@ def _bus_loads(network: Network, bus_of: list[str], position: dict[str, int]) ->
         if j is None:
             continue  # at the ideal source: it loads no branch
         u0 = float(across[leg]) ** 2
-        base_u = float(np.mean(np.abs(network.v_solved_v[list(network.nodes_of(bus))])
-                               / network.v_base_v[list(network.nodes_of(bus))])) ** 2  # fmt: skip
+        base_u = (
+            float(
+                np.mean(
+                    np.abs(network.v_solved_v[list(network.nodes_of(bus))])
+                    / network.v_base_v[list(network.nodes_of(bus))]
+                )
+            )
+            ** 2
+        )
         if not np.isfinite(u0) or u0 <= 0 or base_u <= 0:
             raise ModelError(f"{name} has no voltage in the base case of {network.name}.")
         for rated, zip_, constant, slope in (
@@ -272,11 +291,15 @@ def _notes(network: Network, feeding: dict[str, tuple[str, tuple[Branch, ...]]])
     notes = []
     partial = sum(len(_phases(network, found)) < 3 for _, found in feeding.values())
     if partial:
-        notes.append(f"{partial} of {len(feeding)} sections have fewer than three phases: the program "
-                     "works on the positive-sequence equivalent; the replay judges all phases.")  # fmt: skip
+        notes.append(
+            f"{partial} of {len(feeding)} sections have fewer than three phases: the program "
+            "works on the positive-sequence equivalent; the replay judges all phases."
+        )
     if network.regulators:
-        notes.append(f"{len(network.regulators)} regulators enter with the mean of their tap ratios and do "
-                     "not move in the program.")  # fmt: skip
+        notes.append(
+            f"{len(network.regulators)} regulators enter with the mean of their tap ratios and do "
+            "not move in the program."
+        )
     legs = network.loads
     if np.any(legs.zip_p[:, :2] != 0) or np.any(legs.zip_q[:, :2] != 0):
         notes.append("Voltage-dependent loads are linear in the squared voltage around the base case.")

@@ -46,8 +46,15 @@ def demand(feeder: RadialFeeder, load_pu: Floats, p_mw: Floats, q_mvar: Floats) 
     return (load_pu[:, None] * feeder.load_p_mw - p_mw, load_pu[:, None] * feeder.load_q_mvar - q_mvar)
 
 
-def ac_power_flow(feeder: RadialFeeder, load_pu: Floats, p_mw: Floats, q_mvar: Floats | None = None, *,
-                  tolerance: float = 1e-12, max_sweeps: int = 400) -> RadialFlow:  # fmt: skip
+def ac_power_flow(
+    feeder: RadialFeeder,
+    load_pu: Floats,
+    p_mw: Floats,
+    q_mvar: Floats | None = None,
+    *,
+    tolerance: float = 1e-12,
+    max_sweeps: int = 400,
+) -> RadialFlow:
     """Backward-forward sweep on (P, Q, l, u), all steps at once.
 
     `load_pu` (T,) multiplies the nominal loads; `p_mw`, `q_mvar` (T, J) are injections, positive into the
@@ -91,8 +98,17 @@ def ac_power_flow(feeder: RadialFeeder, load_pu: Floats, p_mw: Floats, q_mvar: F
     )
 
 
-def _with_lossless(feeder: RadialFeeder, u: Floats, l_pu: Floats, p: Floats, q: Floats, p_fix: Floats,
-                   q_fix: Floats, g: Floats, b: Floats) -> RadialFlow:  # fmt: skip
+def _with_lossless(
+    feeder: RadialFeeder,
+    u: Floats,
+    l_pu: Floats,
+    p: Floats,
+    q: Floats,
+    p_fix: Floats,
+    q_fix: Floats,
+    g: Floats,
+    b: Floats,
+) -> RadialFlow:
     """Adds flows and voltages of the same consumption without losses."""
     below = feeder.downstream
     hp, hq = (below @ (p_fix + g * u).T).T, (below @ (q_fix + b * u).T).T

@@ -60,9 +60,7 @@ def _moves_freely(y: Complexes) -> bool:
     return bool(np.all(np.abs(y.sum(axis=1)) < FLOATING * np.max(np.abs(y))))
 
 
-def _inverse_without_common_mode(
-    y_tt: Complexes, floating: list[list[int]], neutral: NDArray[np.bool_]
-) -> Complexes:
+def _inverse_without_common_mode(y_tt: Complexes, floating: list[list[int]], neutral: NDArray[np.bool_]) -> Complexes:
     """Inverse of y_tt over voltages relative to each floating set's neutral, or else to its mean."""
     struck = [next(i for i in members if neutral[i]) for members in floating if np.any(neutral[members])]
     project = np.eye(len(y_tt))

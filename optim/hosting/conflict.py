@@ -102,23 +102,31 @@ def _felt(m: pyo.ConcreteModel, problem: HostingProblem) -> Iterator[Overstep]:
     for t, time in enumerate(times):
         if number(m.overstep_high[t]) > 1e-5:
             n = int(np.argmax(v_pu[t] - high[t]))
-            yield Overstep(f"voltage_max['{model.nodes[n]}','{time}']",
-                           f"at most {high[t, n]:g} pu at {model.nodes[n]} at {time} ({v_pu[t, n]:.4f} at best)",
-                           float(v_pu[t, n] / high[t, n] - 1))  # fmt: skip
+            yield Overstep(
+                f"voltage_max['{model.nodes[n]}','{time}']",
+                f"at most {high[t, n]:g} pu at {model.nodes[n]} at {time} ({v_pu[t, n]:.4f} at best)",
+                float(v_pu[t, n] / high[t, n] - 1),
+            )
         if number(m.overstep_low[t]) > 1e-5:
             n = int(np.argmax(low[t] - v_pu[t]))
-            yield Overstep(f"voltage_min['{model.nodes[n]}','{time}']",
-                           f"at least {low[t, n]:g} pu at {model.nodes[n]} at {time} ({v_pu[t, n]:.4f} at best)",
-                           float(1 - v_pu[t, n] / low[t, n]))  # fmt: skip
+            yield Overstep(
+                f"voltage_min['{model.nodes[n]}','{time}']",
+                f"at least {low[t, n]:g} pu at {model.nodes[n]} at {time} ({v_pu[t, n]:.4f} at best)",
+                float(1 - v_pu[t, n] / low[t, n]),
+            )
         if number(m.overstep_load[t]) > 1e-5:
             worst = [row for row in m.loading_max if row[1] == time]
-            yield Overstep(f"loading_max['{worst[-1][0]}','{time}']",
-                           f"the current of {worst[-1][0]} at {time} within its rating "
-                           f"({number(m.overstep_load[t]):.1%} above it at best)",
-                           number(m.overstep_load[t]))  # fmt: skip
+            yield Overstep(
+                f"loading_max['{worst[-1][0]}','{time}']",
+                f"the current of {worst[-1][0]} at {time} within its rating "
+                f"({number(m.overstep_load[t]):.1%} above it at best)",
+                number(m.overstep_load[t]),
+            )
         if floor is not None and number(m.overstep_source[t]) > 1e-6:
             s = int(np.argmax(floor[t] - drawn[t]))
-            yield Overstep(f"no_reverse_flow[{s},{t}]",
-                           f"at least {floor[t, s]:g} kW into the feeder at {model.substation_phases[s]} at {time} "
-                           f"({drawn[t, s]:.1f} at best)",
-                           number(m.overstep_source[t]) * 1e3 / max(abs(float(floor[t, s])), 1.0))  # fmt: skip
+            yield Overstep(
+                f"no_reverse_flow[{s},{t}]",
+                f"at least {floor[t, s]:g} kW into the feeder at {model.substation_phases[s]} at {time} "
+                f"({drawn[t, s]:.1f} at best)",
+                number(m.overstep_source[t]) * 1e3 / max(abs(float(floor[t, s])), 1.0),
+            )

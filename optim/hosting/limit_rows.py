@@ -225,14 +225,10 @@ def injections(m: pyo.ConcreteModel, problem: HostingProblem) -> tuple[Floats, F
         p_kw[:, port[g]] += problem.profiles.pv_pu * number(m.pv[g]) * 1e3
         q_kvar[:, port[g]] += [number(m.q[g, t]) * 1e3 for t in range(steps)]
     for u, n in problem.fleet.converters if problem.fleet else []:
-        p_kw[:, port[n]] += [
-            (number(m.p_discharge[u, n, t]) - number(m.p_charge[u, n, t])) * 1e3 for t in range(steps)
-        ]
+        p_kw[:, port[n]] += [(number(m.p_discharge[u, n, t]) - number(m.p_charge[u, n, t])) * 1e3 for t in range(steps)]
     return p_kw, q_kvar
 
 
 def number(variable: VarData) -> float:
     """A variable's value; one that no row mentions has none and is free to be zero."""
     return 0.0 if variable.value is None else float(variable.value)
-
-

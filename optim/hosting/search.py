@@ -91,8 +91,9 @@ def solve_hosting(
 
 
 class _Search:
-    def __init__(self, problem: HostingProblem, case: str, options: SolveOptions,
-                 progress: ProgressCallback | None) -> None:  # fmt: skip
+    def __init__(
+        self, problem: HostingProblem, case: str, options: SolveOptions, progress: ProgressCallback | None
+    ) -> None:
         self.begun = time.perf_counter()
         self.problem, self.options, self.fleet = problem, options, problem.fleet
         self.m = build(problem)
@@ -143,8 +144,10 @@ class _Search:
             self._give_up()
         self._restore(self._best_values)
         if any(number(size) > 0.99 * CEILING_MW for size in self.m.pv.values()):
-            raise SolverError(f"{self._case}: the program is unbounded, nothing limits the PV capacity.",
-                              "Add a limit (reverse flow, voltage or rating).")  # fmt: skip
+            raise SolverError(
+                f"{self._case}: the program is unbounded, nothing limits the PV capacity.",
+                "Add a limit (reverse flow, voltage or rating).",
+            )
         if tidy and not self.interrupted:
             self._tidy()
         assert self.best is not None

@@ -95,9 +95,7 @@ def discharge_limit(m: pyo.ConcreteModel, fleet: Fleet) -> None:
 def status_needs_unit(m: pyo.ConcreteModel, fleet: Fleet) -> None:
     """mu <= u, the third row of the linearized product (only where placement is open)."""
     if fleet.chooses_sites:
-        m.status_needs_unit = pyo.Constraint(
-            m.unit, m.step, rule=lambda m, u, t: m.charging[u, t] <= m.placed[u]
-        )
+        m.status_needs_unit = pyo.Constraint(m.unit, m.step, rule=lambda m, u, t: m.charging[u, t] <= m.placed[u])
 
 
 def energy_balance(m: pyo.ConcreteModel, fleet: Fleet, step_h: float) -> None:
@@ -116,15 +114,15 @@ def energy_balance(m: pyo.ConcreteModel, fleet: Fleet, step_h: float) -> None:
 def energy_range(m: pyo.ConcreteModel, fleet: Fleet, steps: int) -> None:
     """(3d), scaled by the placement, which tightens the relaxation"""
     m.energy_floor = pyo.Constraint(
-        m.unit, range(steps),
-        rule=lambda m, u, t: m.energy[u, t]
-        >= fleet.units[u].soc_min * fleet.units[u].energy_kwh / 1e3 * m.placed[u],
-    )  # fmt: skip
+        m.unit,
+        range(steps),
+        rule=lambda m, u, t: m.energy[u, t] >= fleet.units[u].soc_min * fleet.units[u].energy_kwh / 1e3 * m.placed[u],
+    )
     m.energy_ceiling = pyo.Constraint(
-        m.unit, range(steps),
-        rule=lambda m, u, t: m.energy[u, t]
-        <= fleet.units[u].soc_max * fleet.units[u].energy_kwh / 1e3 * m.placed[u],
-    )  # fmt: skip
+        m.unit,
+        range(steps),
+        rule=lambda m, u, t: m.energy[u, t] <= fleet.units[u].soc_max * fleet.units[u].energy_kwh / 1e3 * m.placed[u],
+    )
 
 
 def energy_returns(m: pyo.ConcreteModel, steps: int) -> None:
@@ -141,9 +139,7 @@ def number_of_units(m: pyo.ConcreteModel, fleet: Fleet) -> None:
 def one_status_for_all(m: pyo.ConcreteModel, fleet: Fleet) -> None:
     """Ours, for `circulation = "forbid"`: every placed unit has the fleet's status M(t)."""
     m.fleet_charging = pyo.Var(m.step, domain=pyo.Binary)
-    m.status_at_most = pyo.Constraint(
-        m.unit, m.step, rule=lambda m, u, t: m.charging[u, t] <= m.fleet_charging[t]
-    )
+    m.status_at_most = pyo.Constraint(m.unit, m.step, rule=lambda m, u, t: m.charging[u, t] <= m.fleet_charging[t])
     m.status_at_least = pyo.Constraint(
         m.unit, m.step, rule=lambda m, u, t: m.placed[u] - m.charging[u, t] <= 1 - m.fleet_charging[t]
     )

@@ -134,8 +134,14 @@ def no_load_voltages(network: Network) -> Complexes:
     return w_v
 
 
-def linearize(network: Network, profiles: Profiles, ports: tuple[str, ...], *,
-              voltage_dependent_loads: bool = False, losses: bool = False) -> LinearModel:  # fmt: skip
+def linearize(
+    network: Network,
+    profiles: Profiles,
+    ports: tuple[str, ...],
+    *,
+    voltage_dependent_loads: bool = False,
+    losses: bool = False,
+) -> LinearModel:
     """Network -> LinearModel over the profile's steps, with devices at `ports` ("bus.phase").
 
     Loads are at their nominal power and shunts at 1 pu, as in the paper, unless `voltage_dependent_loads`:
@@ -265,11 +271,10 @@ def _system(m: LinDist3Flow, slope: sp.csr_matrix) -> sp.csc_matrix:
                 [-m.a, m.a_x, -slope.real, None],
                 [-m.a_x, -m.a, -slope.imag, None],
                 [2 * m.d_r, 2 * m.d_x, -m.a_v, 2 * w2 @ m.a_theta],
-                [per_w2 @ m.d_x, -per_w2 @ m.d_r, -0.5 * m.a_theta @ per_w2,
-                 sp.identity(len(m.nodes)) - carried],
+                [per_w2 @ m.d_x, -per_w2 @ m.d_r, -0.5 * m.a_theta @ per_w2, sp.identity(len(m.nodes)) - carried],
             ]
         )
-    )  # fmt: skip
+    )
 
 
 def _load_power(network: Network, m: LinDist3Flow, voltage_dependent: bool) -> tuple[Complexes, sp.csr_matrix]:
@@ -291,10 +296,12 @@ def _load_power(network: Network, m: LinDist3Flow, voltage_dependent: bool) -> t
     fixed_part, slope_part = s, np.zeros_like(s)
     if voltage_dependent:
         shares_p, shares_q = legs.zip_p, legs.zip_q
-        fixed_part = (s.real * (shares_p[:, 1] / 2 + shares_p[:, 2])
-                      + 1j * s.imag * (shares_q[:, 1] / 2 + shares_q[:, 2]))  # fmt: skip
-        slope_part = (s.real * (shares_p[:, 0] + shares_p[:, 1] / 2)
-                      + 1j * s.imag * (shares_q[:, 0] + shares_q[:, 1] / 2))  # fmt: skip
+        fixed_part = s.real * (shares_p[:, 1] / 2 + shares_p[:, 2]) + 1j * s.imag * (
+            shares_q[:, 1] / 2 + shares_q[:, 2]
+        )
+        slope_part = s.real * (shares_p[:, 0] + shares_p[:, 1] / 2) + 1j * s.imag * (
+            shares_q[:, 0] + shares_q[:, 1] / 2
+        )
     fixed = np.zeros(size, dtype=complex)
     slope = _Triplets()
     for node, share in ((i, w_v[i] / across), (j, -w_v[j] / across)):

@@ -215,8 +215,12 @@ def _load_slopes(loads: LoadLegs, point: OperatingPoint) -> tuple[sp.csr_matrix,
 
 def _at_legs(loads: LoadLegs, values: Complexes, n: int) -> sp.csr_matrix:
     """E diag(values) E^T"""
-    parts = [(loads.node_plus, loads.node_plus, 1), (loads.node_plus, loads.node_minus, -1),
-             (loads.node_minus, loads.node_plus, -1), (loads.node_minus, loads.node_minus, 1)]  # fmt: skip
+    parts = [
+        (loads.node_plus, loads.node_plus, 1),
+        (loads.node_plus, loads.node_minus, -1),
+        (loads.node_minus, loads.node_plus, -1),
+        (loads.node_minus, loads.node_minus, 1),
+    ]
     total = sp.csr_matrix((n, n), dtype=complex)
     for rows, columns, sign in parts:
         at = (rows >= 0) & (columns >= 0)
@@ -259,8 +263,12 @@ class _FlowRows:
 
     def __init__(self, network: Network, wanted: bool) -> None:
         self._network = network
-        rated = [(b, i) for b in network.branches if b.kind != "source" and np.isfinite(b.i_rated_a) and wanted
-                 for i in range(len(b.to_nodes))]  # fmt: skip
+        rated = [
+            (b, i)
+            for b in network.branches
+            if b.kind != "source" and np.isfinite(b.i_rated_a) and wanted
+            for i in range(len(b.to_nodes))
+        ]
         self._rows = rated
         self._name()
 

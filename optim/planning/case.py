@@ -140,8 +140,10 @@ def _faults(case: PlanningCase) -> list[str]:
     for name in ("typical", "pvhc"):
         limits: ScenarioLimits = getattr(case, name)
         if not 0 < limits.v_min_pu < limits.v_max_pu:
-            found.append(f"The {name} scenario's voltage limits leave nothing between {limits.v_min_pu} and "
-                         f"{limits.v_max_pu} pu.")  # fmt: skip
+            found.append(
+                f"The {name} scenario's voltage limits leave nothing between {limits.v_min_pu} and "
+                f"{limits.v_max_pu} pu."
+            )
         if limits.i_max_a is not None and limits.i_max_a <= 0:
             found.append(f"The {name} scenario's i_max_a must be positive, or left out for no limit.")
     return found
@@ -152,14 +154,16 @@ def _storage_faults(case: PlanningCase) -> list[str]:
     if s.energy_step_kwh <= 0 or s.power_step_kw <= 0:
         found.append("energy_step_kwh and power_step_kw must be positive.")
     elif s.energy_step_kwh > s.energy_max_kwh:
-        found.append(f"No size fits: one step of {s.energy_step_kwh} kWh is above the most allowed, "
-                     f"{s.energy_max_kwh} kWh.")  # fmt: skip
+        found.append(
+            f"No size fits: one step of {s.energy_step_kwh} kWh is above the most allowed, {s.energy_max_kwh} kWh."
+        )
     elif s.power_step_kw > s.energy_max_kwh:
-        found.append(f"No size fits: one step of power is {s.power_step_kw} kW, but (7) allows no more kW "
-                     f"than kWh and {s.energy_max_kwh} kWh is the most energy.")  # fmt: skip
+        found.append(
+            f"No size fits: one step of power is {s.power_step_kw} kW, but (7) allows no more kW "
+            f"than kWh and {s.energy_max_kwh} kWh is the most energy."
+        )
     if s.min_energy_kwh > s.energy_max_kwh:
-        found.append(f"No size fits: min_energy_kwh {s.min_energy_kwh} is above energy_max_kwh "
-                     f"{s.energy_max_kwh}.")  # fmt: skip
+        found.append(f"No size fits: min_energy_kwh {s.min_energy_kwh} is above energy_max_kwh {s.energy_max_kwh}.")
     if s.min_units > len(case.areas):
         found.append(f"min_units = {s.min_units}, but there are {len(case.areas)} areas with one unit each.")
     if not 0 <= s.soc_min < s.soc_max <= 1:

@@ -19,8 +19,7 @@ from optim.solve.highs import SolveOptions
 Floats = NDArray[np.float64]
 
 
-def explained(case: PlanningCase, scenarios: tuple[ScenarioName, ...], storage: bool,
-              what: str) -> InfeasibleError:  # fmt: skip
+def explained(case: PlanningCase, scenarios: tuple[ScenarioName, ...], storage: bool, what: str) -> InfeasibleError:
     """The error to raise for a program without a solution, made from the least violation that is left."""
     flows, left = _best_effort(case, scenarios, storage)
     worst = [w for s in scenarios for w in _violations(case, s, flows[s])]
@@ -40,8 +39,9 @@ def explained(case: PlanningCase, scenarios: tuple[ScenarioName, ...], storage: 
     return InfeasibleError(f"{what} has no solution: at best,{with_storage}, {sentences}{more}.", remedies)
 
 
-def _best_effort(case: PlanningCase, scenarios: tuple[ScenarioName, ...],
-                 storage: bool) -> tuple[dict[str, RadialFlow], float]:  # fmt: skip
+def _best_effort(
+    case: PlanningCase, scenarios: tuple[ScenarioName, ...], storage: bool
+) -> tuple[dict[str, RadialFlow], float]:
     """Operating points with the least sum of voltage violations, sizes and statuses not whole; and that sum."""
     program = build(case, scenarios, storage=storage)
     add_caps(program)
@@ -85,24 +85,30 @@ def _violations(case: PlanningCase, scenario: ScenarioName, flow: RadialFlow) ->
     limits, v = case.limits(scenario), flow.v_pu()
     found = []
     where = f"[planning.{scenario}]"
-    for excess, name, limit, word in ((v - limits.v_max_pu, "v_max_pu", limits.v_max_pu, "above"),
-                                      (limits.v_min_pu - v, "v_min_pu", limits.v_min_pu, "below")):  # fmt: skip
+    for excess, name, limit, word in (
+        (v - limits.v_max_pu, "v_max_pu", limits.v_max_pu, "above"),
+        (limits.v_min_pu - v, "v_min_pu", limits.v_min_pu, "below"),
+    ):
         for j in np.flatnonzero(excess.max(axis=0) > 1e-6):
             t = int(excess[:, j].argmax())
-            found.append((
-                float(excess[t, j]),
-                f"bus {case.feeder.buses[j]} is at {v[t, j]:.4f} pu at {case.profiles.times[t]} in the "
-                f"{scenario} scenario, {word} {name} = {limit:g}",
-                f"Give {where} a {'larger' if word == 'above' else 'smaller'} {name}.",
-            ))  # fmt: skip
+            found.append(
+                (
+                    float(excess[t, j]),
+                    f"bus {case.feeder.buses[j]} is at {v[t, j]:.4f} pu at {case.profiles.times[t]} in the "
+                    f"{scenario} scenario, {word} {name} = {limit:g}",
+                    f"Give {where} a {'larger' if word == 'above' else 'smaller'} {name}.",
+                )
+            )
     if limits.i_max_a is not None:
         amps = np.sqrt(flow.l) * case.feeder.i_base_a
         for j in np.flatnonzero(amps.max(axis=0) > limits.i_max_a * (1 + 1e-6)):
             t = int(amps[:, j].argmax())
-            found.append((
-                float(amps[t, j] / limits.i_max_a - 1.0),
-                f"{case.feeder.branches[j]} carries {amps[t, j]:.1f} A at {case.profiles.times[t]} in the "
-                f"{scenario} scenario, above i_max_a = {limits.i_max_a:g}",
-                f"Give {where} a larger i_max_a.",
-            ))  # fmt: skip
+            found.append(
+                (
+                    float(amps[t, j] / limits.i_max_a - 1.0),
+                    f"{case.feeder.branches[j]} carries {amps[t, j]:.1f} A at {case.profiles.times[t]} in the "
+                    f"{scenario} scenario, above i_max_a = {limits.i_max_a:g}",
+                    f"Give {where} a larger i_max_a.",
+                )
+            )
     return found

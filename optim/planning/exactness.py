@@ -39,13 +39,7 @@ from pyomo.core.base.var import VarData
 
 from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
 from optim.planning.case import PlanningCase
-from optim.planning.program import (
-    PlanningProgram,
-    drawn,
-    eq_22_active_injection,
-    eq_23_reactive_injection,
-    sending_u,
-)
+from optim.planning.program import PlanningProgram, drawn, eq_22_active_injection, eq_23_reactive_injection, sending_u
 from optim.solve.cones import RotatedCone
 
 Floats = NDArray[np.float64]
@@ -98,13 +92,15 @@ def lossless_balance(program: PlanningProgram) -> None:
 
     @m.Constraint(m.S, m.T, m.J)
     def lossless_active(m: Any, s: str, t: int, j: int) -> Any:
-        return (m.hp[s, t, j] + eq_22_active_injection(program, s, t, j) - drawn(program, m.drawn_p, s, t, j)
-                == sum(m.hp[s, t, k] for k in f.children[j]))  # fmt: skip
+        return m.hp[s, t, j] + eq_22_active_injection(program, s, t, j) - drawn(program, m.drawn_p, s, t, j) == sum(
+            m.hp[s, t, k] for k in f.children[j]
+        )
 
     @m.Constraint(m.S, m.T, m.J)
     def lossless_reactive(m: Any, s: str, t: int, j: int) -> Any:
-        return (m.hq[s, t, j] + eq_23_reactive_injection(program, t, j) - drawn(program, m.drawn_q, s, t, j)
-                == sum(m.hq[s, t, k] for k in f.children[j]))  # fmt: skip
+        return m.hq[s, t, j] + eq_23_reactive_injection(program, t, j) - drawn(program, m.drawn_q, s, t, j) == sum(
+            m.hq[s, t, k] for k in f.children[j]
+        )
 
 
 def lossless_voltage_drop(program: PlanningProgram) -> None:
@@ -121,8 +117,9 @@ def lossless_current_limit(program: PlanningProgram, s: str, t: int, j: int) -> 
     """|H|^2 / I_max^2 <= w_i + correction, both sides over I_max^2."""
     m = program.model
     right = sending_u(program, m.w, s, t, j) + m.current_correction[s, t, j]
-    return RotatedCone(f"current_cap[{s},{t},{j}]", (m.hp[s, t, j], m.hq[s, t, j]), right,
-                       squared_current_limit(program.case, s)[j])  # fmt: skip
+    return RotatedCone(
+        f"current_cap[{s},{t},{j}]", (m.hp[s, t, j], m.hq[s, t, j]), right, squared_current_limit(program.case, s)[j]
+    )
 
 
 def squared_current_limit(case: PlanningCase, scenario: str) -> Floats:
@@ -146,7 +143,7 @@ def correction_bounds(program: PlanningProgram, found: Mapping[str, RadialFlow])
         floor = np.full(lost.size, -np.inf) if losses_priced(case, s) else (limits.v_min_pu**2 + lost).ravel()
         bounds.append((list(m.w[s, :, :]), floor, (limits.v_max_pu**2 + lost).ravel()))
         if limits.i_max_a is not None:
-            more = (flow.lossless_p**2 + flow.lossless_q**2 - flow.p**2 - flow.q**2)
+            more = flow.lossless_p**2 + flow.lossless_q**2 - flow.p**2 - flow.q**2
             correction = more / squared_current_limit(case, s) - case.feeder.sending_loss(lost)
             bounds.append((list(m.current_correction[s, :, :]), correction.ravel(), correction.ravel()))
     return bounds
@@ -154,8 +151,9 @@ def correction_bounds(program: PlanningProgram, found: Mapping[str, RadialFlow])
 
 def correction_change(found: Mapping[str, RadialFlow], before: Mapping[str, RadialFlow]) -> float:
     """How far two operating points are apart in what they correct: squared pu voltage."""
-    return max(float(np.abs((a.lossless_u - a.u) - (before[s].lossless_u - before[s].u)).max())
-               for s, a in found.items())  # fmt: skip
+    return max(
+        float(np.abs((a.lossless_u - a.u) - (before[s].lossless_u - before[s].u)).max()) for s, a in found.items()
+    )
 
 
 # -- the operating point ----------------------------------------------------------------------------------
@@ -177,8 +175,7 @@ def injections_mw(program: PlanningProgram, scenario: str) -> Floats:
 def ac_flows(program: PlanningProgram) -> dict[str, RadialFlow]:
     """AC power flow of the present injections, by scenario. Raises ModelError where it does not settle."""
     case = program.case
-    return {s: ac_power_flow(case.feeder, case.profiles.load_pu, injections_mw(program, s))
-            for s in program.scenarios}  # fmt: skip
+    return {s: ac_power_flow(case.feeder, case.profiles.load_pu, injections_mw(program, s)) for s in program.scenarios}
 
 
 def base_flows(program: PlanningProgram) -> dict[str, RadialFlow]:
@@ -206,8 +203,9 @@ def cone_slack(program: PlanningProgram, scenario: str) -> Floats:
     """(T, J) l u - P^2 - Q^2 of (36) at the present values, squared pu on 1 MVA: 0 is exact."""
     m, feeder = program.model, program.case.feeder
     shape = (len(program.case.profiles), len(feeder))
-    p, q, l_pu, u = (np.array([v.value for v in variable[scenario, :, :]]).reshape(shape)
-                     for variable in (m.p, m.q, m.l, m.u))  # fmt: skip
+    p, q, l_pu, u = (
+        np.array([v.value for v in variable[scenario, :, :]]).reshape(shape) for variable in (m.p, m.q, m.l, m.u)
+    )
     return l_pu * feeder.sending_u(u) - p**2 - q**2
 
 

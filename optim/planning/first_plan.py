@@ -18,8 +18,9 @@ def strongest_sites(program: PlanningProgram) -> dict[str, str]:
     energy = {a: {d: m.energy[d].value for d in case.areas[a]} for a in m.A}
     total = {a: sum(found.values()) for a, found in energy.items()}
     forced = sorted(total, key=lambda a: -total[a])[: case.storage.min_units]
-    return {a: max(found, key=found.__getitem__) for a, found in energy.items()
-            if total[a] > _NO_UNIT_MWH or a in forced}  # fmt: skip
+    return {
+        a: max(found, key=found.__getitem__) for a, found in energy.items() if total[a] > _NO_UNIT_MWH or a in forced
+    }
 
 
 def site_values(program: PlanningProgram, sites: dict[str, str]) -> Floats:

@@ -121,8 +121,7 @@ def eq_1_objective(program: PlanningProgram) -> None:
 def eq_2_installation(program: PlanningProgram) -> Any:
     """(2) capital recovery factor times investment."""
     m, c = program.model, program.case.costs
-    per_mwh, per_mw = (c.capital_recovery_factor * k * 1e3 / MONEY for k in
-                       (c.energy_cny_per_kwh, c.power_cny_per_kw))  # fmt: skip
+    per_mwh, per_mw = (c.capital_recovery_factor * k * 1e3 / MONEY for k in (c.energy_cny_per_kwh, c.power_cny_per_kw))
     return sum(per_mwh * m.energy[d] + per_mw * m.power[d] for d in m.D)
 
 
@@ -341,8 +340,9 @@ def eq_30_active_balance(program: PlanningProgram) -> None:
 
     @m.Constraint(m.S, m.T, m.J)
     def eq_30(m: Model, s: str, t: int, j: int) -> Any:
-        return (m.p[s, t, j] - float(f.r_pu[j]) * m.l[s, t, j] + eq_22_active_injection(program, s, t, j)
-                - drawn(program, m.drawn_p, s, t, j) == sum(m.p[s, t, k] for k in f.children[j]))  # fmt: skip
+        return m.p[s, t, j] - float(f.r_pu[j]) * m.l[s, t, j] + eq_22_active_injection(program, s, t, j) - drawn(
+            program, m.drawn_p, s, t, j
+        ) == sum(m.p[s, t, k] for k in f.children[j])
 
 
 def eq_31_reactive_balance(program: PlanningProgram) -> None:
@@ -351,8 +351,9 @@ def eq_31_reactive_balance(program: PlanningProgram) -> None:
 
     @m.Constraint(m.S, m.T, m.J)
     def eq_31(m: Model, s: str, t: int, j: int) -> Any:
-        return (m.q[s, t, j] - float(f.x_pu[j]) * m.l[s, t, j] + eq_23_reactive_injection(program, t, j)
-                - drawn(program, m.drawn_q, s, t, j) == sum(m.q[s, t, k] for k in f.children[j]))  # fmt: skip
+        return m.q[s, t, j] - float(f.x_pu[j]) * m.l[s, t, j] + eq_23_reactive_injection(program, t, j) - drawn(
+            program, m.drawn_q, s, t, j
+        ) == sum(m.q[s, t, k] for k in f.children[j])
 
 
 def eq_32_voltage_drop(program: PlanningProgram) -> None:
@@ -362,8 +363,12 @@ def eq_32_voltage_drop(program: PlanningProgram) -> None:
     @m.Constraint(m.S, m.T, m.J)
     def eq_32(m: Model, s: str, t: int, j: int) -> Any:
         r, x = float(f.r_pu[j]), float(f.x_pu[j])
-        return (m.u[s, t, j] == sending_u(program, m.u, s, t, j) - 2 * (r * m.p[s, t, j] + x * m.q[s, t, j])
-                + (r**2 + x**2) * m.l[s, t, j])  # fmt: skip
+        return (
+            m.u[s, t, j]
+            == sending_u(program, m.u, s, t, j)
+            - 2 * (r * m.p[s, t, j] + x * m.q[s, t, j])
+            + (r**2 + x**2) * m.l[s, t, j]
+        )
 
 
 def eq_34_voltage_limits(program: PlanningProgram) -> None:
@@ -394,6 +399,11 @@ def eq_36_cone(program: PlanningProgram) -> None:
     for s in m.S:
         for t in m.T:
             for j in m.J:
-                program.cones.append(RotatedCone(
-                    f"eq_36[{s},{t},{j}]", (m.p[s, t, j], m.q[s, t, j]), m.l[s, t, j],
-                    sending_u(program, m.u, s, t, j)))  # fmt: skip
+                program.cones.append(
+                    RotatedCone(
+                        f"eq_36[{s},{t},{j}]",
+                        (m.p[s, t, j], m.q[s, t, j]),
+                        m.l[s, t, j],
+                        sending_u(program, m.u, s, t, j),
+                    )
+                )

@@ -132,8 +132,12 @@ def _flow(program: PlanningProgram, point: _Point) -> RadialFlow:
 def _first_inside(program: PlanningProgram, here: _Point, aim: _Point) -> _Found | None:
     """The linear program's point, or the first of some between here and there that keeps the limits."""
     for share in (1.0, 0.5, 0.25, 0.1):
-        mixed = _Point(*(share * there + (1 - share) * now for now, there in
-                         zip(vars(here).values(), vars(aim).values(), strict=True)))  # fmt: skip
+        mixed = _Point(
+            *(
+                share * there + (1 - share) * now
+                for now, there in zip(vars(here).values(), vars(aim).values(), strict=True)
+            )
+        )
         flow = _flow(program, mixed)
         if _beyond(program, flow) <= _LIMIT_PU:
             return mixed, flow
@@ -143,8 +147,11 @@ def _first_inside(program: PlanningProgram, here: _Point, aim: _Point) -> _Found
 def _beyond(program: PlanningProgram, flow: RadialFlow) -> float:
     """How far the worst limit is broken, pu (currents: share of the limit, squared)."""
     limits, most = program.case.pvhc, squared_current_limit(program.case, "pvhc")
-    return max(float((flow.u - limits.v_max_pu**2).max()), float((limits.v_min_pu**2 - flow.u).max()),
-               float((flow.l / most - 1.0).max()))  # fmt: skip
+    return max(
+        float((flow.u - limits.v_max_pu**2).max()),
+        float((limits.v_min_pu**2 - flow.u).max()),
+        float((flow.l / most - 1.0).max()),
+    )
 
 
 def _linear_step(program: PlanningProgram, point: _Point, flow: RadialFlow) -> _Point | None:
@@ -172,13 +179,24 @@ def _linear_step(program: PlanningProgram, point: _Point, flow: RadialFlow) -> _
         lower[soc[k]], upper[soc[k]] = storage.soc_min * m.energy[d].value, storage.soc_max * m.energy[d].value
         for t in range(steps):
             equal[e, [soc[k, t + 1], soc[k, t], charge[k, t], discharge[k, t]]] = [
-                1.0, -1.0, -storage.eta_charge * h, h / storage.eta_discharge]  # fmt: skip
+                1.0,
+                -1.0,
+                -storage.eta_charge * h,
+                h / storage.eta_discharge,
+            ]
             e += 1
         equal[e, [soc[k, steps], soc[k, 0]]] = [1.0, -1.0]
         e += 1
     cost = np.where(np.arange(columns) < count, -1.0, 0.0)
-    found = linprog(cost, rows, rhs, equal.tocsr() if units else None, np.zeros(e) if units else None,
-                    np.column_stack([lower, upper]), method="highs")  # fmt: skip
+    found = linprog(
+        cost,
+        rows,
+        rhs,
+        equal.tocsr() if units else None,
+        np.zeros(e) if units else None,
+        np.column_stack([lower, upper]),
+        method="highs",
+    )
     if found.status != 0:
         return None
     x = np.maximum(found.x, 0.0)
@@ -186,9 +204,14 @@ def _linear_step(program: PlanningProgram, point: _Point, flow: RadialFlow) -> _
 
 
 def _limit_rows(
-    program: PlanningProgram, point: _Point, flow: RadialFlow, places: list[int], columns: int,
-    charge: NDArray[np.int64], discharge: NDArray[np.int64],
-) -> tuple[sp.csr_array, Floats]:  # fmt: skip
+    program: PlanningProgram,
+    point: _Point,
+    flow: RadialFlow,
+    places: list[int],
+    columns: int,
+    charge: NDArray[np.int64],
+    discharge: NDArray[np.int64],
+) -> tuple[sp.csr_array, Floats]:
     """sign * (value + slope . (power - power now)) <= sign * limit, for u and l near their limits."""
     case, count = program.case, len(point.pvhc)
     slope_u, slope_l = _slopes(program, flow, places)

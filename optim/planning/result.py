@@ -131,22 +131,31 @@ def program_operation(program: PlanningProgram, scenario: ScenarioName) -> Scena
     """The scenario at the model's present values, beside the AC power flow of its injections."""
     m, case = program.model, program.case
     shape = (len(case.profiles), len(case.feeder))
-    p, q, l_pu, u = (np.array([v.value for v in variable[scenario, :, :]]).reshape(shape)
-                     for variable in (m.p, m.q, m.l, m.u))  # fmt: skip
+    p, q, l_pu, u = (
+        np.array([v.value for v in variable[scenario, :, :]]).reshape(shape) for variable in (m.p, m.q, m.l, m.u)
+    )
     units = tuple(unit.bus for unit in plan_of(program))
     injection = injections_mw(program, scenario)
 
     def dispatch(variable: Model) -> Floats:
-        return np.array([[1e3 * max(variable[scenario, t, d].value, 0.0) for d in units] for t in m.T]
-                        ).reshape(shape[0], len(units))  # fmt: skip
+        return np.array([[1e3 * max(variable[scenario, t, d].value, 0.0) for d in units] for t in m.T]).reshape(
+            shape[0], len(units)
+        )
 
     soc = [[1e3 * m.soc[scenario, t, d].value for d in units] for t in range(shape[0] + 1)]
     flow = RadialFlow(u, l_pu, p, q, p, q, u, 0 * u, 0 * u)
     return _operation(
-        case, scenario, flow, injection, cone_slack(program, scenario), units,
-        dispatch(m.charge), dispatch(m.discharge), np.array(soc).reshape(shape[0] + 1, len(units)),
+        case,
+        scenario,
+        flow,
+        injection,
+        cone_slack(program, scenario),
+        units,
+        dispatch(m.charge),
+        dispatch(m.discharge),
+        np.array(soc).reshape(shape[0] + 1, len(units)),
         {v: 1e3 * m.pvhc[v].value for v in m.V} if scenario == "pvhc" else {},
-    )  # fmt: skip
+    )
 
 
 def bare_operation(case: PlanningCase) -> ScenarioOperation:
@@ -154,14 +163,23 @@ def bare_operation(case: PlanningCase) -> ScenarioOperation:
     injection = case.base_injection_mw()
     flow = ac_power_flow(case.feeder, case.profiles.load_pu, injection)
     none, steps = np.zeros((len(case.profiles), 0)), len(case.profiles)
-    return _operation(case, "typical", flow, injection, np.zeros_like(flow.u), (), none, none,
-                      np.zeros((steps + 1, 0)), {})  # fmt: skip
+    return _operation(
+        case, "typical", flow, injection, np.zeros_like(flow.u), (), none, none, np.zeros((steps + 1, 0)), {}
+    )
 
 
 def _operation(
-    case: PlanningCase, scenario: ScenarioName, flow: RadialFlow, injection_mw: Floats, slack: Floats,
-    units: tuple[str, ...], charge_kw: Floats, discharge_kw: Floats, soc_kwh: Floats, pvhc_kw: dict[str, float],
-) -> ScenarioOperation:  # fmt: skip
+    case: PlanningCase,
+    scenario: ScenarioName,
+    flow: RadialFlow,
+    injection_mw: Floats,
+    slack: Floats,
+    units: tuple[str, ...],
+    charge_kw: Floats,
+    discharge_kw: Floats,
+    soc_kwh: Floats,
+    pvhc_kw: dict[str, float],
+) -> ScenarioOperation:
     feeder = case.feeder
 
     def with_source(u: Floats) -> Floats:
@@ -172,9 +190,21 @@ def _operation(
     except ModelError:  # as written, the program may ask for what no feeder carries
         ac = None
     return ScenarioOperation(
-        scenario=scenario, buses=(feeder.source_bus, *feeder.buses), branches=feeder.branches,
-        v_pu=with_source(flow.u), ac_v_pu=ac, current_a=np.sqrt(np.maximum(flow.l, 0.0)) * feeder.i_base_a,
-        p_kw=1e3 * flow.p, q_kvar=1e3 * flow.q, substation_kw=1e3 * flow.p[:, feeder.parent < 0].sum(axis=1),
-        losses_kw=1e3 * (flow.l * feeder.r_pu).sum(axis=1), cone_slack=slack, injection_kw=1e3 * injection_mw,
-        units=units, charge_kw=charge_kw, discharge_kw=discharge_kw, soc_kwh=soc_kwh, pvhc_kw=pvhc_kw,
-    )  # fmt: skip
+        scenario=scenario,
+        buses=(feeder.source_bus, *feeder.buses),
+        branches=feeder.branches,
+        v_pu=with_source(flow.u),
+        ac_v_pu=ac,
+        current_a=np.sqrt(np.maximum(flow.l, 0.0)) * feeder.i_base_a,
+        p_kw=1e3 * flow.p,
+        q_kvar=1e3 * flow.q,
+        substation_kw=1e3 * flow.p[:, feeder.parent < 0].sum(axis=1),
+        losses_kw=1e3 * (flow.l * feeder.r_pu).sum(axis=1),
+        cone_slack=slack,
+        injection_kw=1e3 * injection_mw,
+        units=units,
+        charge_kw=charge_kw,
+        discharge_kw=discharge_kw,
+        soc_kwh=soc_kwh,
+        pvhc_kw=pvhc_kw,
+    )

@@ -32,8 +32,9 @@ from optim.planning.search import SolvedProgram, solve_program
 from optim.solve.highs import ProgressCallback, SolveOptions
 
 
-def solve_planning(case: PlanningCase, scheme: Scheme, options: SolveOptions,
-                   progress: ProgressCallback | None = None) -> PlanningResult:  # fmt: skip
+def solve_planning(
+    case: PlanningCase, scheme: Scheme, options: SolveOptions, progress: ProgressCallback | None = None
+) -> PlanningResult:
     """One scheme of paper 2.
 
     `options.time_limit_s` holds for each of the scheme's programs. Raises InfeasibleError naming bus, hour and
@@ -51,19 +52,41 @@ def scheme_a(case: PlanningCase, options: SolveOptions, progress: ProgressCallba
     typical = bare_operation(case)
     loss_cny = MONEY * loss_rate(case) * float(typical.losses_kw.sum()) / 1e3
     hosted = host(case, (), "scheme A", options, progress)
-    solve = SolveInfo("optimal", loss_cny / MONEY, loss_cny / MONEY, 0.0, 0.0, time.perf_counter() - begun,
-                      notes=("There is nothing to decide: a power flow of the typical day.",))  # fmt: skip
+    solve = SolveInfo(
+        "optimal",
+        loss_cny / MONEY,
+        loss_cny / MONEY,
+        0.0,
+        0.0,
+        time.perf_counter() - begun,
+        notes=("There is nothing to decide: a power flow of the typical day.",),
+    )
     return PlanningResult(
-        scheme="A", exactness=case.exactness, plan=(), capex_cny_per_year=0.0, om_cny_per_year=0.0,
-        loss_cny_per_year=loss_cny, pvhc_mw=hosted.mw, pvhc_revenue_cny=_revenue(case, hosted.mw),
-        objective_cny=loss_cny, typical=typical, pvhc=hosted.operation, solve=solve, pvhc_solve=hosted.info,
-        cones=hosted.solved.cones, rounds=hosted.solved.rounds, slack_relaxed=0.0, violation=hosted.violation,
-        pvhc_refined_mw=hosted.refined_mw, notes=_notes(case),
-    )  # fmt: skip
+        scheme="A",
+        exactness=case.exactness,
+        plan=(),
+        capex_cny_per_year=0.0,
+        om_cny_per_year=0.0,
+        loss_cny_per_year=loss_cny,
+        pvhc_mw=hosted.mw,
+        pvhc_revenue_cny=_revenue(case, hosted.mw),
+        objective_cny=loss_cny,
+        typical=typical,
+        pvhc=hosted.operation,
+        solve=solve,
+        pvhc_solve=hosted.info,
+        cones=hosted.solved.cones,
+        rounds=hosted.solved.rounds,
+        slack_relaxed=0.0,
+        violation=hosted.violation,
+        pvhc_refined_mw=hosted.refined_mw,
+        notes=_notes(case),
+    )
 
 
-def storage_scheme(case: PlanningCase, scheme: Scheme, options: SolveOptions,
-                   progress: ProgressCallback | None) -> PlanningResult:  # fmt: skip
+def storage_scheme(
+    case: PlanningCase, scheme: Scheme, options: SolveOptions, progress: ProgressCallback | None
+) -> PlanningResult:
     """B decides the plan on the typical day alone, C on both scenarios together."""
     scenarios: tuple[ScenarioName, ...] = ("typical",) if scheme == "B" else ("typical", "pvhc")
     program, solved = _solve(case, scenarios, None, f"scheme {scheme}", options, progress)
@@ -72,14 +95,26 @@ def storage_scheme(case: PlanningCase, scheme: Scheme, options: SolveOptions,
     hosted = host(case, plan, f"scheme {scheme}, hosting capacity", options, progress)
     revenue = _revenue(case, hosted.mw)
     return PlanningResult(
-        scheme=scheme, exactness=case.exactness, plan=plan, capex_cny_per_year=capex, om_cny_per_year=om,
-        loss_cny_per_year=loss, pvhc_mw=hosted.mw, pvhc_revenue_cny=revenue,
+        scheme=scheme,
+        exactness=case.exactness,
+        plan=plan,
+        capex_cny_per_year=capex,
+        om_cny_per_year=om,
+        loss_cny_per_year=loss,
+        pvhc_mw=hosted.mw,
+        pvhc_revenue_cny=revenue,
         objective_cny=capex + om + loss - (revenue if scheme == "C" else 0.0),
-        typical=program_operation(program, "typical"), pvhc=hosted.operation, solve=_info(solved, options),
-        pvhc_solve=hosted.info, cones=solved.cones, rounds=solved.rounds,
-        slack_relaxed=solved.slack_relaxed["typical"], violation=max(solved.violation, hosted.violation),
-        pvhc_refined_mw=hosted.refined_mw, notes=_notes(case),
-    )  # fmt: skip
+        typical=program_operation(program, "typical"),
+        pvhc=hosted.operation,
+        solve=_info(solved, options),
+        pvhc_solve=hosted.info,
+        cones=solved.cones,
+        rounds=solved.rounds,
+        slack_relaxed=solved.slack_relaxed["typical"],
+        violation=max(solved.violation, hosted.violation),
+        pvhc_refined_mw=hosted.refined_mw,
+        notes=_notes(case),
+    )
 
 
 @dataclass(frozen=True)
@@ -92,8 +127,9 @@ class _Hosted:
     info: SolveInfo
 
 
-def host(case: PlanningCase, plan: Sequence[PlannedUnit], what: str, options: SolveOptions,
-         progress: ProgressCallback | None) -> _Hosted:  # fmt: skip
+def host(
+    case: PlanningCase, plan: Sequence[PlannedUnit], what: str, options: SolveOptions, progress: ProgressCallback | None
+) -> _Hosted:
     """The hosting capacity of a plan: the PVHC program, then climbed on the AC equations."""
     program, solved = _solve(case, ("pvhc",), plan, what, options, progress)
     begun = time.perf_counter()
@@ -113,9 +149,13 @@ def host(case: PlanningCase, plan: Sequence[PlannedUnit], what: str, options: So
 
 
 def _solve(
-    case: PlanningCase, scenarios: tuple[ScenarioName, ...], plan: Sequence[PlannedUnit] | None, what: str,
-    options: SolveOptions, progress: ProgressCallback | None,
-) -> tuple[PlanningProgram, SolvedProgram]:  # fmt: skip
+    case: PlanningCase,
+    scenarios: tuple[ScenarioName, ...],
+    plan: Sequence[PlannedUnit] | None,
+    what: str,
+    options: SolveOptions,
+    progress: ProgressCallback | None,
+) -> tuple[PlanningProgram, SolvedProgram]:
     """Builds and solves a program, the plan given or free (scheme A: no storage at all)."""
     storage = plan is not None or "typical" in scenarios
     if plan is not None:
@@ -154,8 +194,15 @@ def _revenue(case: PlanningCase, mw: float) -> float:
 
 
 def _info(solved: SolvedProgram, options: SolveOptions) -> SolveInfo:
-    return SolveInfo(solved.status, solved.objective, solved.bound, solved.gap, solved.build_s,
-                     solved.seconds - solved.build_s, options.solver)  # fmt: skip
+    return SolveInfo(
+        solved.status,
+        solved.objective,
+        solved.bound,
+        solved.gap,
+        solved.build_s,
+        solved.seconds - solved.build_s,
+        options.solver,
+    )
 
 
 def _notes(case: PlanningCase) -> tuple[str, ...]:

@@ -98,8 +98,9 @@ class _Plan:
     """Values of all variables once the caps are agreed for this plan."""
 
 
-def solve_program(program: PlanningProgram, options: SolveOptions, progress: ProgressCallback | None = None,
-                  phase: str = "planning") -> SolvedProgram:  # fmt: skip
+def solve_program(
+    program: PlanningProgram, options: SolveOptions, progress: ProgressCallback | None = None, phase: str = "planning"
+) -> SolvedProgram:
     """Solves the program and leaves the operating point in its variables.
 
     Raises InfeasibleError where the limits admit nothing, SolverError where the time limit comes before the
@@ -110,8 +111,9 @@ def solve_program(program: PlanningProgram, options: SolveOptions, progress: Pro
 
 
 class _Search:
-    def __init__(self, program: PlanningProgram, options: SolveOptions, progress: ProgressCallback | None,
-                 phase: str) -> None:  # fmt: skip
+    def __init__(
+        self, program: PlanningProgram, options: SolveOptions, progress: ProgressCallback | None, phase: str
+    ) -> None:
         self.program, self.options, self.progress, self.phase = program, options, progress, phase
         self.started = time.perf_counter()
         self.capped = program.case.exactness == "capped"
@@ -233,9 +235,17 @@ class _Search:
         close = gap <= self.options.gap or abs(objective - self.bound) <= ABSOLUTE_GAP
         reached: SolveStatus = "optimal" if gap <= 1e-6 else "gap" if close else "feasible"
         return SolvedProgram(
-            self.stopped or reached, objective, self.bound, self.build_s, self.seconds, tuple(self.log),
-            self.engine.report, flows, slack, largest_violation(program),
-        )  # fmt: skip
+            self.stopped or reached,
+            objective,
+            self.bound,
+            self.build_s,
+            self.seconds,
+            tuple(self.log),
+            self.engine.report,
+            flows,
+            slack,
+            largest_violation(program),
+        )
 
     # -- pieces -----------------------------------------------------------------------------------------
 

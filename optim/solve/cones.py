@@ -66,8 +66,9 @@ class ConeReport:
 class OuterApproximation:
     """Cuts for the cones of a program on a HiGHS session (minimization)."""
 
-    def __init__(self, session: HighsSession, cones: Sequence[RotatedCone], *, tolerance: float = 1e-6,
-                 max_rounds: int = 60) -> None:  # fmt: skip
+    def __init__(
+        self, session: HighsSession, cones: Sequence[RotatedCone], *, tolerance: float = 1e-6, max_rounds: int = 60
+    ) -> None:
         if session.maximize:
             raise ModelError("Outer approximation is written for minimization.", "Turn the objective's sign.")
         self.session = session
@@ -76,8 +77,9 @@ class OuterApproximation:
         self.lp_rounds = self.milp_rounds = self.cuts = 0
         self.violation = np.inf
         width = max((len(c.squares) for c in cones), default=0)
-        self._squares = [_compile(session, [c.squares[k] if k < len(c.squares) else 0.0 for c in cones])
-                         for k in range(width)]  # fmt: skip
+        self._squares = [
+            _compile(session, [c.squares[k] if k < len(c.squares) else 0.0 for c in cones]) for k in range(width)
+        ]
         self._left = _compile(session, [c.left for c in cones])
         self._right = _compile(session, [c.right for c in cones])
 
@@ -150,8 +152,7 @@ class OuterApproximation:
             self.cut_off(self.session.point)
         return found
 
-    def fix_and_polish(self, integers: Sequence[VarData], values: Floats, *,
-                       overtime: bool = False) -> Outcome | None:  # fmt: skip
+    def fix_and_polish(self, integers: Sequence[VarData], values: Floats, *, overtime: bool = False) -> Outcome | None:
         """The continuous program with integers fixed; None where they admit no point inside the cones."""
         self.session.set_integer(integers, False)
         self.session.set_bounds(integers, values, values)

@@ -14,13 +14,7 @@ from pyomo.core.base.var import VarData
 
 from optim.errors import InfeasibleError
 from optim.solve.cones import ConeReport, OuterApproximation, RotatedCone, add_as_they_are
-from optim.solve.highs import (
-    HighsSession,
-    Outcome,
-    ProgressCallback,
-    SolveOptions,
-    solve_with_pyomo,
-)
+from optim.solve.highs import HighsSession, Outcome, ProgressCallback, SolveOptions, solve_with_pyomo
 
 Floats = NDArray[np.float64]
 ABSOLUTE_GAP = 1e-4
@@ -43,8 +37,9 @@ class ConicEngine(Protocol):
     def relax(self) -> Outcome:
         """Integrality off. Raises InfeasibleError."""
 
-    def improve(self, integers: Sequence[VarData], start: tuple[Sequence[VarData], Floats] | None,
-                gap: float) -> Outcome:  # fmt: skip
+    def improve(
+        self, integers: Sequence[VarData], start: tuple[Sequence[VarData], Floats] | None, gap: float
+    ) -> Outcome:
         """A mixed-integer round: its bound is proven, its point may still violate cones."""
 
     def fix(self, variables: Sequence[VarData], values: Floats, *, overtime: bool) -> Outcome | None:
@@ -56,8 +51,14 @@ class ConicEngine(Protocol):
 class HighsEngine:
     """Outer approximation: `cone.py` on a HiGHS session."""
 
-    def __init__(self, model: pyo.ConcreteModel, cones: Sequence[RotatedCone], options: SolveOptions,
-                 progress: ProgressCallback | None, phase: str) -> None:  # fmt: skip
+    def __init__(
+        self,
+        model: pyo.ConcreteModel,
+        cones: Sequence[RotatedCone],
+        options: SolveOptions,
+        progress: ProgressCallback | None,
+        phase: str,
+    ) -> None:
         self.session = HighsSession(model, options, progress, phase)
         self.cuts = OuterApproximation(self.session, cones)
         self.session.set_option("mip_abs_gap", 0.5 * ABSOLUTE_GAP)
@@ -80,8 +81,9 @@ class HighsEngine:
         self.session.set_integer(self._integers, False)
         return self.cuts.solve_continuous(explain=False)  # the rows would not name bus and hour
 
-    def improve(self, integers: Sequence[VarData], start: tuple[Sequence[VarData], Floats] | None,
-                gap: float) -> Outcome:  # fmt: skip
+    def improve(
+        self, integers: Sequence[VarData], start: tuple[Sequence[VarData], Floats] | None, gap: float
+    ) -> Outcome:
         self.session.set_integer(self._integers, False)
         self.session.set_integer(integers, True)
         if start is not None:
@@ -99,8 +101,14 @@ class HighsEngine:
 class PyomoEngine:
     """A solver named by the user, which gets the cones as they are."""
 
-    def __init__(self, model: pyo.ConcreteModel, cones: Sequence[RotatedCone], options: SolveOptions,
-                 progress: ProgressCallback | None, phase: str) -> None:  # fmt: skip
+    def __init__(
+        self,
+        model: pyo.ConcreteModel,
+        cones: Sequence[RotatedCone],
+        options: SolveOptions,
+        progress: ProgressCallback | None,
+        phase: str,
+    ) -> None:
         self.model, self.options = model, options
         self._started = time.perf_counter()
         self._runs = 0
@@ -129,8 +137,9 @@ class PyomoEngine:
         with self._continuous(self._integers):
             return self._solve()
 
-    def improve(self, integers: Sequence[VarData], start: tuple[Sequence[VarData], Floats] | None,
-                gap: float) -> Outcome:  # fmt: skip
+    def improve(
+        self, integers: Sequence[VarData], start: tuple[Sequence[VarData], Floats] | None, gap: float
+    ) -> Outcome:
         wanted = {id(v) for v in integers}
         with self._continuous([v for v in self._integers if id(v) not in wanted]):
             return self._solve()

@@ -76,10 +76,12 @@ def relative_gap(objective: float, bound: float) -> float:
     return abs(bound - objective) / max(abs(objective), 1e-9)
 
 
-def solve_info(outcome: Outcome, build_s: float, solve_s: float, options: SolveOptions,
-               notes: tuple[str, ...] = ()) -> SolveInfo:  # fmt: skip
-    return SolveInfo(outcome.status, outcome.objective, outcome.bound, outcome.gap, build_s, solve_s,
-                     options.solver, notes)  # fmt: skip
+def solve_info(
+    outcome: Outcome, build_s: float, solve_s: float, options: SolveOptions, notes: tuple[str, ...] = ()
+) -> SolveInfo:
+    return SolveInfo(
+        outcome.status, outcome.objective, outcome.bound, outcome.gap, build_s, solve_s, options.solver, notes
+    )
 
 
 class HighsSession:
@@ -90,8 +92,9 @@ class HighsSession:
     when maximizing, below when minimizing.
     """
 
-    def __init__(self, model: pyo.ConcreteModel, options: SolveOptions,
-                 progress: ProgressCallback | None = None, phase: str = "") -> None:  # fmt: skip
+    def __init__(
+        self, model: pyo.ConcreteModel, options: SolveOptions, progress: ProgressCallback | None = None, phase: str = ""
+    ) -> None:
         self.model = model
         self.options = options
         self.phase = phase
@@ -160,25 +163,32 @@ class HighsSession:
                 columns = np.array([self._column[id(v)] for v in variables], dtype=np.int32)
                 lower = -highspy.kHighsInf if constraint.lower is None else pyo.value(constraint.lower)
                 upper = highspy.kHighsInf if constraint.upper is None else pyo.value(constraint.upper)
-                self._h.addRow(lower - constant, upper - constant, len(columns), columns,
-                               np.array(coefficients, dtype=float))  # fmt: skip
+                self._h.addRow(
+                    lower - constant, upper - constant, len(columns), columns, np.array(coefficients, dtype=float)
+                )
                 self.row_names.append(constraint.name)
                 self._known.add(constraint.name)
 
-    def add_rows(self, rows: sp.csr_array, lower: NDArray[np.float64], upper: NDArray[np.float64],
-                 name: str) -> None:  # fmt: skip
+    def add_rows(self, rows: sp.csr_array, lower: NDArray[np.float64], upper: NDArray[np.float64], name: str) -> None:
         """Adds rows given as a matrix over `variables`; all of them carry one name."""
         rows.sort_indices()
-        self._h.addRows(rows.shape[0], lower, upper, rows.nnz, rows.indptr[:-1].astype(np.int32),
-                        rows.indices.astype(np.int32), rows.data)  # fmt: skip
+        self._h.addRows(
+            rows.shape[0],
+            lower,
+            upper,
+            rows.nnz,
+            rows.indptr[:-1].astype(np.int32),
+            rows.indices.astype(np.int32),
+            rows.data,
+        )
         self.row_names += [name] * rows.shape[0]
 
-    def set_bounds(self, variables: Iterable[VarData], lower: Iterable[float],
-                   upper: Iterable[float]) -> None:  # fmt: skip
+    def set_bounds(self, variables: Iterable[VarData], lower: Iterable[float], upper: Iterable[float]) -> None:
         """Bounds in the solver only; the Pyomo model keeps its own. Equal bounds fix a variable."""
         columns = self.columns(variables)
-        self._h.changeColsBounds(len(columns), columns, np.asarray(list(lower), dtype=float),
-                                 np.asarray(list(upper), dtype=float))  # fmt: skip
+        self._h.changeColsBounds(
+            len(columns), columns, np.asarray(list(lower), dtype=float), np.asarray(list(upper), dtype=float)
+        )
 
     def restore_bounds(self, variables: Iterable[VarData]) -> None:
         chosen = list(variables)
@@ -208,8 +218,14 @@ class HighsSession:
         if self._h.setOptionValue(name, value) != highspy.HighsStatus.kOk:
             raise SolverError(f"HiGHS does not take option {name} = {value!r}.")
 
-    def run(self, *, gap: float | None = None, time_limit_s: float | None = None,
-            overtime: bool = False, explain: bool = True) -> Outcome:  # fmt: skip
+    def run(
+        self,
+        *,
+        gap: float | None = None,
+        time_limit_s: float | None = None,
+        overtime: bool = False,
+        explain: bool = True,
+    ) -> Outcome:
         """Solves and loads the values into the Pyomo variables.
 
         `time_limit_s` is for this run; the program's own limit holds too, unless `overtime` is given: for the
@@ -239,8 +255,10 @@ class HighsSession:
             rows = tuple(conflicting_rows(self)) if explain else ()
             raise InfeasibleError("The program has no solution.", _conflict(rows) if explain else "", rows)
         if status == kinds.kUnbounded:
-            raise SolverError("The program is unbounded: nothing limits its objective.",
-                              "Add a limit (reverse flow, voltage or rating).")  # fmt: skip
+            raise SolverError(
+                "The program is unbounded: nothing limits its objective.",
+                "Add a limit (reverse flow, voltage or rating).",
+            )
         values = np.asarray(self._h.getSolution().col_value)
         valid = info.primal_solution_status == highspy.SolutionStatus.kSolutionStatusFeasible
         if valid:
@@ -285,8 +303,9 @@ class HighsSession:
             if self._progress and event.data_out is not None:
                 out = event.data_out
                 seconds = time.perf_counter() - self._started
-                self._progress(Progress(self.phase, seconds, _finite(out.mip_primal_bound),
-                                        _finite(out.mip_dual_bound)))  # fmt: skip
+                self._progress(
+                    Progress(self.phase, seconds, _finite(out.mip_primal_bound), _finite(out.mip_dual_bound))
+                )
 
         def on_check(event: highspy.HighsCallbackEvent) -> None:
             if stop.is_set() or time.perf_counter() > deadline:
@@ -349,8 +368,15 @@ def conflicting_rows(session: HighsSession) -> list[str]:
     return [session.row_names[i] for i in iis.row_index_]
 
 
-GAP_OPTION = {"appsi_highs": "mip_rel_gap", "cbc": "ratioGap", "cplex": "mip_tolerances_mipgap", "glpk": "mipgap",
-              "gurobi": "MIPGap", "scip": "limits/gap", "scip_direct": "limits/gap"}  # fmt: skip
+GAP_OPTION = {
+    "appsi_highs": "mip_rel_gap",
+    "cbc": "ratioGap",
+    "cplex": "mip_tolerances_mipgap",
+    "glpk": "mipgap",
+    "gurobi": "MIPGap",
+    "scip": "limits/gap",
+    "scip_direct": "limits/gap",
+}
 """What other solvers that Pyomo knows call the relative gap."""
 
 
@@ -365,11 +391,14 @@ def solve_with_pyomo(model: pyo.ConcreteModel, options: SolveOptions) -> Outcome
         solver = pyo.SolverFactory(options.solver)
         available = solver is not None and solver.available(exception_flag=False)
     if available and options.solver not in GAP_OPTION:
-        raise SolverError(f"How {options.solver!r} calls its gap is not known here.",
-                          f"Known solvers: highs, {', '.join(GAP_OPTION)}.")  # fmt: skip
+        raise SolverError(
+            f"How {options.solver!r} calls its gap is not known here.",
+            f"Known solvers: highs, {', '.join(GAP_OPTION)}.",
+        )
     if not available:
-        raise SolverError(f"The solver {options.solver!r} is not available.",
-                          "Install it, or write solver.name = \"highs\".")  # fmt: skip
+        raise SolverError(
+            f"The solver {options.solver!r} is not available.", 'Install it, or write solver.name = "highs".'
+        )
     begun = time.perf_counter()
     wanted = {GAP_OPTION[options.solver]: options.gap, **options.extra}
     results = solver.solve(model, load_solutions=False, timelimit=options.time_limit_s, options=wanted)

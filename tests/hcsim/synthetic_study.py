@@ -148,9 +148,7 @@ def voltages(net: Network, p: np.ndarray, q: np.ndarray, tap: np.ndarray, bend: 
 
 def schedule(net: Network, case: str, pv_total_kw: float, units: tuple[BessUnit, ...] = ()) -> Schedule:
     pv_nodes = tuple(f"{b}.{p}" for b in PV_BUSES for p in TREE[b][1])
-    weight = np.array(
-        [{"1": 650 / 4, "2": 640 / 3, "3": 660 / 4}[n[-1]] for n in pv_nodes]
-    )  # load over sites
+    weight = np.array([{"1": 650 / 4, "2": 640 / 3, "3": 660 / 4}[n[-1]] for n in pv_nodes])  # load over sites
     pv_kw = pv_total_kw * weight / weight.sum()
     pv_p = np.outer(PV_PU, pv_kw)
     pv_q = -0.15 * pv_p
@@ -214,9 +212,7 @@ def replay(
     by_phase = [[i for i, n in enumerate(net.nodes) if n.endswith(f".{ph}")] for ph in (1, 2, 3)]
     losses = 1e-5 * (p.sum(axis=1)) ** 2
     substation = np.stack([-p[:, of].sum(axis=1) for of in by_phase], axis=1) + losses[:, None] / 3
-    lines = tuple(
-        f"Line.{bus}.{ph}" for bus, (_, phases, *_r) in TREE.items() if bus != "head" for ph in phases
-    )
+    lines = tuple(f"Line.{bus}.{ph}" for bus, (_, phases, *_r) in TREE.items() if bus != "head" for ph in phases)
     found = Operation(
         TIMES,
         tuple(net.nodes[i] for i in order),
@@ -304,10 +300,29 @@ def certificate(case: CaseResult) -> Certificate:
         Round(1, kw + 20.0, False, 3, "overvoltage 1.051 pu at b5.1 at 10:00", 0.001, 12, kw - 80.0, kw, 1.0),
         Round(2, kw + 5.0, True, 0, "", 0.0, 10, kw + 5.0, kw / 2, 2.0),
     )
-    budget = {"claim_kw": kw, "load_model_kw": -2.0, "losses_kw": 1.0, "linearization_kw": -6.0,
-              "frozen_taps_kw": 2.0, "device_delivery_kw": 0.0, "rest_kw": 0.0, "certified_kw": kw + 5.0}  # fmt: skip
-    return Certificate("none", case.schedule, case.replays["free"], kw + 6.0, kw + 40.0, "certified to tolerance",
-                       "Claim and certificate agree.", rounds, 96, 3.0, budget)  # fmt: skip
+    budget = {
+        "claim_kw": kw,
+        "load_model_kw": -2.0,
+        "losses_kw": 1.0,
+        "linearization_kw": -6.0,
+        "frozen_taps_kw": 2.0,
+        "device_delivery_kw": 0.0,
+        "rest_kw": 0.0,
+        "certified_kw": kw + 5.0,
+    }
+    return Certificate(
+        "none",
+        case.schedule,
+        case.replays["free"],
+        kw + 6.0,
+        kw + 40.0,
+        "certified to tolerance",
+        "Claim and certificate agree.",
+        rounds,
+        96,
+        3.0,
+        budget,
+    )
 
 
 def study(*, certified: bool = False) -> StudyResult:
@@ -333,30 +348,13 @@ def study(*, certified: bool = False) -> StudyResult:
         [(1000.0, True, "", "", "", "", np.nan), (3000.0, False, "overvoltage", "b5", "1", "10:00", 1.0567)],
         columns=["pv_kw", "passed", "criterion", "element", "phase", "time", "value"],
     )
-    limit = {
-        "criterion": "reverse_flow",
-        "element": "src",
-        "phase": "1",
-        "time": "10:00",
-        "value": -0.4,
-        "limit": 0.0,
-    }
+    limit = {"criterion": "reverse_flow", "element": "src", "phase": "1", "time": "10:00", "value": -0.4, "limit": 0.0}
     found = round(0.99 * most)
-    plain = HostingCapacityResult(
-        "bracket and bisection", found, (found, found + 1.0), limit, probes, (), 288, 1.4
-    )
+    plain = HostingCapacityResult("bracket and bisection", found, (found, found + 1.0), limit, probes, (), 288, 1.4)
     ledger = pd.DataFrame(
         [(b.name, b.kind, "modelled", "", np.nan, np.nan, np.nan) for b in net.branches]
         + [
-            (
-                "Load.b4",
-                "load",
-                "approximated",
-                "constant current, taken at nominal voltage",
-                90.0,
-                36.0,
-                np.nan,
-            ),
+            ("Load.b4", "load", "approximated", "constant current, taken at nominal voltage", 90.0, 36.0, np.nan),
             ("Monitor.m1", "monitor", "passive", "measures only", np.nan, np.nan, np.nan),
         ],
         columns=["element", "class", "verdict", "reason", "kw", "kvar", "rating"],

@@ -151,8 +151,12 @@ def test_command_line_limits_hold_at_every_level(bench):
 
 def test_lines_for_figures_are_those_of_the_levels_there_are(bench):
     kv = bench.network.kv_base
-    assert bench.limits.v_lines(kv) == [("below 1 kV", 0.9), ("below 1 kV", 1.02),
-                                        ("elsewhere", 0.95), ("elsewhere", 1.05)]  # fmt: skip
+    assert bench.limits.v_lines(kv) == [
+        ("below 1 kV", 0.9),
+        ("below 1 kV", 1.02),
+        ("elsewhere", 0.95),
+        ("elsewhere", 1.05),
+    ]
     assert [w for w, _ in bench.limits.v_lines(kv[-3:])] == ["below 1 kV"] * 2
     assert Limits().v_lines() == [("", 0.95), ("", 1.05)]
 

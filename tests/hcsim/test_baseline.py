@@ -42,11 +42,20 @@ def only_pv(size_kw, profiles, nodes=NODES):
     steps, size = len(profiles), np.full(len(nodes), size_kw / len(nodes))
     none = np.zeros((steps, 0))
     return Schedule(
-        case="crawl", times=profiles.times, step_h=profiles.step_h, pv_nodes=nodes, pv_kw=size,
-        pv_p_kw=profiles.pv_pu[:, None] * size, pv_q_kvar=np.zeros((steps, len(nodes))),
-        bess=(), bess_nodes=(), bess_of=(), p_charge_kw=none, p_discharge_kw=none,
+        case="crawl",
+        times=profiles.times,
+        step_h=profiles.step_h,
+        pv_nodes=nodes,
+        pv_kw=size,
+        pv_p_kw=profiles.pv_pu[:, None] * size,
+        pv_q_kvar=np.zeros((steps, len(nodes))),
+        bess=(),
+        bess_nodes=(),
+        bess_of=(),
+        p_charge_kw=none,
+        p_discharge_kw=none,
         soc_kwh=np.zeros((steps + 1, 0)),
-    )  # fmt: skip
+    )
 
 
 def test_overvoltage_where_the_quadratic_says(circuit):
@@ -132,9 +141,14 @@ def test_a_battery_beside_it_takes_what_would_flow_back(circuit):
     charge = np.array([[0.0] * 3, [0.0] * 3, [60.0, 60.0, 60.0]])
     soc = np.array([[0.0], [0.0], [0.0], [162.0]])
     plan = replace(
-        only_pv(0.0, PROFILES), bess=(unit,), bess_nodes=NODES, bess_of=(0, 0, 0), p_charge_kw=charge,
-        p_discharge_kw=0 * charge, soc_kwh=soc,
-    )  # fmt: skip
+        only_pv(0.0, PROFILES),
+        bess=(unit,),
+        bess_nodes=NODES,
+        bess_of=(0, 0, 0),
+        p_charge_kw=charge,
+        p_discharge_kw=0 * charge,
+        soc_kwh=soc,
+    )
     found = find(circuit, Limits(v_min_pu=None, v_max_pu=None), bess=plan)
     # 02:00 no longer binds at 600 kW of load but at 780: 1300 kW; 01:00 binds at 1500
     assert found.limit["time"] == "02:00"
@@ -146,9 +160,14 @@ def test_discharge_into_an_empty_feeder_fails_already_without_pv(circuit):
     discharge = np.array([[0.0] * 3, [0.0] * 3, [300.0] * 3])
     soc = np.array([[1500.0], [1500.0], [1500.0], [500.0]])
     plan = replace(
-        only_pv(0.0, PROFILES), bess=(unit,), bess_nodes=NODES, bess_of=(0, 0, 0), p_charge_kw=0 * discharge,
-        p_discharge_kw=discharge, soc_kwh=soc,
-    )  # fmt: skip
+        only_pv(0.0, PROFILES),
+        bess=(unit,),
+        bess_nodes=NODES,
+        bess_of=(0, 0, 0),
+        p_charge_kw=0 * discharge,
+        p_discharge_kw=discharge,
+        soc_kwh=soc,
+    )
     found = find(circuit, Limits(v_min_pu=None, v_max_pu=None), bess=plan)
     assert found.hc_kw == 0 and found.limit["criterion"] == "reverse_flow" and found.limit["time"] == "02:00"
 

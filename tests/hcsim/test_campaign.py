@@ -99,15 +99,22 @@ def test_a_full_disk_costs_the_part_not_the_study(tmp_path, monkeypatch):
 def hcsim(*words):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
-        [sys.executable, "-m", "hcsim", *words], env=environment, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, "-m", "hcsim", *words],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
 
 
 @pytest.mark.timeout(180)
 def test_a_run_killed_at_a_random_moment_ends_with_the_same_bytes(tmp_path):
-    buses = [word for bus in (1, 7, 13, 18, 29, 35, 47, 51, 57, 65, 76, 83, 114, 300, 450, 610) for word in
-             ("--bus", str(bus))]  # fmt: skip
+    buses = [
+        word
+        for bus in (1, 7, 13, 18, 29, 35, 47, 51, 57, 65, 76, 83, 114, 300, 450, 610)
+        for word in ("--bus", str(bus))
+    ]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = hcsim("nodal", "ieee123", "--processes", "1", "--out", str(whole), *buses)
     words, _ = process.communicate(timeout=120)

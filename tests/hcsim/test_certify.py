@@ -45,8 +45,13 @@ PV_PU = (0.0, 0.3, 1.0, 0.9, 0.4, 0.0)
 LOAD_PU = (0.5, 0.5, 0.6, 0.5, 0.7, 0.9)
 
 
-def bench_of(folder: Path, master: str = "two_bus_regulator", v_max: float = 1.02, v_min: float = 0.9,
-             load: tuple[float, ...] = LOAD_PU) -> Workbench:  # fmt: skip
+def bench_of(
+    folder: Path,
+    master: str = "two_bus_regulator",
+    v_max: float = 1.02,
+    v_min: float = 0.9,
+    load: tuple[float, ...] = LOAD_PU,
+) -> Workbench:
     """r = 1 at noon, so that the inverter has no reactive power there: PV alone decides."""
     folder.mkdir(exist_ok=True)
     (folder / "Master.dss").write_text((CASES / f"{master}.dss").read_text())
@@ -148,10 +153,17 @@ def rests_v_pu(bench) -> tuple[np.ndarray, np.ndarray]:
     of every hour, locked, those inside 120 +- 1 V."""
     at = bench.network.node_index["b1.1"]
     solved = [
-        replay(bench.circuit, bench.profiles, bench.limits, None, controls="locked", taps={"creg": tap},
-               network=bench.network).operation.v_pu[:, at]
+        replay(
+            bench.circuit,
+            bench.profiles,
+            bench.limits,
+            None,
+            controls="locked",
+            taps={"creg": tap},
+            network=bench.network,
+        ).operation.v_pu[:, at]
         for tap in range(-16, 17)
-    ]  # fmt: skip
+    ]
     volts = [12470 / np.sqrt(3) / 60 * v for v in solved]
     inside = [np.where((u >= 119) & (u <= 121), v, np.nan) for u, v in zip(volts, solved, strict=True)]
     return np.nanmin(inside, axis=0), np.nanmax(inside, axis=0)

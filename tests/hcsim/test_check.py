@@ -23,10 +23,17 @@ THREE_BUS = ROOT / "tests" / "cases" / "three_bus" / "Master.dss"
 IEEE123 = ROOT / "dss_models" / "ieee123" / "Master.dss"
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
 PUBLISHED = (
-    "13Bus/IEEE13Nodeckt.dss", "34Bus/ieee34Mod1.dss", "37Bus/ieee37.dss", "ckt5/Master_ckt5.dss",
-    "8500-Node/Master.dss", "traps/closed_loop.dss", "traps/parallel_lines.dss", "traps/explicit_neutral.dss",
-    "traps/two_phase_capacitor.dss", "traps/like_and_disabled.dss",
-)  # fmt: skip
+    "13Bus/IEEE13Nodeckt.dss",
+    "34Bus/ieee34Mod1.dss",
+    "37Bus/ieee37.dss",
+    "ckt5/Master_ckt5.dss",
+    "8500-Node/Master.dss",
+    "traps/closed_loop.dss",
+    "traps/parallel_lines.dss",
+    "traps/explicit_neutral.dss",
+    "traps/two_phase_capacitor.dss",
+    "traps/like_and_disabled.dss",
+)
 SERIES_SOURCE = """clear
 new circuit.t basekv=12.47 bus1=src
 new line.l1 bus1=src bus2=a r1=0.3 x1=0.6 r0=0.6 x0=1.5

@@ -76,16 +76,33 @@ def test_the_summary_has_the_keys_that_scripts_rely_on(study):
     assert set(summary["cases"]) == set(CASES) and set(summary["baseline"]) >= {"none", "with_schedule"}
     for name, found in summary["cases"].items():
         assert set(found) >= {
-            "hc_kw", "bound_kw", "gap", "status", "build_s", "solve_s", "bess_buses", "circulated_kwh",
-            "penetration_capacity_pct", "penetration_energy_pct", "paper_hc_kw",
-        }, name  # fmt: skip
+            "hc_kw",
+            "bound_kw",
+            "gap",
+            "status",
+            "build_s",
+            "solve_s",
+            "bess_buses",
+            "circulated_kwh",
+            "penetration_capacity_pct",
+            "penetration_energy_pct",
+            "paper_hc_kw",
+        }, name
         for controls in ("locked", "free"):
             replayed = found["replay"][controls]
             assert set(replayed) >= {
-                "converged", "v_min_pu", "v_max_pu", "new_violations", "existing_violations",
-                "min_substation_kw", "dv_max_pu", "dv_mean_pu", "losses_kwh", "tap_operations",
+                "converged",
+                "v_min_pu",
+                "v_max_pu",
+                "new_violations",
+                "existing_violations",
+                "min_substation_kw",
+                "dv_max_pu",
+                "dv_mean_pu",
+                "losses_kwh",
+                "tap_operations",
                 "energy_not_delivered_kwh",
-            }, (name, controls)  # fmt: skip
+            }, (name, controls)
             assert replayed["converged"]
     for found in summary["baseline"].values():
         assert {"hc_kw", "limit", "power_flows"} <= set(found)
@@ -190,14 +207,7 @@ def test_a_redirect_to_a_file_that_is_not_there(case, tmp_path):
 
 def test_a_key_a_unit_and_a_range(case, tmp_path):
     edit(case / "study.toml", "energy_kwh = 800.0", "energy_mwh = 0.8")
-    fails(
-        2,
-        "study",
-        case,
-        "--out",
-        tmp_path / "r",
-        says=["study.toml", "energy_mwh", "energy_kwh", "kWh, not MWh"],
-    )
+    fails(2, "study", case, "--out", tmp_path / "r", says=["study.toml", "energy_mwh", "energy_kwh", "kWh, not MWh"])
     edit(case / "study.toml", "energy_mwh = 0.8", 'energy_kwh = "800 kWh"')
     fails(2, "study", case, "--out", tmp_path / "r", says=["'800 kWh'", "bare number in kWh"])
 
@@ -298,9 +308,12 @@ def test_a_real_ctrl_c_ends_in_order(tmp_path):
     command = [sys.executable, "-c", code, "study", "ieee123", "--out", str(tmp_path / "r")]
     # a child of a background shell may have SIGINT ignored: restore what a terminal gives
     child = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
+    )
     deadline = time.time() + 120
     while not (tmp_path / "r" / "schedules" / "none" / "schedule.json").exists():
         assert time.time() < deadline and child.poll() is None, child.communicate()

@@ -26,13 +26,32 @@ from optim.errors import ModelError
 from optim.hosting.problem import CASES
 
 CASE_KEYS = {
-    "hc_kw", "bound_kw", "gap", "status", "build_s", "solve_s", "bess_buses", "circulated_kwh",
-    "penetration_capacity_pct", "penetration_energy_pct", "paper_hc_kw", "replay",
-}  # fmt: skip
+    "hc_kw",
+    "bound_kw",
+    "gap",
+    "status",
+    "build_s",
+    "solve_s",
+    "bess_buses",
+    "circulated_kwh",
+    "penetration_capacity_pct",
+    "penetration_energy_pct",
+    "paper_hc_kw",
+    "replay",
+}
 REPLAY_KEYS = {
-    "converged", "v_min_pu", "v_max_pu", "new_violations", "existing_violations", "min_substation_kw",
-    "dv_max_pu", "dv_mean_pu", "losses_kwh", "tap_operations", "energy_not_delivered_kwh",
-}  # fmt: skip
+    "converged",
+    "v_min_pu",
+    "v_max_pu",
+    "new_violations",
+    "existing_violations",
+    "min_substation_kw",
+    "dv_max_pu",
+    "dv_mean_pu",
+    "losses_kwh",
+    "tap_operations",
+    "energy_not_delivered_kwh",
+}
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +63,7 @@ def shuffled(replay, seed=4):
     """The same replay with its nodes in another order."""
     order = np.random.default_rng(seed).permutation(len(replay.operation.nodes))
     found = replace(
-        replay.operation,
-        nodes=tuple(replay.operation.nodes[i] for i in order),
-        v_pu=replay.operation.v_pu[:, order],
+        replay.operation, nodes=tuple(replay.operation.nodes[i] for i in order), v_pu=replay.operation.v_pu[:, order]
     )
     return replace(replay, operation=found)
 
@@ -108,9 +125,7 @@ def test_verdict_names_the_worst_new_violation(result):
     v[10, place], v[11, place], v[12, place] = 1.0567, 1.0512, 1.0511
     found = replace(base, v_pu=v)
     replay = replace(
-        result.cases["none"].replays["locked"],
-        operation=found,
-        violations=violations(found, result.limits, base),
+        result.cases["none"].replays["locked"], operation=found, violations=violations(found, result.limits, base)
     )
     assert verdict(replay).words == "refuted: 3 new violations, worst overvoltage 1.0567 pu at b5.1 at 10:00"
     excused = replace(replay, violations=violations(found, result.limits, found))
@@ -148,9 +163,7 @@ def test_circulation_names_who_charges_and_who_discharges():
     made = schedule(network(), "distributed", 2000.0, three)
     table = circulation_by_step(made)
     assert list(table["time"]) == ["09:00"]
-    assert table["circulated_kwh"].item() == pytest.approx(
-        100.0
-    )  # 0.1 of 1000 kWh, all of it charged elsewhere
+    assert table["circulated_kwh"].item() == pytest.approx(100.0)  # 0.1 of 1000 kWh, all of it charged elsewhere
     assert (table["charging"].item(), table["discharging"].item()) == ("b5, b8", "b3")
     assert circulation_by_step(replace(made, p_discharge_kw=0 * made.p_discharge_kw)).empty
 
@@ -205,17 +218,7 @@ def test_main_table_shows_every_case_and_fits_the_terminal(result):
         console = Console(width=width, record=True, file=io.StringIO())
         console.print(main_table(summary, width=width))
         text = console.export_text()
-        for figure in (
-            "1805.7",
-            "2347.1",
-            "2407.1",
-            "2416.7",
-            "0.40 %",
-            "2298.0",
-            "2440.0",
-            "-1.35 %",
-            "refuted:",
-        ):
+        for figure in ("1805.7", "2347.1", "2407.1", "2416.7", "0.40 %", "2298.0", "2440.0", "-1.35 %", "refuted:"):
             assert figure in text, (width, figure)
         assert "…" not in text
 

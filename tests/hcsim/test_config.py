@@ -125,12 +125,11 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path):
 
 def feeder(*nodes):
     none = np.zeros(0)
-    legs = LoadLegs((), none.astype(int), none.astype(int), none, none, none,
-                    np.zeros((0, 3)), np.zeros((0, 3)), none, none)  # fmt: skip
-    n = len(nodes)
-    return Network(
-        "f", nodes, np.ones(n), np.full(n, -1), np.ones(n, bool), np.ones(n, complex), (), (), legs, (), ()
+    legs = LoadLegs(
+        (), none.astype(int), none.astype(int), none, none, none, np.zeros((0, 3)), np.zeros((0, 3)), none, none
     )
+    n = len(nodes)
+    return Network("f", nodes, np.ones(n), np.full(n, -1), np.ones(n, bool), np.ones(n, complex), (), (), legs, (), ())
 
 
 def test_sites_take_the_phases_that_exist_or_those_asked_for():
@@ -201,7 +200,7 @@ def test_half_hours_and_several_days_are_labelled():
         ("", ["cannot be read as CSV"]),
         (day().replace("\n", ",7\n").replace("pv_pu,7", "pv_pu"), ["more cells than the header"]),
     ],
-)  # fmt: skip
+)
 def test_each_fault_of_a_profile_names_file_row_and_hour(tmp_path, text, says):
     file = tmp_path / "profiles.csv"
     file.write_text(text)

@@ -116,7 +116,10 @@ def test_none_is_the_same_as_locked(tmp_path):
 def test_patterns(all_free, free, locked, held):
     chosen = select(all_free.circuit, free, locked, "here")
     assert chosen.held == held and set(chosen.free) | set(held) == {
-        "RegControl.creg1", "RegControl.creg2", "CapControl.ccap"}  # fmt: skip
+        "RegControl.creg1",
+        "RegControl.creg2",
+        "CapControl.ccap",
+    }
 
 
 @pytest.mark.parametrize(

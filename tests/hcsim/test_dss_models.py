@@ -22,9 +22,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "dss_models"
 REFERENCE = ROOT / "tests" / "cases" / "ieee123" / "reference_voltages.csv"
-PUBLISHED_TAPS = {
-    "creg1a": 7, "creg2a": -1, "creg3a": 0, "creg3c": -1, "creg4a": 8, "creg4b": 1, "creg4c": 5,
-}  # fmt: skip
+PUBLISHED_TAPS = {"creg1a": 7, "creg2a": -1, "creg3a": 0, "creg3c": -1, "creg4a": 8, "creg4b": 1, "creg4c": 5}
 
 
 def compiled(master: Path):

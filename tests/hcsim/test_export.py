@@ -33,12 +33,14 @@ def solve(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rows = pd.read_csv(folder / "rows.csv")
     w = sp.diags(rows.no_load_v_pu**2)
     per_w = sp.diags(rows.no_load_v_pu**-2)
-    system = sp.bmat([
-        [m["A"], -m["A_x"], None, None],
-        [m["A_x"], m["A"], None, None],
-        [2 * m["D_r"], 2 * m["D_x"], -m["A_v"], 2 * w @ m["A_theta"]],
-        [per_w @ m["D_x"], -per_w @ m["D_r"], -0.5 * m["A_theta"] @ per_w, -m["A"].T],
-    ])  # fmt: skip
+    system = sp.bmat(
+        [
+            [m["A"], -m["A_x"], None, None],
+            [m["A_x"], m["A"], None, None],
+            [2 * m["D_r"], 2 * m["D_x"], -m["A_v"], 2 * w @ m["A_theta"]],
+            [per_w @ m["D_x"], -per_w @ m["D_r"], -0.5 * m["A_theta"] @ per_w, -m["A"].T],
+        ]
+    )
     right = np.concatenate([-rows.demand_mw, -rows.demand_mvar, rows.a_0_pu2, np.zeros(len(rows))])
     p, q, v, _ = np.split(spla.spsolve(system.tocsc(), right), 4)
     return p, q, v

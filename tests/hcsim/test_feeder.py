@@ -19,10 +19,16 @@ ROOT = Path(__file__).parent.parent.parent
 IEEE123 = ROOT / "dss_models" / "ieee123" / "Master.dss"
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
 RADIAL = (
-    "13Bus/IEEE13Nodeckt.dss", "34Bus/ieee34Mod1.dss", "34Bus/ieee34Mod2.dss", "ckt5/Master_ckt5.dss",
-    "8500-Node/Master.dss", "8500-Node/Master-unbal.dss", "traps/explicit_neutral.dss",
-    "traps/like_and_disabled.dss", "traps/two_phase_capacitor.dss",
-)  # fmt: skip
+    "13Bus/IEEE13Nodeckt.dss",
+    "34Bus/ieee34Mod1.dss",
+    "34Bus/ieee34Mod2.dss",
+    "ckt5/Master_ckt5.dss",
+    "8500-Node/Master.dss",
+    "8500-Node/Master-unbal.dss",
+    "traps/explicit_neutral.dss",
+    "traps/like_and_disabled.dss",
+    "traps/two_phase_capacitor.dss",
+)
 NOT_RADIAL = ("37Bus/ieee37.dss", "traps/closed_loop.dss", "traps/parallel_lines.dss")
 real = pytest.mark.skipif(FEEDERS is None, reason="HCSIM_FEEDERS is not set")
 
@@ -87,8 +93,7 @@ ODD = {
     "kv=2.4 kw=200",
     "second source": LINE + "new load.a bus1=b1 kv=12.47 kw=3000\n"
     "new line.l2 bus1=b1 bus2=far r1=1 x1=2 r0=2 x0=5\nnew vsource.w bus1=far basekv=12.47 angle=-1",
-    "generator": LINE + "new load.a bus1=b1 kv=12.47 kw=3000\n"
-    "new generator.g bus1=b1 kv=12.47 kw=900 pf=0.98",
+    "generator": LINE + "new load.a bus1=b1 kv=12.47 kw=3000\nnew generator.g bus1=b1 kv=12.47 kw=900 pf=0.98",
     "machines in delta behind an ungrounded winding": LINE
     + "new transformer.t buses=[b1 b2] conns=[wye delta] kvs=[12.47 0.48] kvas=[500 500] xhl=6\n"
     "new load.a bus1=b2 conn=delta kv=0.48 kw=90\nnew indmach012.m bus1=b2 kv=0.48 kw=50 kva=70\n"
@@ -101,7 +106,7 @@ ODD = {
     "rmatrix=[.3|.1 .3|.1 .1 .3|.1 .1 .1 .3] xmatrix=[.9|.4 .9|.4 .4 .9|.4 .4 .4 .9] "
     "cmatrix=[0|0 0|0 0 0|0 0 0 0]\n"
     "new load.a bus1=b1.1.4 phases=1 kv=7.2 kw=700",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", ODD)

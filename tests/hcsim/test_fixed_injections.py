@@ -89,8 +89,10 @@ def test_simulation_hc_goes_down_by_what_is_there_already(feeder):
     limits = Limits(v_min_pu=0.8, v_max_pu=1.05, substation_min_kw=None)
     nodes = ("18.1", "18.2", "18.3")
     there = replace(PROFILES, fixed=three_phases("18", [0.0, 300.0, 0.0]))
-    found = [hosting_capacity(circuit, network, profiles, limits, nodes, np.ones(3), tolerance_kw=0.5).hc_kw
-             for profiles in (PROFILES, there)]  # fmt: skip
+    found = [
+        hosting_capacity(circuit, network, profiles, limits, nodes, np.ones(3), tolerance_kw=0.5).hc_kw
+        for profiles in (PROFILES, there)
+    ]
     assert found[0] - found[1] == pytest.approx(300.0, abs=1.0)
 
 

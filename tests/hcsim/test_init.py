@@ -122,9 +122,16 @@ def test_every_key_stands_in_the_written_study(tree, tmp_path):
     text = bench.case.inputs["study.toml"]
     content = tomllib.loads(text)
     assert "# [[limits.bands]]" in text and "# max_tap_operations = " in text  # there is no default to spell out
-    for name, model in (("limits", LimitsSection), ("program", ProgramSection), ("pv", PvSection),
-                        ("bess", BessSection), ("solver", SolverSection), ("certify", CertifySection),
-                        ("controls", ControlsSection), ("simulation", SimulationSection)):  # fmt: skip
+    for name, model in (
+        ("limits", LimitsSection),
+        ("program", ProgramSection),
+        ("pv", PvSection),
+        ("bess", BessSection),
+        ("solver", SolverSection),
+        ("certify", CertifySection),
+        ("controls", ControlsSection),
+        ("simulation", SimulationSection),
+    ):
         unset = {"bands", "max_tap_operations", *(["time_limit_s"] if name == "certify" else [])}
         assert set(model.model_fields) - unset <= set(content[name]), name
 

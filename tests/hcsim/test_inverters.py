@@ -51,10 +51,20 @@ def schedule(size_kw=SIZE_KW, nodes=NODES, profiles=PROFILES, q_share=0.0):
     steps, none = len(profiles), np.zeros((len(profiles), 0))
     p_kw = profiles.pv_pu[:, None] * size_kw
     return Schedule(
-        case="hand", times=profiles.times, step_h=profiles.step_h, pv_nodes=nodes, pv_kw=np.asarray(size_kw),
-        pv_p_kw=p_kw, pv_q_kvar=q_share * p_kw, bess=(), bess_nodes=(), bess_of=(), p_charge_kw=none,
-        p_discharge_kw=none, soc_kwh=np.zeros((steps + 1, 0)),
-    )  # fmt: skip
+        case="hand",
+        times=profiles.times,
+        step_h=profiles.step_h,
+        pv_nodes=nodes,
+        pv_kw=np.asarray(size_kw),
+        pv_p_kw=p_kw,
+        pv_q_kvar=q_share * p_kw,
+        bess=(),
+        bess_nodes=(),
+        bess_of=(),
+        p_charge_kw=none,
+        p_discharge_kw=none,
+        soc_kwh=np.zeros((steps + 1, 0)),
+    )
 
 
 def run(circuit, plan, control, **options):
@@ -116,8 +126,12 @@ def test_the_cases_above_are_not_all_idle():
 
 def test_inside_the_deadband_nothing_is_asked_and_nothing_lost(tmp_path):
     plan = schedule(np.array([800.0, 400.0, 100.0]))
-    found = run(two_bus(tmp_path, 1.01), plan, InverterControl("volt_var_volt_watt"),
-                profiles=replace(PROFILES, load_pu=np.full(6, 0.3)))  # fmt: skip
+    found = run(
+        two_bus(tmp_path, 1.01),
+        plan,
+        InverterControl("volt_var_volt_watt"),
+        profiles=replace(PROFILES, load_pu=np.full(6, 0.3)),
+    )
     v = found.operation.v_pu[:, [found.operation.nodes.index(n) for n in NODES]]
     assert v.min() > 0.98 and v.max() < 1.02
     np.testing.assert_allclose(wide(found, "q_delivered_kvar"), 0.0, atol=0.01)  # 1e-5 of kVA
@@ -224,8 +238,16 @@ def test_the_feeders_own_inverters_keep_their_own_control(tmp_path):
     seen = []
     for control in (None, InverterControl("volt_var")):
         plan = schedule(SIZE_KW[:2], NODES[:2])
-        found = replay(circuit, PROFILES, NO_LIMITS, plan, controls="free", network=network, inverters=control,
-                       observer=lambda t: seen.append(-circuit.element_powers("PVSystem.own").imag.sum()))  # fmt: skip
+        found = replay(
+            circuit,
+            PROFILES,
+            NO_LIMITS,
+            plan,
+            controls="free",
+            network=network,
+            inverters=control,
+            observer=lambda t: seen.append(-circuit.element_powers("PVSystem.own").imag.sum()),
+        )
         assert found.converged.all(), found.notes
         at = found.operation.nodes.index("b1.3")
         wanted = -200 * (found.operation.v_pu[:, at] * hand.V_BASE_V / 7200 - 1.0) / 0.5
@@ -277,16 +299,26 @@ def test_every_inverter_of_a_real_feeder_is_on_its_curve_in_every_hour(controls)
     assert found.converged.all(), found.notes
     v = found.operation.v_pu[:, [found.operation.nodes.index(n) for n in nodes]]
     q = found.devices.q_delivered_kvar.to_numpy().reshape(v.shape)
-    wanted = [[by_hand("volt_var", v[t, g], day.pv_pu[t], plan.pv_kw[g])[1] for g in range(len(nodes))]
-              for t in range(len(day))]  # fmt: skip
+    wanted = [
+        [by_hand("volt_var", v[t, g], day.pv_pu[t], plan.pv_kw[g])[1] for g in range(len(nodes))]
+        for t in range(len(day))
+    ]
     np.testing.assert_allclose(q, wanted, atol=2e-4 * plan.pv_kw.max())
     assert np.abs(q).max() > 0.05 * plan.pv_kw.max()
 
 
 def test_two_masters_of_reactive_power_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="no reactive power from a schedule"):
-        hosting_capacity(two_bus(tmp_path, 1.0), hand.two_bus(), PROFILES, NO_LIMITS, NODES, np.ones(3),
-                         q_per_kw=np.zeros((6, 3)), inverters=InverterControl("volt_var"))  # fmt: skip
+        hosting_capacity(
+            two_bus(tmp_path, 1.0),
+            hand.two_bus(),
+            PROFILES,
+            NO_LIMITS,
+            NODES,
+            np.ones(3),
+            q_per_kw=np.zeros((6, 3)),
+            inverters=InverterControl("volt_var"),
+        )
 
 
 def test_a_word_that_is_none():
@@ -297,16 +329,19 @@ def test_a_word_that_is_none():
 # --- settings and commands ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("line", "says"), [
-    ('control = "volt_vr"', "none of 'off', 'volt_var'"),
-    ("volt_var = [[0.9, 0.4], [1.1]]", "list of points [V in pu, share]"),
-    ("volt_var = [[0.9, -0.4], [1.1, 0.4]]", "must not rise with voltage"),
-    ("volt_var = [[92.0, 0.44], [108.0, -0.44]]", "0.5 to 1.5 pu"),
-    ("volt_watt = [[1.1, 1.0], [1.06, 0.2]]", "rising order of V"),
-    ("volt_watt = [[1.06, 1.0], [1.1, -0.2]]", "shares 0 to 1"),
-    ("kva_per_kw = 0.9", "at least 1"),
-    ("volt_varr = 1", "Nearest: volt_var"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ('control = "volt_vr"', "none of 'off', 'volt_var'"),
+        ("volt_var = [[0.9, 0.4], [1.1]]", "list of points [V in pu, share]"),
+        ("volt_var = [[0.9, -0.4], [1.1, 0.4]]", "must not rise with voltage"),
+        ("volt_var = [[92.0, 0.44], [108.0, -0.44]]", "0.5 to 1.5 pu"),
+        ("volt_watt = [[1.1, 1.0], [1.06, 0.2]]", "rising order of V"),
+        ("volt_watt = [[1.06, 1.0], [1.1, -0.2]]", "shares 0 to 1"),
+        ("kva_per_kw = 0.9", "at least 1"),
+        ("volt_varr = 1", "Nearest: volt_var"),
+    ],
+)
 def test_settings_that_make_no_sense_are_named(line, says):
     with pytest.raises(ConfigError) as fault:
         parse_config(f"[inverters]\n{line}\n", Path("study.toml"))
@@ -376,8 +411,17 @@ def test_the_study_has_what_the_baseline_command_has(study, tmp_path):
 
 def test_a_replay_says_what_was_commanded_and_what_delivered(study, tmp_path):
     case, folder, _ = study
-    done = hcsim("replay", case, folder / "schedules" / "none", "--controls", "free", "--inverters", "volt_var",
-                 "--out", tmp_path)  # fmt: skip
+    done = hcsim(
+        "replay",
+        case,
+        folder / "schedules" / "none",
+        "--controls",
+        "free",
+        "--inverters",
+        "volt_var",
+        "--out",
+        tmp_path,
+    )
     words = " ".join(done.output.split())
     assert done.exit_code == 0, words
     for part in ("follows volt_var, not the schedule", "commanded were", "against unity power factor"):

@@ -76,8 +76,11 @@ def test_banks_of_single_phase_units_that_float(bank):
 
 
 def test_delta_delta_to_first_order():
-    edits = [f"load.{n}.{k}={v}" for n, kw, kvar in (("ab", 60, 20), ("bc", 20, 15)) for k, v in
-             (("kw", kw / 1e3), ("kvar", kvar / 1e3))]  # fmt: skip
+    edits = [
+        f"load.{n}.{k}={v}"
+        for n, kw, kvar in (("ab", 60, 20), ("bc", 20, 15))
+        for k, v in (("kw", kw / 1e3), ("kvar", kvar / 1e3))
+    ]
     linear, opendss, nodes = both(read(CASES / "delta_delta.dss", *edits)[1])
     bare = both(read(CASES / "delta_delta.dss", "load.ab.enabled=no", "load.bc.enabled=no")[1])[1]
     linear_bare = both(read(CASES / "delta_delta.dss", "load.ab.enabled=no", "load.bc.enabled=no")[1])[0]
@@ -114,7 +117,9 @@ def test_published_feeders_at_their_solved_taps(master, nominal_pu, voltage_depe
     # measured 0.0027 on IEEE 13, 0.0132 and 0.0131 on IEEE 34: served loads and the base case's losses
     target_pu = 0.010 if "13" in master else 0.02
     for options, most in (
-        ({}, nominal_pu), ({"voltage_dependent_loads": True}, voltage_dependent_pu), (served, target_pu),
-    ):  # fmt: skip
+        ({}, nominal_pu),
+        ({"voltage_dependent_loads": True}, voltage_dependent_pu),
+        (served, target_pu),
+    ):
         linear, opendss, _ = both(network, **options)
         assert np.abs(linear - opendss).max() < most

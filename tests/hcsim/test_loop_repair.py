@@ -32,8 +32,9 @@ def far(bench):
 
 def seen_at(bench, schedule) -> Visit:
     b = bench
-    return visit(b.circuit, b.network, b.profiles, b.limits, schedule, b.ports, controls="locked",
-                 base=b.replay(None, "locked"))  # fmt: skip
+    return visit(
+        b.circuit, b.network, b.profiles, b.limits, schedule, b.ports, controls="locked", base=b.replay(None, "locked")
+    )
 
 
 def test_takes_back_what_was_broken_and_little_more(bench, far):

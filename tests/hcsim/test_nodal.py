@@ -70,6 +70,7 @@ def test_a_new_load_sinks_the_voltage_at_the_hour_of_most_load(circuit):
 
 def test_loading_of_the_line_by_its_rating(circuit):
     """300 A: the line carries the net generation; at the hour of most sun."""
+
     def amperes(kw):
         p, q = 500 - kw / 3, 150
         return np.hypot(p, q) / (hand.far_voltage_pu(p, q) * hand.V_BASE_V / 1000)
@@ -81,6 +82,7 @@ def test_loading_of_the_line_by_its_rating(circuit):
 
 def test_unbalance_of_a_single_phase_site_by_its_definition(circuit):
     """One phase gets 3 % away: magnitudes and angles of the hand solution, line to line."""
+
     def unbalance(kw):
         loaded, bare = phasor(500 - kw, 150), phasor(500, 150)
         turned = bare * np.exp(-2j * np.pi / 3 * np.arange(3))
@@ -135,8 +137,9 @@ def test_against_a_fine_crawl_where_a_regulator_steps(v_max, controls):
     network = hand.two_bus_regulator()
     network = replace(network, v_judged=np.array([n.startswith("b1") for n in network.nodes]))
     limits = replace(NONE, v_max_pu=v_max)
-    found, prober = find(regulated, limits, network=network, controls=controls, resolution_kw=20.0,
-                         largest_kw_per_phase=2000.0)  # fmt: skip
+    found, prober = find(
+        regulated, limits, network=network, controls=controls, resolution_kw=20.0, largest_kw_per_phase=2000.0
+    )
     answer = found["overvoltage"]
     passed = []
     for k in range(1, 301):
@@ -153,8 +156,11 @@ def test_the_answer_does_not_depend_on_what_was_asked_before(circuit):
     network, _ = read_network(circuit)
     prober = Prober(circuit, network, PROFILES, limits)
     job = NodalJob(FEEDER, PROFILES, limits, largest_kw_per_phase=10000.0)
-    sites = [Site("a", "b1", NODES, "generation"), Site("b", "b1", NODES[:1], "generation"),
-             Site("c", "b1", NODES, "load")]  # fmt: skip
+    sites = [
+        Site("a", "b1", NODES, "generation"),
+        Site("b", "b1", NODES[:1], "generation"),
+        Site("c", "b1", NODES, "load"),
+    ]
     first = [search_site(prober, job, s) for s in sites]
     again = [search_site(prober, job, s) for s in reversed(sites)][::-1]
     assert first == again
@@ -163,8 +169,7 @@ def test_the_answer_does_not_depend_on_what_was_asked_before(circuit):
 def test_tap_operations_are_counted_from_where_the_bare_feeder_stands():
     regulated = Circuit.compile(CASES / "two_bus_regulator.dss", controls=False)
     network = hand.two_bus_regulator()
-    found, prober = find(regulated, replace(NONE, tap_operations_max=1.0), network=network,
-                         largest_kw_per_phase=3000.0)  # fmt: skip
+    found, prober = find(regulated, replace(NONE, tap_operations_max=1.0), network=network, largest_kw_per_phase=3000.0)
     k, step = found["tap_operations"].k, found["tap_operations"].step
     for kw, most in ((k, 1), (k + 1, 99)):
         prober.resize(np.full(3, kw / 3))
@@ -179,10 +184,20 @@ def battery(charge_kw, profiles=PROFILES):
     charge = np.array([[0.0] * 3, [0.0] * 3, [charge_kw / 3] * 3])
     none = np.zeros((3, 0))
     return Schedule(
-        case="b", times=profiles.times, step_h=1.0, pv_nodes=(), pv_kw=np.zeros(0), pv_p_kw=none, pv_q_kvar=none,
-        bess=(unit,), bess_nodes=NODES, bess_of=(0, 0, 0), p_charge_kw=charge, p_discharge_kw=0 * charge,
+        case="b",
+        times=profiles.times,
+        step_h=1.0,
+        pv_nodes=(),
+        pv_kw=np.zeros(0),
+        pv_p_kw=none,
+        pv_q_kvar=none,
+        bess=(unit,),
+        bess_nodes=NODES,
+        bess_of=(0, 0, 0),
+        p_charge_kw=charge,
+        p_discharge_kw=0 * charge,
         soc_kwh=np.array([[0.0], [0.0], [0.0], [0.9 * charge_kw]]),
-    )  # fmt: skip
+    )
 
 
 def test_a_battery_makes_room_by_what_it_charges(circuit):
@@ -217,10 +232,20 @@ def test_the_replay_judges_by_the_same_criteria():
     network = hand.two_bus_regulator()
     limits = replace(NONE, regulator_min_kw=0.0, tap_operations_max=0.0, unbalance_max_pct=0.5)
     plan = Schedule(
-        case="p", times=PROFILES.times, step_h=1.0, pv_nodes=("b1.1",), pv_kw=np.array([3000.0]),
-        pv_p_kw=PROFILES.pv_pu[:, None] * 3000.0, pv_q_kvar=np.zeros((3, 1)), bess=(), bess_nodes=(), bess_of=(),
-        p_charge_kw=np.zeros((3, 0)), p_discharge_kw=np.zeros((3, 0)), soc_kwh=np.zeros((4, 0)),
-    )  # fmt: skip
+        case="p",
+        times=PROFILES.times,
+        step_h=1.0,
+        pv_nodes=("b1.1",),
+        pv_kw=np.array([3000.0]),
+        pv_p_kw=PROFILES.pv_pu[:, None] * 3000.0,
+        pv_q_kvar=np.zeros((3, 1)),
+        bess=(),
+        bess_nodes=(),
+        bess_of=(),
+        p_charge_kw=np.zeros((3, 0)),
+        p_discharge_kw=np.zeros((3, 0)),
+        soc_kwh=np.zeros((4, 0)),
+    )
     found = replay(regulated, PROFILES, limits, plan, controls="free", network=network)
     rows = found.violations
     back = rows[rows["criterion"] == "regulator_reverse_flow"]

@@ -46,9 +46,15 @@ def test_phases_apart_are_not_parallel():
     def phase(k):
         one = slice(k, k + 1)
         return dataclasses.replace(
-            line, name=f"Line.{k}", from_nodes=(k,), to_nodes=(3 + k,), transfer=line.transfer[one, one],
-            z_ohm=line.z_ohm[one, one], y_from_s=line.y_from_s[one, one], y_to_s=line.y_to_s[one, one],
-        )  # fmt: skip
+            line,
+            name=f"Line.{k}",
+            from_nodes=(k,),
+            to_nodes=(3 + k,),
+            transfer=line.transfer[one, one],
+            z_ohm=line.z_ohm[one, one],
+            y_from_s=line.y_from_s[one, one],
+            y_to_s=line.y_to_s[one, one],
+        )
 
     apart = dataclasses.replace(network, branches=(source, phase(0), phase(1), phase(2)))
     assert merge_parallel(apart) is apart

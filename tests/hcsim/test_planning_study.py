@@ -19,10 +19,10 @@ from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.planning import PlanningBench
 
 CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"
-AREAS = '''A = ["2", "3", "4", "5", "19", "20", "21", "22", "23", "24", "25"]
+AREAS = """A = ["2", "3", "4", "5", "19", "20", "21", "22", "23", "24", "25"]
 B = ["6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18"]
 C = ["26", "27", "28", "29", "30", "31", "32", "33"]
-'''
+"""
 runner = CliRunner()
 
 
@@ -53,9 +53,19 @@ def test_every_part_is_there(done):
     _, out, result, said = done
     assert result.missing == {}
     assert set(result.schemes) == {"A", "B", "C"}
-    for name in ("summary.json", "report.html", "plan.csv", "ledger.csv", "cones/B.parquet", "rounds/C.csv",
-                 "figures/03_unit.png", "replays/C/pvhc/free/voltages.parquet", "baselines/A/uniform/probes.csv",
-                 "schedules/B_typical/soc.csv", "inputs/study.toml"):  # fmt: skip
+    for name in (
+        "summary.json",
+        "report.html",
+        "plan.csv",
+        "ledger.csv",
+        "cones/B.parquet",
+        "rounds/C.csv",
+        "figures/03_unit.png",
+        "replays/C/pvhc/free/voltages.parquet",
+        "baselines/A/uniform/probes.csv",
+        "schedules/B_typical/soc.csv",
+        "inputs/study.toml",
+    ):
         assert (out / name).is_file(), name
     assert {e.part for e in said if e.state == "done"} >= {"feeder", "scheme A", "scheme B", "scheme C", "report"}
 
@@ -82,9 +92,23 @@ def test_opendss_agrees_with_the_program(done):
 def test_summary_has_what_the_issue_lists(done):
     _, out, _, _ = done
     summary = json.loads((out / "summary.json").read_text())
-    keys = {"objective_cny", "capex_cny_per_year", "om_cny_per_year", "loss_cny_per_year", "pvhc_mw",
-            "pvhc_revenue_cny", "plan", "v_min_pu", "v_max_pu", "gap", "status", "solve_s", "cone_slack_max",
-            "replay", "paper"}  # fmt: skip
+    keys = {
+        "objective_cny",
+        "capex_cny_per_year",
+        "om_cny_per_year",
+        "loss_cny_per_year",
+        "pvhc_mw",
+        "pvhc_revenue_cny",
+        "plan",
+        "v_min_pu",
+        "v_max_pu",
+        "gap",
+        "status",
+        "solve_s",
+        "cone_slack_max",
+        "replay",
+        "paper",
+    }
     for name, case in summary["cases"].items():
         assert keys <= set(case), name
         assert case["cone_slack_max"] < 1e-4
@@ -106,9 +130,7 @@ def test_schedules_come_back_and_hold_the_plan(done):
     bench = Workbench.open(folder)
     found = read_schedule(out / "schedules" / "B_typical", network=bench.network)
     operation, plan = result.schemes["B"].result.typical, result.schemes["B"].result.plan
-    assert [(u.bus, u.energy_kwh, u.power_kw) for u in found.bess] == [
-        (u.bus, u.energy_kwh, u.power_kw) for u in plan
-    ]
+    assert [(u.bus, u.energy_kwh, u.power_kw) for u in found.bess] == [(u.bus, u.energy_kwh, u.power_kw) for u in plan]
     for u in range(len(plan)):
         phases = [d for d, of in enumerate(found.bess_of) if of == u]
         assert found.p_charge_kw[:, phases].sum(axis=1) == pytest.approx(operation.charge_kw[:, u], abs=1e-9)
@@ -128,13 +150,22 @@ def test_cone_table_has_every_branch_and_hour(done):
 def test_page_is_whole_and_self_contained(done):
     _, out, _, _ = done
     page = (out / "report.html").read_text()
-    for words in ("Scheme A", "Scheme C", "Beside the paper", "271 MWh", "planning exactness", "calibrated",
-                  "Hosting capacity by simulation"):  # fmt: skip
+    for words in (
+        "Scheme A",
+        "Scheme C",
+        "Beside the paper",
+        "271 MWh",
+        "planning exactness",
+        "calibrated",
+        "Hosting capacity by simulation",
+    ):
         assert words in page, words
     assert "http://" not in page.replace("http://www.w3.org", "")
-    assert "src=\"data:image/svg+xml;base64," in page
-    assert all((out / "figures" / f"{key}.png").stat().st_size > 10_000
-               for key in ("01_feeder", "02_curves", "04_voltage", "05_costs", "06_hosting_capacity", "07_envelopes"))
+    assert 'src="data:image/svg+xml;base64,' in page
+    assert all(
+        (out / "figures" / f"{key}.png").stat().st_size > 10_000
+        for key in ("01_feeder", "02_curves", "04_voltage", "05_costs", "06_hosting_capacity", "07_envelopes")
+    )
 
 
 def test_commands(done, tmp_path):
@@ -153,8 +184,9 @@ def test_commands(done, tmp_path):
 def test_sweep_of_the_revenue(done, tmp_path):
     """Without the current limit, fifteen times the revenue moves the plan."""
     folder, _, _, _ = done
-    found = runner.invoke(app, ["sweep", str(folder), "--revenue", "2300,34500", "--i-max", "off",
-                                "--out", str(tmp_path / "w")])  # fmt: skip
+    found = runner.invoke(
+        app, ["sweep", str(folder), "--revenue", "2300,34500", "--i-max", "off", "--out", str(tmp_path / "w")]
+    )
     assert found.exit_code == 0, found.output
     table = pd.read_csv(tmp_path / "w" / "sweep.csv")
     assert list(table["revenue_cny_per_mw"]) == [2300.0, 34500.0]
@@ -167,8 +199,20 @@ def test_sweep_of_the_revenue(done, tmp_path):
 
 def test_allocation_on_the_same_folder(done, tmp_path):
     folder, _, _, _ = done
-    found = runner.invoke(app, ["study", str(folder), "--program", "allocation", "--case", "none", "--no-certify",
-                                "--out", str(tmp_path / "alloc")])  # fmt: skip
+    found = runner.invoke(
+        app,
+        [
+            "study",
+            str(folder),
+            "--program",
+            "allocation",
+            "--case",
+            "none",
+            "--no-certify",
+            "--out",
+            str(tmp_path / "alloc"),
+        ],
+    )
     assert found.exit_code == 0, found.output
     assert "none" in json.loads((tmp_path / "alloc" / "summary.json").read_text())["cases"]
 
@@ -183,16 +227,19 @@ def test_as_written_it_is_refuted(done, tmp_path):
     assert np.nanmax(replay.operation.v_pu) > 1.3  # 1.35 pu: the claim is no operating point of the feeder
 
 
-@pytest.mark.parametrize(("old", "new", "words"), [
-    ('C = ["33"]', 'C = ["33", "18"]', "Bus 18 is in areas B and C"),
-    ('C = ["33"]', 'C = ["34"]', "'34'"),
-    ('ev_bus = "33"', 'ev_bus = "99"', "'99'"),
-    ("energy_max_kwh = 2000.0", "energy_max_kwh = 5.0", "No size fits"),
-    ("33 = 1400.0", "330 = 1400.0", "'330'"),
-    ("v_max_pu = 1.09", "v_max_pu = 0.89", "must be below"),
-    ("power_step_kw = 10.0", "power_step_mw = 0.01", "power_step_kw"),
-    ("energy_cny_per_kwh = 350.0", 'energy_cny_per_kwh = "350"', "bare number"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ('C = ["33"]', 'C = ["33", "18"]', "Bus 18 is in areas B and C"),
+        ('C = ["33"]', 'C = ["34"]', "'34'"),
+        ('ev_bus = "33"', 'ev_bus = "99"', "'99'"),
+        ("energy_max_kwh = 2000.0", "energy_max_kwh = 5.0", "No size fits"),
+        ("33 = 1400.0", "330 = 1400.0", "'330'"),
+        ("v_max_pu = 1.09", "v_max_pu = 0.89", "must be below"),
+        ("power_step_kw = 10.0", "power_step_mw = 0.01", "power_step_kw"),
+        ("energy_cny_per_kwh = 350.0", 'energy_cny_per_kwh = "350"', "bare number"),
+    ],
+)
 def test_bad_input_is_named(tmp_path, old, new, words):
     folder = study_folder(tmp_path / "bad", change=(old, new))
     with pytest.raises(ConfigError) as caught:

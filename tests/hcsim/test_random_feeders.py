@@ -21,8 +21,11 @@ class Feeder:
 
     def __init__(self, chance) -> None:
         self.chance = chance
-        self.lines = ["clear", f"new circuit.r basekv=12.47 pu={chance.uniform(0.98, 1.05):.3f} bus1=b0 "
-                      f"mvasc3={chance.choice((200, 2000, 20000))}"]  # fmt: skip
+        self.lines = [
+            "clear",
+            f"new circuit.r basekv=12.47 pu={chance.uniform(0.98, 1.05):.3f} bus1=b0 "
+            f"mvasc3={chance.choice((200, 2000, 20000))}",
+        ]
         self.buses = [("b0", (1, 2, 3), 12.47)]
 
     def grow(self) -> None:
@@ -91,8 +94,10 @@ class Feeder:
                 f"conn={self.chance.choice(CONNECTIONS)}"
             )
         else:
-            self.lines.append(f"new capacitor.c{len(self.lines)} bus1={bus}.{phases[0]} phases=1 "
-                              f"kv={kv / 3**0.5:.5f} kvar={self.chance.randint(5, 50)}")  # fmt: skip
+            self.lines.append(
+                f"new capacitor.c{len(self.lines)} bus1={bus}.{phases[0]} phases=1 "
+                f"kv={kv / 3**0.5:.5f} kvar={self.chance.randint(5, 50)}"
+            )
 
     def text(self) -> str:
         return "\n".join([*self.lines, "set voltagebases=[12.47 4.16 0.48 0.208]", "calcvoltagebases", ""])
@@ -106,8 +111,10 @@ class Feeder:
         c = "|".join(" ".join(f"{9 if i == j else -2}" for j in range(i + 1)) for i in range(k))
         turned = self.chance.random() < 0.3
         ends = (f"{b}.{nodes}", f"{a}.{nodes}") if turned else (f"{a}.{nodes}", f"{b}.{nodes}")
-        self.lines.append(f"new line.{name} phases={k} bus1={ends[0]} bus2={ends[1]} rmatrix=[{r}] xmatrix=[{x}] "
-                          f"cmatrix=[{c}] length={self.chance.uniform(0.1, 2):.3f}")  # fmt: skip
+        self.lines.append(
+            f"new line.{name} phases={k} bus1={ends[0]} bus2={ends[1]} rmatrix=[{r}] xmatrix=[{x}] "
+            f"cmatrix=[{c}] length={self.chance.uniform(0.1, 2):.3f}"
+        )
 
     def _service(self, bus, phase, kv, new) -> None:
         self.lines.append(

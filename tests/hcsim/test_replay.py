@@ -19,9 +19,11 @@ from optim.data.schedule import BessUnit, Schedule
 CASES = Path(__file__).parent.parent / "cases"
 T = 6
 PROFILES = Profiles(
-    tuple(f"{h:02d}:00" for h in range(T)), 1.0,
-    np.array([0.5, 0.6, 1.0, 0.4, 0.3, 0.8]), np.array([0.0, 0.25, 0.8, 1.0, 0.5, 0.0]),
-)  # fmt: skip
+    tuple(f"{h:02d}:00" for h in range(T)),
+    1.0,
+    np.array([0.5, 0.6, 1.0, 0.4, 0.3, 0.8]),
+    np.array([0.0, 0.25, 0.8, 1.0, 0.5, 0.0]),
+)
 PV_NODES = ("b1.1", "b1.2")
 PV_KW = np.array([900.0, 600.0])
 UNIT = BessUnit("u1", "b1", 2000.0, 900.0, 0.9, 0.8, 0.1, 0.9)
@@ -46,11 +48,20 @@ def schedule(**changes) -> Schedule:
     charge = np.array([[0.0, 0, 0], [0, 0, 0], [100, 200, 300], [250, 200, 150], [0, 0, 0], [0, 0, 0]])
     discharge = np.array([[0.0, 0, 0], [50, 0, 0], [0, 0, 0], [0, 0, 0], [80, 120, 40], [100, 100, 200]])
     made = Schedule(
-        case="hand", times=PROFILES.times, step_h=1.0, pv_nodes=PV_NODES, pv_kw=PV_KW,
-        pv_p_kw=PROFILES.pv_pu[:, None] * PV_KW, pv_q_kvar=q,
-        bess=(UNIT,), bess_nodes=("b1.1", "b1.2", "b1.3"), bess_of=(0, 0, 0), p_charge_kw=charge,
-        p_discharge_kw=discharge, soc_kwh=np.zeros((T + 1, 1)),
-    )  # fmt: skip
+        case="hand",
+        times=PROFILES.times,
+        step_h=1.0,
+        pv_nodes=PV_NODES,
+        pv_kw=PV_KW,
+        pv_p_kw=PROFILES.pv_pu[:, None] * PV_KW,
+        pv_q_kvar=q,
+        bess=(UNIT,),
+        bess_nodes=("b1.1", "b1.2", "b1.3"),
+        bess_of=(0, 0, 0),
+        p_charge_kw=charge,
+        p_discharge_kw=discharge,
+        soc_kwh=np.zeros((T + 1, 1)),
+    )
     made = replace(made, **changes)
     return replace(made, soc_kwh=eq_3c(made, UNIT, 700.0)) if "soc_kwh" not in changes else made
 
@@ -239,10 +250,13 @@ def test_published_feeders_deliver_and_balance(feeder, controls):
     size = np.full(len(nodes), 600.0 / len(nodes))
     bus = next(b for b in network.buses[2:] if len(network.nodes_of(b)) == 3)
     plan = schedule(
-        pv_nodes=nodes, pv_kw=size, pv_p_kw=PROFILES.pv_pu[:, None] * size,
+        pv_nodes=nodes,
+        pv_kw=size,
+        pv_p_kw=PROFILES.pv_pu[:, None] * size,
         pv_q_kvar=np.full((T, len(nodes)), 0.0) - 0.2 * size * (PROFILES.pv_pu < 0.9)[:, None],
-        bess_nodes=tuple(network.nodes[n] for n in network.nodes_of(bus)), bess=(replace(UNIT, bus=bus),),
-    )  # fmt: skip
+        bess_nodes=tuple(network.nodes[n] for n in network.nodes_of(bus)),
+        bess=(replace(UNIT, bus=bus),),
+    )
     mild = replace(PROFILES, load_pu=np.linspace(0.4, 0.7, T))
     found = run(circuit, plan, network=network, profiles=mild, controls=controls)
     assert found.converged.all(), found.notes
@@ -267,10 +281,18 @@ def test_load_that_is_not_served_is_no_answer(circuit):
 
 def test_capacitor_controls_act_only_when_free(tmp_path):
     """6840 V / 60 = 114 V is below the switch-on setting at every hour; the bank starts open."""
-    text = (CASES / "two_bus.dss").read_text().replace("set voltagebases", (
-        "new capacitor.bank bus1=b1 phases=3 kv=12.47 kvar=600 states=[0]\n"
-        "new capcontrol.switch element=line.l1 terminal=2 capacitor=bank type=voltage ptratio=60 "
-        "onsetting=119.9 offsetting=130 delay=10\nset voltagebases"))  # fmt: skip
+    text = (
+        (CASES / "two_bus.dss")
+        .read_text()
+        .replace(
+            "set voltagebases",
+            (
+                "new capacitor.bank bus1=b1 phases=3 kv=12.47 kvar=600 states=[0]\n"
+                "new capcontrol.switch element=line.l1 terminal=2 capacitor=bank type=voltage ptratio=60 "
+                "onsetting=119.9 offsetting=130 delay=10\nset voltagebases"
+            ),
+        )
+    )
     (tmp_path / "bank.dss").write_text(text)
     circuit = Circuit.compile(tmp_path / "bank.dss", controls=False)
     found = {controls: run(circuit, None, controls=controls) for controls in ("locked", "free", "locked")}

@@ -111,7 +111,7 @@ def test_a_day_is_the_replay_of_that_day(bench, program):
         assert [(e.criterion, e.element, e.step) for e in worst_new(operation, bench.limits)] == [
             (c, rows.iloc[0]["element"], rows.iloc[0]["step"])
             for c, rows in plain.violations[~of_devices].groupby("criterion", sort=False)
-        ]  # fmt: skip
+        ]
 
 
 def test_draws_are_seeded_and_within_their_spread():

@@ -120,13 +120,7 @@ def set_cell(path, row, column, value):
         ("pv_dispatch.csv", 5, "node", "b2.1", "row 5, column node: 'b2.1' is not in pv.csv"),
         ("pv_dispatch.csv", 7, "step", "24", "row 7, column step: '24' is no step. Steps go from 0 to 23"),
         ("pv_dispatch.csv", 7, "time", "01:00", "row 7, column time: '01:00', but step 0 is '00:00'"),
-        (
-            "bess_units.csv",
-            2,
-            "eta_charge",
-            "95",
-            "row 2, column eta_charge: 95 is outside [1e-06, 1]. It is a share",
-        ),
+        ("bess_units.csv", 2, "eta_charge", "95", "row 2, column eta_charge: 95 is outside [1e-06, 1]. It is a share"),
         ("bess_units.csv", 2, "soc_min", "0.99", "row 2: unit A has soc_min above soc_max"),
         ("bess_units.csv", 2, "bus", "b4", "unit A stands at bus b4, not at node b5.1"),
         (

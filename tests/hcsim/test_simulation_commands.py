@@ -23,14 +23,33 @@ STOCHASTIC = ["deployment", "penetration_pct", "pv_kw", "criterion", "violated",
 
 def hcsim(*words):
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
-    done = subprocess.run([sys.executable, "-m", "hcsim", *map(str, words)], env=environment, text=True,
-                          capture_output=True, timeout=170, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-m", "hcsim", *map(str, words)],
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=170,
+        check=False,
+    )
     return done.returncode, done.stdout + done.stderr
 
 
 def test_nodal_leaves_what_it_promises(tmp_path):
-    code, words = hcsim("nodal", "ieee123", "--load", "--processes", "1", "--out", tmp_path, "--bus", "83",
-                        "--bus", "610", "--bus", "94_open")  # fmt: skip
+    code, words = hcsim(
+        "nodal",
+        "ieee123",
+        "--load",
+        "--processes",
+        "1",
+        "--out",
+        tmp_path,
+        "--bus",
+        "83",
+        "--bus",
+        "610",
+        "--bus",
+        "94_open",
+    )
     assert code == 0, words
     for name in ("nodal", "nodal_load"):
         table = pd.read_parquet(tmp_path / f"{name}.parquet")
@@ -55,8 +74,20 @@ def test_a_bus_that_is_not_there_names_the_nearest(tmp_path):
 
 
 def test_stochastic_leaves_what_it_promises_and_names_what_the_roofs_cannot_hold(tmp_path):
-    code, words = hcsim("stochastic", "ieee123", "--deployments", "3", "--steps", "20,90", "--size-per-load", "0.5",
-                        "--processes", "1", "--out", tmp_path)  # fmt: skip
+    code, words = hcsim(
+        "stochastic",
+        "ieee123",
+        "--deployments",
+        "3",
+        "--steps",
+        "20,90",
+        "--size-per-load",
+        "0.5",
+        "--processes",
+        "1",
+        "--out",
+        tmp_path,
+    )
     assert code == 0, words
     table = pd.read_parquet(tmp_path / "stochastic.parquet")
     assert list(table.columns) == STOCHASTIC
@@ -68,8 +99,20 @@ def test_stochastic_leaves_what_it_promises_and_names_what_the_roofs_cannot_hold
 
 
 def test_more_penetration_than_converges_is_a_row_of_its_own(tmp_path):
-    code, words = hcsim("stochastic", "ieee123", "--deployments", "1", "--steps", "50,5000", "--size-per-load", "60",
-                        "--processes", "1", "--out", tmp_path)  # fmt: skip
+    code, words = hcsim(
+        "stochastic",
+        "ieee123",
+        "--deployments",
+        "1",
+        "--steps",
+        "50,5000",
+        "--size-per-load",
+        "60",
+        "--processes",
+        "1",
+        "--out",
+        tmp_path,
+    )
     assert code == 0, words
     table = pd.read_parquet(tmp_path / "stochastic.parquet")
     lost = table[table["criterion"] == "convergence"].set_index("penetration_pct")["violated"]
@@ -104,8 +147,9 @@ def test_a_bus_without_a_live_phase_is_named_and_the_rest_judged(tmp_path):
     shutil.copytree(ROOT / "dss_models" / "ieee123", tmp_path / "case")
     with (tmp_path / "case" / "Switches.dss").open("a") as switches:
         switches.write("\nOpen Line.Sw3 1\n")  # 135 and all behind it
-    code, words = hcsim("nodal", tmp_path / "case", "--processes", "1", "--out", tmp_path / "out", "--bus", "83",
-                        "--bus", "35")  # fmt: skip
+    code, words = hcsim(
+        "nodal", tmp_path / "case", "--processes", "1", "--out", tmp_path / "out", "--bus", "83", "--bus", "35"
+    )
     assert code == 0 and "no phase there is live: 35" in words, words
     table = pd.read_parquet(tmp_path / "out" / "nodal.parquet").set_index("bus")
     assert table.loc["35", "hc_kw"].isna().all() and table.loc["83", "hc_kw"].notna().all()

@@ -66,10 +66,17 @@ class Probe:
             where = f"{bus}.{phase}" if other < 0 else f"{bus}.{phase}.{network.nodes[other].rsplit('.', 1)[1]}"
             kv = float(network.v_judged_base_v[n]) / 1e3
             connection = "wye" if other < 0 else "delta"
-            self.circuit.define("generator", f"probe_{k}", f"bus1={where} phases=1 conn={connection} kv={kv!r} "
-                                f"{self._words(standing_kva)} model=1 vminpu=0.01 vmaxpu=9")  # fmt: skip
-        self.layouts = {kind: self.circuit.layout(kind) for kind in ("Line", "Transformer", "Reactor")
-                        if any(b.name.lower().startswith(kind.lower() + ".") for b in network.branches)}  # fmt: skip
+            self.circuit.define(
+                "generator",
+                f"probe_{k}",
+                f"bus1={where} phases=1 conn={connection} kv={kv!r} "
+                f"{self._words(standing_kva)} model=1 vminpu=0.01 vmaxpu=9",
+            )
+        self.layouts = {
+            kind: self.circuit.layout(kind)
+            for kind in ("Line", "Transformer", "Reactor")
+            if any(b.name.lower().startswith(kind.lower() + ".") for b in network.branches)
+        }
 
     @staticmethod
     def _words(kva):
@@ -126,8 +133,9 @@ def probe(request):
 def model(probe):
     d = len(probe.ports)
     at = probe.standing_kva
-    point = OperatingPoint(probe.state()[0], np.ones(len(probe.network.loads.names)),
-                           np.full(d, at.real), np.full(d, at.imag))  # fmt: skip
+    point = OperatingPoint(
+        probe.state()[0], np.ones(len(probe.network.loads.names)), np.full(d, at.real), np.full(d, at.imag)
+    )
     return linearize(probe.network, [point], ("base",), probe.ports)
 
 

@@ -8,13 +8,22 @@ from hcsim.cases.time_axis import read_year, representative, time_axis, year_of_
 from hcsim.errors import ConfigError
 from optim.data.profiles import Profiles
 
-DAY = Profiles(tuple(f"{h:02d}:00" for h in range(24)), 1.0, np.linspace(0.5, 1.0, 24),
-               np.clip(np.sin((np.arange(24) - 5) / 14 * np.pi), 0, 1))  # fmt: skip
+DAY = Profiles(
+    tuple(f"{h:02d}:00" for h in range(24)),
+    1.0,
+    np.linspace(0.5, 1.0, 24),
+    np.clip(np.sin((np.arange(24) - 5) / 14 * np.pi), 0, 1),
+)
 
 
 def write(tmp_path, hours=8760, change=None):
-    table = pd.DataFrame({"hour": np.arange(hours), "load_pu": 0.5 + 0.3 * np.sin(np.arange(hours) / 24),
-                          "pv_pu": np.tile(DAY.pv_pu, hours // 24)})  # fmt: skip
+    table = pd.DataFrame(
+        {
+            "hour": np.arange(hours),
+            "load_pu": 0.5 + 0.3 * np.sin(np.arange(hours) / 24),
+            "pv_pu": np.tile(DAY.pv_pu, hours // 24),
+        }
+    )
     if change:
         table = change(table)
     file = tmp_path / "year.csv"

@@ -29,8 +29,9 @@ def bench():
     circuit = Circuit.compile(case.master)
     circuit.solve(controls=False)
     day = case.profiles
-    two = Profiles(tuple(f"{d} {t}" for d in "ab" for t in day.times), 1.0, np.tile(day.load_pu, 2),
-                   np.tile(day.pv_pu, 2))  # fmt: skip
+    two = Profiles(
+        tuple(f"{d} {t}" for d in "ab" for t in day.times), 1.0, np.tile(day.load_pu, 2), np.tile(day.pv_pu, 2)
+    )
     return circuit, read_network(circuit)[0], two
 
 
@@ -38,10 +39,20 @@ def only_pv(profiles):
     size = np.array(list(PV.values()))
     none = np.zeros((len(profiles), 0))
     return Schedule(
-        case="pv", times=profiles.times, step_h=1.0, pv_nodes=tuple(PV), pv_kw=size,
-        pv_p_kw=profiles.pv_pu[:, None] * size, pv_q_kvar=np.zeros((len(profiles), 3)), bess=(), bess_nodes=(),
-        bess_of=(), p_charge_kw=none, p_discharge_kw=none, soc_kwh=np.zeros((len(profiles) + 1, 0)),
-    )  # fmt: skip
+        case="pv",
+        times=profiles.times,
+        step_h=1.0,
+        pv_nodes=tuple(PV),
+        pv_kw=size,
+        pv_p_kw=profiles.pv_pu[:, None] * size,
+        pv_q_kvar=np.zeros((len(profiles), 3)),
+        bess=(),
+        bess_nodes=(),
+        bess_of=(),
+        p_charge_kw=none,
+        p_discharge_kw=none,
+        soc_kwh=np.zeros((len(profiles) + 1, 0)),
+    )
 
 
 @pytest.mark.parametrize("pv", [None, PV])
@@ -82,10 +93,20 @@ def battery(times, last_kwh=100.0):
     stored[-1] = last_kwh
     none = np.zeros((24, 0))
     return Schedule(
-        case="b", times=times, step_h=1.0, pv_nodes=(), pv_kw=np.zeros(0), pv_p_kw=none, pv_q_kvar=none, bess=(unit,),
-        bess_nodes=("76.1", "76.2", "76.3"), bess_of=(0, 0, 0), p_charge_kw=charge, p_discharge_kw=discharge,
+        case="b",
+        times=times,
+        step_h=1.0,
+        pv_nodes=(),
+        pv_kw=np.zeros(0),
+        pv_p_kw=none,
+        pv_q_kvar=none,
+        bess=(unit,),
+        bess_nodes=("76.1", "76.2", "76.3"),
+        bess_of=(0, 0, 0),
+        p_charge_kw=charge,
+        p_discharge_kw=discharge,
         soc_kwh=stored[:, None],
-    )  # fmt: skip
+    )
 
 
 def test_batteries_of_a_day_repeat_it(bench, tmp_path):

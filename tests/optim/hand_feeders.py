@@ -26,21 +26,40 @@ class HandFeeder:
         """`z_ohm` (k, k), or one number for uncoupled phases; `y_s` half of its charging at each end."""
         z = np.asarray(z_ohm, dtype=complex)
         z = z * np.eye(len(phases)) if z.ndim == 0 else z
-        self._branch(f"Line.{name}", "line", self._nodes(start, phases), self._nodes(end, phases), np.eye(len(phases)),
-                     z, np.asarray(y_s) * np.eye(len(phases)))  # fmt: skip
+        self._branch(
+            f"Line.{name}",
+            "line",
+            self._nodes(start, phases),
+            self._nodes(end, phases),
+            np.eye(len(phases)),
+            z,
+            np.asarray(y_s) * np.eye(len(phases)),
+        )
         return self
 
     def regulator(self, name, start, end, ratios, phases=(1, 2, 3)):
         k = len(phases)
-        self._branch(f"Transformer.{name}", "regulator", self._nodes(start, phases), self._nodes(end, phases),
-                     np.diag(ratios), np.zeros((k, k)))  # fmt: skip
+        self._branch(
+            f"Transformer.{name}",
+            "regulator",
+            self._nodes(start, phases),
+            self._nodes(end, phases),
+            np.diag(ratios),
+            np.zeros((k, k)),
+        )
         return self
 
     def transformer(self, name, start, end, transfer, z_ohm=0.0, v_base_v=None):
         """Three-phase; `transfer` (3, 3) as in Branch, `v_base_v` of its far side."""
         to = self._nodes(end, (1, 2, 3), v_base_v)
-        self._branch(f"Transformer.{name}", "transformer", self._nodes(start, (1, 2, 3)), to, np.asarray(transfer),
-                     np.asarray(z_ohm) * np.eye(3))  # fmt: skip
+        self._branch(
+            f"Transformer.{name}",
+            "transformer",
+            self._nodes(start, (1, 2, 3)),
+            to,
+            np.asarray(transfer),
+            np.asarray(z_ohm) * np.eye(3),
+        )
         return self
 
     def load(self, node, p_kw, q_kvar=0.0, minus=None, mix=(0.0, 0.0, 1.0), v_rated_v=None):
@@ -65,13 +84,26 @@ class HandFeeder:
             np.array([-1 if leg[1] is None else at[leg[1]] for leg in self.legs], dtype=int),
             np.array([leg[2] for leg in self.legs], dtype=float),
             np.array([leg[3] for leg in self.legs], dtype=float),
-            np.array(rated, dtype=float), mixes, mixes, np.zeros(count), np.full(count, 2.0),
-        )  # fmt: skip
+            np.array(rated, dtype=float),
+            mixes,
+            mixes,
+            np.zeros(count),
+            np.full(count, 2.0),
+        )
         n = len(names)
         facts = {"v_reference": np.full(n, -1), "v_judged": np.ones(n, dtype=bool), **other}
-        return Network("hand", names, base, v_solved_v=base.astype(complex), source_nodes=self.branches[0].to_nodes,
-                       branches=tuple(self.branches), loads=legs, shunts=tuple(self.shunts), regulators=(),
-                       **facts)  # fmt: skip
+        return Network(
+            "hand",
+            names,
+            base,
+            v_solved_v=base.astype(complex),
+            source_nodes=self.branches[0].to_nodes,
+            branches=tuple(self.branches),
+            loads=legs,
+            shunts=tuple(self.shunts),
+            regulators=(),
+            **facts,
+        )
 
     def _nodes(self, bus, phases, v_base_v=None):
         names = [f"{bus}.{p}" for p in phases]
@@ -84,5 +116,16 @@ class HandFeeder:
         none = np.zeros((len(start),) * 2, dtype=complex)
         side = none if y is None else np.asarray(y, dtype=complex)
         there = np.zeros((len(end),) * 2, dtype=complex) if y is None else side
-        self.branches.append(Branch(name, kind, start, end, np.asarray(transfer, dtype=complex),
-                                    np.asarray(z, dtype=complex), side, there, np.inf))  # fmt: skip
+        self.branches.append(
+            Branch(
+                name,
+                kind,
+                start,
+                end,
+                np.asarray(transfer, dtype=complex),
+                np.asarray(z, dtype=complex),
+                side,
+                there,
+                np.inf,
+            )
+        )

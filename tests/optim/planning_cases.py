@@ -33,9 +33,14 @@ def random_case(seed: int) -> PlanningCase:
     f = random_feeder(seed, 6)
     draw = np.random.default_rng(seed + 1)
     return PlanningCase(
-        feeder=f, profiles=Profiles(TIMES, 6.0, draw.uniform(0.1, 1.0, 4), draw.uniform(0.0, 1.0, 4)),
-        pv_kw={str(draw.integers(1, 7)): float(draw.uniform(0, 1500))}, ev_kw={},
-        areas={"X": f.buses}, pvhc_buses=f.buses[::2], typical=ScenarioLimits(0.7, 1.3),
-        pvhc=ScenarioLimits(0.7, 1.35), storage=StorageTerms(2000.0, 100.0, 50.0),
+        feeder=f,
+        profiles=Profiles(TIMES, 6.0, draw.uniform(0.1, 1.0, 4), draw.uniform(0.0, 1.0, 4)),
+        pv_kw={str(draw.integers(1, 7)): float(draw.uniform(0, 1500))},
+        ev_kw={},
+        areas={"X": f.buses},
+        pvhc_buses=f.buses[::2],
+        typical=ScenarioLimits(0.7, 1.3),
+        pvhc=ScenarioLimits(0.7, 1.35),
+        storage=StorageTerms(2000.0, 100.0, 50.0),
         costs=Costs(energy_cny_per_kwh=50.0, power_cny_per_kw=50.0),
-    )  # fmt: skip
+    )

@@ -9,9 +9,18 @@ import numpy as np
 from optim.feeder.radial import RadialFeeder
 
 
-def feeder(parent: Sequence[int], r: Sequence[float], x: Sequence[float], p_mw: Sequence[float],
-           q_mvar: Sequence[float], *, ratio: Sequence[float] | None = None, g: Sequence[float] | None = None,
-           shunt: Sequence[float] | None = None, source_u: float = 1.0) -> RadialFeeder:  # fmt: skip
+def feeder(
+    parent: Sequence[int],
+    r: Sequence[float],
+    x: Sequence[float],
+    p_mw: Sequence[float],
+    q_mvar: Sequence[float],
+    *,
+    ratio: Sequence[float] | None = None,
+    g: Sequence[float] | None = None,
+    shunt: Sequence[float] | None = None,
+    source_u: float = 1.0,
+) -> RadialFeeder:
     """Per unit on 1 MVA; bus "0" is the source, bus j + 1 is fed from `parent[j]` (-1: the source)."""
     n = len(parent)
 
@@ -19,12 +28,23 @@ def feeder(parent: Sequence[int], r: Sequence[float], x: Sequence[float], p_mw: 
         return np.full(n, default) if values is None else np.asarray(values, dtype=float)
 
     return RadialFeeder(
-        name="test", source_bus="0", source_u_pu=source_u, buses=tuple(str(j + 1) for j in range(n)),
-        branches=tuple(f"Line.{j + 1}" for j in range(n)), parent=np.asarray(parent, dtype=np.int64),
-        r_pu=array(r), x_pu=array(x), ratio=array(ratio, 1.0), i_base_a=np.full(n, 45.6),
-        i_rated_a=np.full(n, np.inf), load_p_mw=array(p_mw), load_q_mvar=array(q_mvar), load_g_pu=array(g),
-        load_b_pu=array(None), shunt_b_pu=array(shunt),
-    )  # fmt: skip
+        name="test",
+        source_bus="0",
+        source_u_pu=source_u,
+        buses=tuple(str(j + 1) for j in range(n)),
+        branches=tuple(f"Line.{j + 1}" for j in range(n)),
+        parent=np.asarray(parent, dtype=np.int64),
+        r_pu=array(r),
+        x_pu=array(x),
+        ratio=array(ratio, 1.0),
+        i_base_a=np.full(n, 45.6),
+        i_rated_a=np.full(n, np.inf),
+        load_p_mw=array(p_mw),
+        load_q_mvar=array(q_mvar),
+        load_g_pu=array(g),
+        load_b_pu=array(None),
+        shunt_b_pu=array(shunt),
+    )
 
 
 def random_feeder(seed: int, buses: int = 7, *, ratios: bool = True) -> RadialFeeder:
@@ -37,7 +57,13 @@ def random_feeder(seed: int, buses: int = 7, *, ratios: bool = True) -> RadialFe
     g = draw.uniform(0, 0.1, buses)
     shunt = np.where(draw.uniform(size=buses) < 0.2, 0.1, 0.0)
     return feeder(
-        parent, r, x, p, q, ratio=ratio if ratios else None, g=g if ratios else None,
+        parent,
+        r,
+        x,
+        p,
+        q,
+        ratio=ratio if ratios else None,
+        g=g if ratios else None,
         shunt=shunt if ratios else None,
         source_u=float(draw.uniform(0.98, 1.03)),
-    )  # fmt: skip
+    )

@@ -179,11 +179,15 @@ def fixed_optimum(problem: HostingProblem, placement: tuple[int, ...], status: n
         for n in range(len(model.nodes)):  # (7a)
             row = injected(model.dv_dp[at, n], model.dv_dq[at, n])
             less += [row, -row]
-            less_than += [model.to_row(problem.limits.v_max_pu) - model.v_base[t, n],
-                          model.v_base[t, n] - model.to_row(problem.limits.v_min_pu)]  # fmt: skip
+            less_than += [
+                model.to_row(problem.limits.v_max_pu) - model.v_base[t, n],
+                model.v_base[t, n] - model.to_row(problem.limits.v_min_pu),
+            ]
         for s in range(len(model.substation_phases)):  # (7e)
-            row = injected(model.dsub_p_dp[t if model.dsub_p_dp.shape[0] > 1 else 0, s],
-                           model.dsub_p_dq[t if model.dsub_p_dq.shape[0] > 1 else 0, s])  # fmt: skip
+            row = injected(
+                model.dsub_p_dp[t if model.dsub_p_dp.shape[0] > 1 else 0, s],
+                model.dsub_p_dq[t if model.dsub_p_dq.shape[0] > 1 else 0, s],
+            )
             less.append(-row)
             less_than.append(model.substation_base_kw[t, s] - problem.limits.substation_min_kw)
     for w in range(units):  # (7d)
@@ -192,7 +196,13 @@ def fixed_optimum(problem: HostingProblem, placement: tuple[int, ...], status: n
         equal.append(row)
     cost = np.zeros(size)
     cost[s_at] = -1
-    found = linprog(cost, A_ub=np.array(less), b_ub=np.array(less_than),
-                    A_eq=np.array(equal) if equal else None, b_eq=np.zeros(len(equal)) if equal else None,
-                    bounds=np.column_stack([low, high]), method="highs")  # fmt: skip
+    found = linprog(
+        cost,
+        A_ub=np.array(less),
+        b_ub=np.array(less_than),
+        A_eq=np.array(equal) if equal else None,
+        b_eq=np.zeros(len(equal)) if equal else None,
+        bounds=np.column_stack([low, high]),
+        method="highs",
+    )
     return -found.fun if found.status == 0 else None

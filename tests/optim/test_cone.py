@@ -71,9 +71,10 @@ def random_program(seed: int, integer: bool = False) -> tuple[pyo.ConcreteModel,
     m.x = pyo.Var(range(6), bounds=(-5, 5), within=pyo.Integers if integer else pyo.Reals)
     m.a = pyo.Var(range(4), bounds=(0, None))
     m.b = pyo.Var(range(4), bounds=(0.2, 2))
-    m.objective = pyo.Objective(expr=sum(draw.normal() * m.x[i] for i in range(6))
-                                + sum(draw.uniform(0.2, 2) * m.a[k] + draw.uniform(0.1, 1) * m.b[k]
-                                      for k in range(4)))  # fmt: skip
+    m.objective = pyo.Objective(
+        expr=sum(draw.normal() * m.x[i] for i in range(6))
+        + sum(draw.uniform(0.2, 2) * m.a[k] + draw.uniform(0.1, 1) * m.b[k] for k in range(4))
+    )
     m.rows = pyo.ConstraintList()
     for _ in range(3):
         m.rows.add(sum(draw.normal() * m.x[i] for i in range(6)) <= draw.uniform(0.5, 3))

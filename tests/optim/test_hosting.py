@@ -81,8 +81,9 @@ def test_a_lone_unit_whose_voltage_binds():
 
 def test_squared_voltages_and_sensitivities_by_hour():
     """Squared: 1.05^2 - 1 = 0.1025 pu^2 of room at 1e-3 per kW in hour 1, 2e-3 in hour 0: 51.25 kW."""
-    model = linear_model([200, 200], ports=("b.1",), nodes=("b.1",), dsub_p_dp=[[-1.0]], dv_dp=[[[2e-3]], [[1e-3]]],
-                         kind="squared")  # fmt: skip
+    model = linear_model(
+        [200, 200], ports=("b.1",), nodes=("b.1",), dsub_p_dp=[[-1.0]], dv_dp=[[[2e-3]], [[1e-3]]], kind="squared"
+    )
     problem = HostingProblem(model, profiles_of(model, [1, 1]), Limits(), ("b.1",))
     assert solve_hosting(problem, "none", TIGHT).hc_kw == pytest.approx(51.25, abs=SOLVER_KW)
 

@@ -11,10 +11,21 @@ from optim.data.limits import CRITERIA, Before, Limits, Operation, new_violation
 def operation(v=1.0, sub=10.0, load=0.5, dev=0.0, unb=1.0, reg=5.0, taps=0.0):
     one = np.ones((1, 1))
     return Operation(
-        ("00:00",), ("b.1",), v * one, ("s.1",), sub * one, ("Line.a.b.1",), load * one, v_deviation_pu=dev * one,
-        unbalance_buses=("b.x",), unbalance_pct=unb * one, regulator_phases=("Transformer.r.2",),
-        regulator_kw=reg * one, regulator_controls=("c.1",), tap_steps=taps * one,
-    )  # fmt: skip
+        ("00:00",),
+        ("b.1",),
+        v * one,
+        ("s.1",),
+        sub * one,
+        ("Line.a.b.1",),
+        load * one,
+        v_deviation_pu=dev * one,
+        unbalance_buses=("b.x",),
+        unbalance_pct=unb * one,
+        regulator_phases=("Transformer.r.2",),
+        regulator_kw=reg * one,
+        regulator_controls=("c.1",),
+        tap_steps=taps * one,
+    )
 
 
 @pytest.mark.parametrize(
@@ -37,10 +48,16 @@ def test_each_limit_speaks_for_itself(changed, name, element, phase):
     row = table.iloc[0]
     assert (row.element, row.phase) == (element, phase)
     assert row.value == pytest.approx(next(iter(changed.values())))
-    off = {"overvoltage": "v_max_pu", "undervoltage": "v_min_pu", "reverse_flow": "substation_min_kw",
-           "loading": "loading_max_pu", "voltage_deviation": "v_deviation_max_pu",
-           "voltage_unbalance": "unbalance_max_pct", "regulator_reverse_flow": "regulator_min_kw",
-           "tap_operations": "tap_operations_max"}[name]  # fmt: skip
+    off = {
+        "overvoltage": "v_max_pu",
+        "undervoltage": "v_min_pu",
+        "reverse_flow": "substation_min_kw",
+        "loading": "loading_max_pu",
+        "voltage_deviation": "v_deviation_max_pu",
+        "voltage_unbalance": "unbalance_max_pct",
+        "regulator_reverse_flow": "regulator_min_kw",
+        "tap_operations": "tap_operations_max",
+    }[name]
     assert violations(operation(**changed), Limits(**{**vars(limits), off: None})).empty
 
 

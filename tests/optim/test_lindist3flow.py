@@ -225,9 +225,15 @@ def branched():
         .line("lat1", "b", "d", SELF, phases=(2,))
         .line("lat2", "c", "e", COUPLED[:2, :2], phases=(3, 1))
         .regulator("r", "c", "f", (1.0125, 1.025, 0.99375))
-        .load("b.1", 40, 10).load("c.2", 60, 30).load("d.2", 80, 20).load("e.3", 50, 25).load("e.1", 20)
-        .load("f.1", 70, 20).load("f.3", 30, 10).load("c.1", 45, 15, minus="c.3")
-    )  # fmt: skip
+        .load("b.1", 40, 10)
+        .load("c.2", 60, 30)
+        .load("d.2", 80, 20)
+        .load("e.3", 50, 25)
+        .load("e.1", 20)
+        .load("f.1", 70, 20)
+        .load("f.3", 30, 10)
+        .load("c.1", 45, 15, minus="c.3")
+    )
 
 
 def sweep(network, loads_mva):

@@ -24,13 +24,31 @@ def model(steps: int = 1) -> LinearModel:
     one = np.ones((1, 1, 1))
     base_p, base_q = np.full((steps, 1), P0), np.full((steps, 1), Q0)
     return LinearModel(
-        times=tuple(f"{t:02d}:00" for t in range(steps)), nodes=("b.1",), ports=("b.1",), voltage_kind="squared",
-        v_base=np.ones((steps, 1)), dv_dp=0.0 * one, dv_dq=0.0 * one, substation_phases=("s.1",),
-        substation_base_kw=base_p, substation_base_kvar=base_q, dsub_p_dp=-one, dsub_p_dq=0.0 * one,
-        dsub_q_dp=0.0 * one, dsub_q_dq=-one, linearized_at="hand", assumptions=(), branches=("Line.l.1",),
-        flow_base_kw=base_p, flow_base_kvar=base_q, dflow_p_dp=-one, dflow_p_dq=0.0 * one, dflow_q_dp=0.0 * one,
-        dflow_q_dq=-one, rating_kva=np.array([RATING]),
-    )  # fmt: skip
+        times=tuple(f"{t:02d}:00" for t in range(steps)),
+        nodes=("b.1",),
+        ports=("b.1",),
+        voltage_kind="squared",
+        v_base=np.ones((steps, 1)),
+        dv_dp=0.0 * one,
+        dv_dq=0.0 * one,
+        substation_phases=("s.1",),
+        substation_base_kw=base_p,
+        substation_base_kvar=base_q,
+        dsub_p_dp=-one,
+        dsub_p_dq=0.0 * one,
+        dsub_q_dp=0.0 * one,
+        dsub_q_dq=-one,
+        linearized_at="hand",
+        assumptions=(),
+        branches=("Line.l.1",),
+        flow_base_kw=base_p,
+        flow_base_kvar=base_q,
+        dflow_p_dp=-one,
+        dflow_p_dq=0.0 * one,
+        dflow_q_dp=0.0 * one,
+        dflow_q_dq=-one,
+        rating_kva=np.array([RATING]),
+    )
 
 
 def capacity(r: float, already: Before | None = None, loading_max_pu: float | None = 1.0) -> float:
@@ -53,9 +71,14 @@ def test_reactive_power_makes_room():
 def test_loading_that_is_there_before_may_stay_and_gain_what_is_no_worse():
     # the bare feeder carries 1100 kVA by its own operation: the ceiling gives way to that and half a per cent more
     before = Operation(
-        times=("00:00",), nodes=("b.1",), v_pu=np.ones((1, 1)), substation_phases=("s.1",),
-        substation_kw=np.array([[P0]]), branches=("Line.l.1",), loading_pu=np.array([[1.1]]),
-    )  # fmt: skip
+        times=("00:00",),
+        nodes=("b.1",),
+        v_pu=np.ones((1, 1)),
+        substation_phases=("s.1",),
+        substation_kw=np.array([[P0]]),
+        branches=("Line.l.1",),
+        loading_pu=np.array([[1.1]]),
+    )
     expected = P0 + np.sqrt((1.005 * 1100.0) ** 2 - Q0**2)
     assert capacity(1.0, Before((before,))) == pytest.approx(expected, abs=2 * LOADING_TOLERANCE * RATING)
 

@@ -28,9 +28,14 @@ FILES = Path(__file__).parent / "lp_files"
 
 def problem(**other) -> HostingProblem:
     model = linear_model(
-        [100, 20], ports=("p.1", "a.1", "b.1"), dsub_p_dp=[[-1.0, -0.98, -0.95]], dsub_p_dq=[[0.0, 0.01, 0.02]],
-        dv_dp=[[4e-4, 2e-4, 3e-4]], dv_dq=[[5e-4, 0, 0]], v_base=[[1.01], [0.96]],
-    )  # fmt: skip
+        [100, 20],
+        ports=("p.1", "a.1", "b.1"),
+        dsub_p_dp=[[-1.0, -0.98, -0.95]],
+        dsub_p_dq=[[0.0, 0.01, 0.02]],
+        dv_dp=[[4e-4, 2e-4, 3e-4]],
+        dv_dq=[[5e-4, 0, 0]],
+        v_base=[[1.01], [0.96]],
+    )
     fleet = Fleet((unit("a"), unit("b")), (("a.1",), ("b.1",)), 1)
     facts = {"limits": Limits(), "fleet": fleet, **other}
     return HostingProblem(model, profiles_of(model, [0.8, 0.0]), pv_nodes=("p.1",), **facts)
@@ -68,9 +73,16 @@ def with_voltages(**other) -> pyo.ConcreteModel:
 def with_loading() -> pyo.ConcreteModel:
     """One branch rated 50 kVA; a solution that sends 64 + j48 kVA back through it gets the tangent there."""
     given = problem(limits=Limits(loading_max_pu=1.0))
-    flow = {"branches": ("Line.l.1",), "flow_base_kw": np.zeros((2, 1)), "flow_base_kvar": np.zeros((2, 1)),
-            "dflow_p_dp": -np.ones((1, 1, 3)), "dflow_p_dq": np.zeros((1, 1, 3)), "dflow_q_dp": np.zeros((1, 1, 3)),
-            "dflow_q_dq": -np.ones((1, 1, 3)), "rating_kva": np.array([50.0])}  # fmt: skip
+    flow = {
+        "branches": ("Line.l.1",),
+        "flow_base_kw": np.zeros((2, 1)),
+        "flow_base_kvar": np.zeros((2, 1)),
+        "dflow_p_dp": -np.ones((1, 1, 3)),
+        "dflow_p_dq": np.zeros((1, 1, 3)),
+        "dflow_q_dp": np.zeros((1, 1, 3)),
+        "dflow_q_dq": -np.ones((1, 1, 3)),
+        "rating_kva": np.array([50.0]),
+    }
     given = replace(given, model=replace(given.model, **flow))
     m = hosting.build(given)
     m.pv["p.1"].set_value(0.08)

@@ -54,8 +54,7 @@ def test_costs_and_soc_recomputed_from_the_dispatch(solved):
         found = results[scheme]
         c, s = case.costs, case.storage
         crf = 0.05 * 1.05**15 / (1.05**15 - 1)
-        capex = crf * sum(c.energy_cny_per_kwh * u.energy_kwh + c.power_cny_per_kw * u.power_kw
-                          for u in found.plan)  # fmt: skip
+        capex = crf * sum(c.energy_cny_per_kwh * u.energy_kwh + c.power_cny_per_kw * u.power_kw for u in found.plan)
         assert found.capex_cny_per_year == pytest.approx(capex, rel=1e-9)
         thrown = (found.typical.charge_kw + found.typical.discharge_kw).sum() * 6.0
         assert found.om_cny_per_year == pytest.approx(0.01 * 365 * thrown, rel=1e-6)
@@ -164,8 +163,13 @@ def test_relaxation_is_never_above_a_true_operating_point(seed):
     charge[draw.integers(0, 4)] = draw.uniform(0, 0.08)
     back = np.roll(charge, int(draw.integers(1, 4))) * case.storage.eta_charge * case.storage.eta_discharge
     values = {id(v): 0.0 for v in m.component_data_objects(pyo.Var)}
-    for v, x in ((m.site[bus], 1.0), (m.energy_steps["X"], energy), (m.power_steps["X"], power),
-                 (m.energy[bus], 1.0), (m.power[bus], 0.2)):  # fmt: skip
+    for v, x in (
+        (m.site[bus], 1.0),
+        (m.energy_steps["X"], energy),
+        (m.power_steps["X"], power),
+        (m.energy[bus], 1.0),
+        (m.power[bus], 0.2),
+    ):
         values[id(v)] = x
     stored = 0.5 + np.cumsum(6 * (case.storage.eta_charge * charge - back / case.storage.eta_discharge))
     for t in range(4):
@@ -222,11 +226,14 @@ def test_min_units_and_least_size():
     dear = Costs(energy_cny_per_kwh=5000.0, power_cny_per_kw=5000.0)
     case = three_buses(costs=dear, typical=ScenarioLimits(0.8, 1.1))
     assert solve_planning(case, "B", OPTIONS).plan == ()
-    forced = replace(case, areas={"X": ("2",), "Y": ("3",)},
-                     storage=replace(case.storage, min_units=2, min_energy_kwh=500.0))  # fmt: skip
+    forced = replace(
+        case, areas={"X": ("2",), "Y": ("3",)}, storage=replace(case.storage, min_units=2, min_energy_kwh=500.0)
+    )
     plan = solve_planning(forced, "B", OPTIONS).plan
-    assert [(u.area, u.bus, u.energy_kwh, u.power_kw) for u in plan] == [("X", "2", 500.0, 50.0),
-                                                                        ("Y", "3", 500.0, 50.0)]  # fmt: skip
+    assert [(u.area, u.bus, u.energy_kwh, u.power_kw) for u in plan] == [
+        ("X", "2", 500.0, 50.0),
+        ("Y", "3", 500.0, 50.0),
+    ]
 
 
 def test_infeasible_scheme_a_names_bus_hour_and_remedy():
@@ -250,19 +257,22 @@ def test_time_limit_before_any_plan_says_so():
         solve_planning(random_case(3), "B", replace(OPTIONS, time_limit_s=1e-9, extra={"simplex_iteration_limit": 1}))
 
 
-@pytest.mark.parametrize(("changes", "words"), [
-    ({"areas": {"X": ("2", "3"), "Y": ("3",)}}, "Bus 3 is in areas X and Y"),
-    ({"areas": {"X": ("2", "9")}}, "Area X names bus 9"),
-    ({"areas": {"X": ("0",)}}, "the source"),
-    ({"pvhc_buses": ("1", "17")}, "pvhc_buses names bus 17"),
-    ({"storage": StorageTerms(energy_max_kwh=5.0)}, "No size fits"),
-    ({"storage": StorageTerms(power_step_kw=5000.0)}, "No size fits"),
-    ({"storage": StorageTerms(min_energy_kwh=5000.0)}, "No size fits"),
-    ({"storage": StorageTerms(min_units=2)}, "min_units = 2"),
-    ({"storage": StorageTerms(soc_min=0.9)}, "no usable energy"),
-    ({"typical": ScenarioLimits(1.05, 0.95)}, "typical scenario's voltage limits"),
-    ({"ev_kw": {"2": np.zeros(3)}}, "3 values for 4 steps"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"areas": {"X": ("2", "3"), "Y": ("3",)}}, "Bus 3 is in areas X and Y"),
+        ({"areas": {"X": ("2", "9")}}, "Area X names bus 9"),
+        ({"areas": {"X": ("0",)}}, "the source"),
+        ({"pvhc_buses": ("1", "17")}, "pvhc_buses names bus 17"),
+        ({"storage": StorageTerms(energy_max_kwh=5.0)}, "No size fits"),
+        ({"storage": StorageTerms(power_step_kw=5000.0)}, "No size fits"),
+        ({"storage": StorageTerms(min_energy_kwh=5000.0)}, "No size fits"),
+        ({"storage": StorageTerms(min_units=2)}, "min_units = 2"),
+        ({"storage": StorageTerms(soc_min=0.9)}, "no usable energy"),
+        ({"typical": ScenarioLimits(1.05, 0.95)}, "typical scenario's voltage limits"),
+        ({"ev_kw": {"2": np.zeros(3)}}, "3 values for 4 steps"),
+    ],
+)
 def test_bad_cases_are_refused_with_the_reason(changes, words):
     with pytest.raises(ModelError) as caught:
         three_buses(**changes)

@@ -39,10 +39,13 @@ def case(network) -> PlanningCase:
         profiles=Profiles(times, 1.0, curves["load_pu"].to_numpy(float), curves["pv_pu"].to_numpy(float)),
         pv_kw={"5": 500, "10": 500, "13": 500, "16": 500, "18": 1000, "22": 500, "25": 500, "33": 1400},
         ev_kw={"33": 1e3 * curves["ev_mw"].to_numpy(float)},
-        areas={"A": ("2", "3", "4", "5", "19", "20", "21", "22", "23", "24", "25"),
-               "B": tuple(str(b) for b in range(6, 19)), "C": tuple(str(b) for b in range(26, 34))},
+        areas={
+            "A": ("2", "3", "4", "5", "19", "20", "21", "22", "23", "24", "25"),
+            "B": tuple(str(b) for b in range(6, 19)),
+            "C": tuple(str(b) for b in range(26, 34)),
+        },
         pvhc_buses=("5", "10", "13", "16", "18", "22", "25", "33"),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,8 @@ def test_lossless_voltage_is_never_below(seed):
     flow = ac_power_flow(f, np.ones(1), p)
     assert np.all(flow.lossless_u >= flow.u - 1e-12)
     assert flow.p[0, f.parent < 0].sum() == pytest.approx(  # fed in = used + lost
-        flow.lossless_p[0, f.parent < 0].sum() + (f.r_pu * flow.l[0]).sum(), abs=1e-10)  # fmt: skip
+        flow.lossless_p[0, f.parent < 0].sum() + (f.r_pu * flow.l[0]).sum(), abs=1e-10
+    )
 
 
 def test_beyond_collapse_names_step_and_bus():

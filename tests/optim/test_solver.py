@@ -57,8 +57,10 @@ def test_an_unknown_option_is_refused():
         HighsSession(knapsack(), SolveOptions(extra={"mip_gap": 0.1}, **ONE))
 
 
-@pytest.mark.parametrize(("name", "value"), [("presolve", "perhaps"), ("mip_max_nodes", -5), ("simplex_strategy", 99),
-                                             ("random_seed", "seven")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("presolve", "perhaps"), ("mip_max_nodes", -5), ("simplex_strategy", 99), ("random_seed", "seven")],
+)
 def test_a_wrong_value_is_refused(name, value):
     with pytest.raises(SolverError, match=re.escape(f"does not take option {name} = {value!r}")):
         HighsSession(knapsack(), SolveOptions(extra={name: value}, **ONE))

@@ -13,10 +13,25 @@ from pydantic import BaseModel, ValidationError
 from hcsim.util.suggest import did_you_mean
 
 UNITS = {
-    "kwh": "kWh", "kw": "kW", "kva": "kVA", "kvar": "kvar", "mwh": "MWh", "mw": "MW", "wh": "Wh", "w": "W",
-    "pu": "per unit", "pct": "percent", "percent": "percent", "v": "V", "kv": "kV", "s": "seconds",
-    "min": "minutes", "h": "hours", "m": "m", "a": "A",
-}  # fmt: skip
+    "kwh": "kWh",
+    "kw": "kW",
+    "kva": "kVA",
+    "kvar": "kvar",
+    "mwh": "MWh",
+    "mw": "MW",
+    "wh": "Wh",
+    "w": "W",
+    "pu": "per unit",
+    "pct": "percent",
+    "percent": "percent",
+    "v": "V",
+    "kv": "kV",
+    "s": "seconds",
+    "min": "minutes",
+    "h": "hours",
+    "m": "m",
+    "a": "A",
+}
 SHARES = ("eta_charge", "eta_discharge", "soc_min", "soc_max", "gap")
 
 
@@ -38,9 +53,7 @@ def _sentence(found: Any, path: list[str], model: type[BaseModel]) -> str:
     key, place = _quoted(path)
     if kind == "extra_forbidden":
         known = list(_model_at(path[:-1], model).model_fields)
-        return (
-            f"unknown key {path[-1]!r}{place}. {did_you_mean(path[-1], known)}{_unit_note(path[-1], known)}"
-        )
+        return f"unknown key {path[-1]!r}{place}. {did_you_mean(path[-1], known)}{_unit_note(path[-1], known)}"
     if kind == "missing":
         is_section = len(path) == 1 and path[0] in ("pv", "bess", "paper")
         return f"{'section' if is_section else 'key'} {key} is missing{place}."

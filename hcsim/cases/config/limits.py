@@ -57,8 +57,10 @@ class LimitsSection(Section):
     @model_validator(mode="after")
     def _in_order(self) -> LimitsSection:
         limits = self.to_limits()
-        for where, low, high in (("", limits.v_min_pu, limits.v_max_pu),
-                                 *((f"band {b.words}: ", b.v_min_pu, b.v_max_pu) for b in limits.bands)):  # fmt: skip
+        for where, low, high in (
+            ("", limits.v_min_pu, limits.v_max_pu),
+            *((f"band {b.words}: ", b.v_min_pu, b.v_max_pu) for b in limits.bands),
+        ):
             if low is not None and high is not None and low >= high:
                 raise ValueError(f"{where}v_min_pu = {low:g} must be below v_max_pu = {high:g}")
         ordered = sorted(limits.bands, key=lambda b: b.kv_min or 0.0)

@@ -29,12 +29,6 @@ class ProfilesSection(Section):
     file: str = "profiles.csv"
 
 
-
-
-
-
-
-
 class ControlsSection(Section):
     """Which of the feeder's own controls act where controls are free (replay, baseline, closed loop, simulation)."""
 
@@ -89,9 +83,7 @@ class BessSection(Section):
         if self.soc_min >= self.soc_max:
             raise ValueError(f"soc_min = {self.soc_min:g} must be below soc_max = {self.soc_max:g}")
         if self.candidate_buses and self.units > len(self.candidate_buses):
-            raise ValueError(
-                f"units = {self.units} is more than the {len(self.candidate_buses)} candidate_buses"
-            )
+            raise ValueError(f"units = {self.units} is more than the {len(self.candidate_buses)} candidate_buses")
         return self
 
 
@@ -167,9 +159,7 @@ class StudyConfig(Section):
     @model_validator(mode="after")
     def _enough_candidates(self) -> StudyConfig:
         if self.pv and self.bess and not self.bess.candidate_buses and self.bess.units > len(self.pv.buses):
-            raise ValueError(
-                f"[bess] units = {self.bess.units} is more than the {len(self.pv.buses)} PV buses"
-            )
+            raise ValueError(f"[bess] units = {self.bess.units} is more than the {len(self.pv.buses)} PV buses")
         return self
 
 
@@ -198,11 +188,3 @@ def parse_config(text: str, file: Path) -> StudyConfig:
         return StudyConfig.model_validate(content)
     except ValidationError as error:
         raise ConfigError(explain(error, StudyConfig, file, text)) from None
-
-
-
-
-
-
-
-

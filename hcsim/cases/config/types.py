@@ -10,9 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 def _names(value: object) -> object:
     """A TOML list of names; feeders number their buses, so 83 stands for "83"."""
     if isinstance(value, list | tuple):
-        return tuple(
-            str(v).lower() if isinstance(v, int | str) and not isinstance(v, bool) else v for v in value
-        )
+        return tuple(str(v).lower() if isinstance(v, int | str) and not isinstance(v, bool) else v for v in value)
     return value
 
 

@@ -20,12 +20,19 @@ def loop_rows(study: StudyResult) -> list[dict[str, Any]]:
     return [
         {
             "name": NAMES.get(name, name),
-            "cells": [number(found.certified_kw), _kw(found.claim_kw), _kw(found.bound_kw), found.status,
-                      len(found.rounds), found.power_flows, f"{found.seconds:.1f}"],
+            "cells": [
+                number(found.certified_kw),
+                _kw(found.claim_kw),
+                _kw(found.bound_kw),
+                found.status,
+                len(found.rounds),
+                found.power_flows,
+                f"{found.seconds:.1f}",
+            ],
             "reason": found.reason,
         }
         for name, found in certificates(study).items()
-    ]  # fmt: skip
+    ]
 
 
 def budget_rows(study: StudyResult) -> list[list[str]]:
@@ -74,11 +81,17 @@ def robustness_words(found: Certificate) -> str:
 def cause_rows(study: StudyResult) -> list[list[str]]:
     """A row per certificate and place at which drawn days break most often."""
     return [
-        [NAMES.get(name, name), cause["criterion"].replace("_", " "), _place(cause), f"{100 * cause['share']:.1f} %",
-         cause["hour"], _size(cause)]
+        [
+            NAMES.get(name, name),
+            cause["criterion"].replace("_", " "),
+            _place(cause),
+            f"{100 * cause['share']:.1f} %",
+            cause["hour"],
+            _size(cause),
+        ]
         for name, found in certificates(study).items()
         for cause in found.robustness.get("causes", [])
-    ]  # fmt: skip
+    ]
 
 
 def _place(cause: dict[str, Any]) -> str:
@@ -127,8 +140,14 @@ def _capacities(axes: Axes, study: StudyResult, name: str, found: Certificate) -
     rounds = [r.number for r in found.rounds]
     claims, open_loop = [r.claim_kw for r in found.rounds], study.cases[name].schedule.hc_kw
     axes.plot(rounds, claims, "o-", color=style.CLAIM, markersize=3.5, label="claim of the round")
-    axes.step(rounds, [r.certified_kw for r in found.rounds], where="post", color=style.GREEN, linewidth=2.0,
-              label="certified so far")  # fmt: skip
+    axes.step(
+        rounds,
+        [r.certified_kw for r in found.rounds],
+        where="post",
+        color=style.GREEN,
+        linewidth=2.0,
+        label="certified so far",
+    )
     axes.axhline(open_loop, color=style.GREY, linestyle="--", linewidth=1.0, label="open-loop claim")
     axes.set_title(f"{NAMES.get(name, name).replace(', ', ',' + chr(10))}\n{found.certified_kw:,.1f} kW", fontsize=9.5)
 

@@ -95,8 +95,7 @@ def capacities(study: StudyResult) -> Figure | None:
         _bars(axes, study, name, -float(row))
         _verdict_words(axes, case, -float(row))
     axes.set_yticks(
-        [-float(r) for r in range(len(study.cases))],
-        [NAMES.get(n, n).replace(", ", ",\n") for n in study.cases],
+        [-float(r) for r in range(len(study.cases))], [NAMES.get(n, n).replace(", ", ",\n") for n in study.cases]
     )
     axes.set_xlabel("PV inverter capacity, kW")
     axes.set_xlim(0, axes.get_xlim()[1] * 1.1)
@@ -271,13 +270,7 @@ def _bars(axes: Axes, study: StudyResult, name: str, at: float) -> None:
     if schedule.solve is not None:
         axes.plot([schedule.hc_kw, schedule.solve.bound], [at, at], color=style.BLACK, linewidth=1.2)
         axes.plot(
-            schedule.solve.bound,
-            at,
-            "|",
-            color=style.BLACK,
-            markersize=15,
-            markeredgewidth=1.8,
-            label="proven bound",
+            schedule.solve.bound, at, "|", color=style.BLACK, markersize=15, markeredgewidth=1.8, label="proven bound"
         )
     baseline = study.baselines.get(simulation_beside(name, study.with_schedule_case))
     if baseline:
@@ -285,8 +278,17 @@ def _bars(axes: Axes, study: StudyResult, name: str, at: float) -> None:
         _beside(axes, baseline.hc_kw, at + 0.32)
     certificate = study.cases[name].certificate
     if certificate is not None:
-        axes.plot(certificate.certified_kw, at, "*", color=style.GREEN, markersize=12, markeredgecolor="white",
-                  markeredgewidth=0.7, zorder=5, label="certified")  # fmt: skip
+        axes.plot(
+            certificate.certified_kw,
+            at,
+            "*",
+            color=style.GREEN,
+            markersize=12,
+            markeredgecolor="white",
+            markeredgewidth=0.7,
+            zorder=5,
+            label="certified",
+        )
     paper = paper_kw(study, name)
     if paper:
         axes.plot(paper, at - 0.32, "o", color=style.VERMILION, markersize=6.5, label="paper")
@@ -315,9 +317,16 @@ def _verdict_words(axes: Axes, case: CaseResult, at: float) -> None:
             color=colours[said.kind] if said else style.GREY,
         )
     if case.certificate is not None:
-        axes.text(1.01, at - 0.34, f"certified, controls free: {case.certificate.certified_kw:,.1f} kW",
-                  transform=axes.get_yaxis_transform(), fontsize=8.5, va="center", weight="bold",
-                  color=colours["holds"])  # fmt: skip
+        axes.text(
+            1.01,
+            at - 0.34,
+            f"certified, controls free: {case.certificate.certified_kw:,.1f} kW",
+            transform=axes.get_yaxis_transform(),
+            fontsize=8.5,
+            va="center",
+            weight="bold",
+            color=colours["holds"],
+        )
 
 
 def _wrapped(words: str) -> str:

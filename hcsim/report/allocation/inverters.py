@@ -55,9 +55,12 @@ def _row(row: SharingRow, mode: str) -> list[str]:
     own = row.found.get(mode)
     at_hc = own.at_hc if own else {}
     return [
-        _title(row), _kw(row.found.get("unity")), _kw(row.found.get("schedule")), _kw(own),
+        _title(row),
+        _kw(row.found.get("unity")),
+        _kw(row.found.get("schedule")),
+        _kw(own),
         *(number(at_hc.get(k)) for k in ("curtailed_kwh", "absorbed_kvarh", "injected_kvarh")),
-    ]  # fmt: skip
+    ]
 
 
 def _limit(row: SharingRow, mode: str) -> str:
@@ -75,11 +78,15 @@ def _claim(study: StudyResult, row: SharingRow) -> dict[str, Any]:
         "name": NAMES.get(row.sharing, row.sharing),
         "claim_kw": number(study.cases[row.sharing].schedule.hc_kw),
         "rows": [
-            [words.CONTROLS[controls], verdict(ordered[controls]).words if controls in ordered else NOTHING,
-             verdict(day.replay).words, " ".join(day_in_words(day))]
+            [
+                words.CONTROLS[controls],
+                verdict(ordered[controls]).words if controls in ordered else NOTHING,
+                verdict(day.replay).words,
+                " ".join(day_in_words(day)),
+            ]
             for controls, day in row.days.items()
         ],
-    }  # fmt: skip
+    }
 
 
 def _title(row: SharingRow) -> str:

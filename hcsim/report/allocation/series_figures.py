@@ -78,12 +78,7 @@ def voltages(study: StudyResult) -> Figure | None:
         claim = case.schedule.predicted_v_pu
         if claim is not None:
             panel.fill_between(
-                *_band(claim),
-                color=style.PALE,
-                alpha=0.6,
-                linewidth=0,
-                step="post",
-                label="claim, lowest to highest",
+                *_band(claim), color=style.PALE, alpha=0.6, linewidth=0, step="post", label="claim, lowest to highest"
             )
         for replay in case.replays.values():
             _voltage_range(panel, replay, study.limits)
@@ -124,11 +119,7 @@ def _phase_power(axes: Axes, case: CaseResult, limit_kw: float | None) -> None:
     for i, name in enumerate(names):
         phase = phase_of(name)
         style.stairs(
-            axes,
-            power[:, i],
-            color=style.PHASES.get(phase, style.GREY),
-            linewidth=1.3,
-            label=f"phase {phase}, {of}",
+            axes, power[:, i], color=style.PHASES.get(phase, style.GREY), linewidth=1.3, label=f"phase {phase}, {of}"
         )
     if limit_kw is not None:
         axes.axhline(limit_kw, color=style.LIMIT, linestyle=(0, (4, 2)), linewidth=1.2, label="least allowed")

@@ -247,11 +247,7 @@ def assumption_rows(study: StudyResult) -> list[tuple[str, str, str]]:
         kind, _, rest = sentence.partition(":")
         known = kind.strip().lower() in KINDS
         rows.append(
-            (
-                name.replace("_", " "),
-                kind.strip().lower() if known else "",
-                rest.strip() if known else sentence,
-            )
+            (name.replace("_", " "), kind.strip().lower() if known else "", rest.strip() if known else sentence)
         )
     return rows
 

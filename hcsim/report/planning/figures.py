@@ -87,13 +87,23 @@ def unit_over_the_day(study: PlanningStudyResult) -> Figure | None:
         panel.set(title=f"Bus {unit.bus}, scheme {name}, {_words(operation.scenario)}", ylabel="kW")
         other = panel.twinx()
         share = 100.0 / unit.energy_kwh
-        other.plot(np.arange(len(operation.soc_kwh)), operation.soc_kwh[:, u] * share, color=style.BLUE,
-                   label="stored, % of capacity")  # fmt: skip
+        other.plot(
+            np.arange(len(operation.soc_kwh)),
+            operation.soc_kwh[:, u] * share,
+            color=style.BLUE,
+            label="stored, % of capacity",
+        )
         replay = scheme.replays.get((operation.scenario, "locked"))
         if replay is not None and not replay.soc.empty:
             rows = replay.soc[replay.soc["unit"] == f"dess_{unit.bus}"]
-            other.plot(rows["step"] + 1, rows["soc_delivered_kwh"] * share, ".", color=style.BLACK, markersize=4.5,
-                       label="stored, OpenDSS")  # fmt: skip
+            other.plot(
+                rows["step"] + 1,
+                rows["soc_delivered_kwh"] * share,
+                ".",
+                color=style.BLACK,
+                markersize=4.5,
+                label="stored, OpenDSS",
+            )
         storage = study.planning.storage
         for limit in (storage.soc_min, storage.soc_max):
             other.axhline(100 * limit, color=style.LIMIT, linestyle=(0, (4, 2)), linewidth=1.0)
@@ -137,8 +147,14 @@ def costs(study: PlanningStudyResult) -> Figure | None:
         return None
     figure = Figure(figsize=(style.PAGE_INCHES, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, gridspec_kw={"width_ratios": [1, 1]})
-    ours = {n: (s.result.capex_cny_per_year + s.result.om_cny_per_year, s.result.loss_cny_per_year,
-                s.result.pvhc_revenue_cny if n == "C" else 0.0) for n, s in study.schemes.items()}  # fmt: skip
+    ours = {
+        n: (
+            s.result.capex_cny_per_year + s.result.om_cny_per_year,
+            s.result.loss_cny_per_year,
+            s.result.pvhc_revenue_cny if n == "C" else 0.0,
+        )
+        for n, s in study.schemes.items()
+    }
     _stacked(left, ours, "Ours")
     theirs = {}
     for n in study.schemes:
@@ -163,8 +179,10 @@ def hosting_capacity(study: PlanningStudyResult) -> Figure | None:
         at, mw = -float(row), scheme.result.pvhc_mw
         axes.barh(at, mw, height=0.42, color=style.SKY, label="optimizer")
         axes.text(0, at, f"  {mw:.2f}", va="center", fontsize=8.5)
-        marks = [("as_planned", "D", style.BLUE, 0.3, "simulation, same shares"),
-                 ("uniform", "v", style.GREEN, 0.3, "simulation, even shares")]  # fmt: skip
+        marks = [
+            ("as_planned", "D", style.BLUE, 0.3, "simulation, same shares"),
+            ("uniform", "v", style.GREEN, 0.3, "simulation, even shares"),
+        ]
         for sharing, marker, colour, shift, label in marks:
             simulated = scheme.simulations.get(sharing)  # type: ignore[call-overload]
             if simulated is not None:
@@ -210,21 +228,40 @@ def sweep_figure(table: pd.DataFrame) -> Figure | None:
 
 
 PICTURES = (
-    Picture("01_feeder", "Feeder, areas and units",
-                    "Candidate buses by area; existing PV, charging station and the units of the plan.", feeder_map),
+    Picture(
+        "01_feeder",
+        "Feeder, areas and units",
+        "Candidate buses by area; existing PV, charging station and the units of the plan.",
+        feeder_map,
+    ),
     Picture("02_curves", "Curves", "Means over each step; load at nominal voltage.", curves),
-    Picture("03_unit", "Power and stored energy of the largest unit",
-                    "Bars: power, above zero it discharges. Line: stored energy; dots: what OpenDSS delivered.",
-                    unit_over_the_day),
-    Picture("04_voltage", "Voltage at the largest unit's bus, typical day",
-                    "Steps: the program. Dots: OpenDSS, every phase.", voltage_at_the_unit),
+    Picture(
+        "03_unit",
+        "Power and stored energy of the largest unit",
+        "Bars: power, above zero it discharges. Line: stored energy; dots: what OpenDSS delivered.",
+        unit_over_the_day,
+    ),
+    Picture(
+        "04_voltage",
+        "Voltage at the largest unit's bus, typical day",
+        "Steps: the program. Dots: OpenDSS, every phase.",
+        voltage_at_the_unit,
+    ),
     Picture("05_costs", "Costs", "10,000 CNY per year; the revenue counts against them.", costs),
-    Picture("06_hosting_capacity", "Hosting capacity",
-                    "Bar: the optimizer's claim. Marks: iterative simulation of the same plan in OpenDSS with the "
-                    "same limits, in the optimizer's shares and in even ones; the paper.", hosting_capacity),
-    Picture("07_envelopes", "Voltage envelopes",
-                    "Grey: what the program claims. Lines: lowest and highest of all nodes in OpenDSS.", envelopes),
-)  # fmt: skip
+    Picture(
+        "06_hosting_capacity",
+        "Hosting capacity",
+        "Bar: the optimizer's claim. Marks: iterative simulation of the same plan in OpenDSS with the "
+        "same limits, in the optimizer's shares and in even ones; the paper.",
+        hosting_capacity,
+    ),
+    Picture(
+        "07_envelopes",
+        "Voltage envelopes",
+        "Grey: what the program claims. Lines: lowest and highest of all nodes in OpenDSS.",
+        envelopes,
+    ),
+)
 
 
 def draw_planning(study: PlanningStudyResult) -> dict[str, Figure]:
@@ -269,11 +306,20 @@ def _stacked(axes: Axes, costs: dict[Scheme, tuple[float, float, float]], title:
     axes.margins(y=0.12)
 
 
-def _envelope(axes: Axes, study: PlanningStudyResult, name: Scheme, scheme: SchemeResult,
-              operation: ScenarioOperation) -> None:  # fmt: skip
+def _envelope(
+    axes: Axes, study: PlanningStudyResult, name: Scheme, scheme: SchemeResult, operation: ScenarioOperation
+) -> None:
     low, high = operation.v_pu.min(axis=1), operation.v_pu.max(axis=1)
-    axes.fill_between(np.arange(len(low) + 1), np.append(low, low[-1]), np.append(high, high[-1]), step="post",
-                      color=style.PALE, alpha=0.6, linewidth=0, label="program, lowest to highest")  # fmt: skip
+    axes.fill_between(
+        np.arange(len(low) + 1),
+        np.append(low, low[-1]),
+        np.append(high, high[-1]),
+        step="post",
+        color=style.PALE,
+        alpha=0.6,
+        linewidth=0,
+        label="program, lowest to highest",
+    )
     for (scenario, controls), replay in scheme.replays.items():
         if scenario == operation.scenario:
             label, colour = style.REPLAYS[controls]
@@ -287,11 +333,20 @@ def _envelope(axes: Axes, study: PlanningStudyResult, name: Scheme, scheme: Sche
     style.hour_axis(axes, study.profiles.times)
 
 
-def _note(axes: Axes, at: tuple[float, float], words: str, colour: str, shift: tuple[int, int], *,
-          bold: bool = False) -> None:  # fmt: skip
-    axes.annotate(words, at, xytext=shift, textcoords="offset points", fontsize=8.5, color=colour, zorder=8,
-                  fontweight="bold" if bold else "normal",
-                  bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.8})  # fmt: skip
+def _note(
+    axes: Axes, at: tuple[float, float], words: str, colour: str, shift: tuple[int, int], *, bold: bool = False
+) -> None:
+    axes.annotate(
+        words,
+        at,
+        xytext=shift,
+        textcoords="offset points",
+        fontsize=8.5,
+        color=colour,
+        zorder=8,
+        fontweight="bold" if bold else "normal",
+        bbox={"boxstyle": "round,pad=0.12", "fc": "white", "ec": "none", "alpha": 0.8},
+    )
 
 
 def _value(axes: Axes, mw: float, at: float) -> None:

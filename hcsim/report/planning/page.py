@@ -31,16 +31,25 @@ DEFINITIONS = (
     ("Scheme A", "The feeder as it is: a power flow of the typical day, and the hosting capacity without storage."),
     ("Scheme B", "Storage planned for the typical day alone: installation, operation and losses."),
     ("Scheme C", "Storage planned for the typical day and the hosting capacity together."),
-    ("PVHC", "PV that may be added at the candidate buses beside the existing PV, as a constant injection, in a "
-             "scenario of its own with its own dispatch and limits."),
+    (
+        "PVHC",
+        "PV that may be added at the candidate buses beside the existing PV, as a constant injection, in a "
+        "scenario of its own with its own dispatch and limits.",
+    ),
     ("Bound, gap", "No plan of the program can cost less than the bound; gap = (cost − bound) / cost."),
-    ("Cone slack", "l·u − P² − Q² of the relaxed branch equation (36), squared pu on 1 MVA: 0 where the program's "
-                   "operating point is one of an AC power flow."),
-    ("Exactness capped", "Limits are held on lossless flows and voltages, corrected by an AC power flow of the "
-                         "solution until both agree."),
+    (
+        "Cone slack",
+        "l·u − P² − Q² of the relaxed branch equation (36), squared pu on 1 MVA: 0 where the program's "
+        "operating point is one of an AC power flow.",
+    ),
+    (
+        "Exactness capped",
+        "Limits are held on lossless flows and voltages, corrected by an AC power flow of the "
+        "solution until both agree.",
+    ),
     ("Exactness none", "The program as the paper writes it; where it is not tight, its claim is no operating point."),
     ("Holds, refuted", "OpenDSS, run over every step in all phases, finds no new violation; or it does."),
-)  # fmt: skip
+)
 
 
 _NO_PROMISE = "Scheme A is the feeder as it is: it is judged by the limits of B and C, but promised none of them."
@@ -59,34 +68,59 @@ def write_planning_report(study: PlanningStudyResult, folder: Path) -> Path:
 
 
 def plan_table(study: PlanningStudyResult) -> pd.DataFrame:
-    rows = [(name, u.area, u.bus, u.energy_kwh, u.power_kw)
-            for name, scheme in study.schemes.items() for u in scheme.result.plan]  # fmt: skip
+    rows = [
+        (name, u.area, u.bus, u.energy_kwh, u.power_kw)
+        for name, scheme in study.schemes.items()
+        for u in scheme.result.plan
+    ]
     return pd.DataFrame(rows, columns=["scheme", "area", "bus", "energy_kwh", "power_kw"])
 
 
-def render_planning(study: PlanningStudyResult, documents: Mapping[str, str],
-                    summary: Mapping[str, Any] | None = None, *, written: datetime | None = None) -> str:  # fmt: skip
+def render_planning(
+    study: PlanningStudyResult,
+    documents: Mapping[str, str],
+    summary: Mapping[str, Any] | None = None,
+    *,
+    written: datetime | None = None,
+) -> str:
     """The page as text; parts that the study lacks are named in it."""
     summary = summarize_planning(study) if summary is None else summary
-    environment = Environment(loader=PackageLoader("hcsim.report", "templates"), autoescape=True,
-                              undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    environment = Environment(
+        loader=PackageLoader("hcsim.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     return environment.get_template("planning.html.j2").render(
-        study=study, summary=summary, written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
-        schemes=list(study.schemes), costs=cost_rows(summary), plan=plan_rows(summary),
-        missing=list(study.missing.items()), answer=answer(study, summary),
-        paper_notes=list(study.paper.notes) if study.paper else [], pictures=_pictures(documents),
+        study=study,
+        summary=summary,
+        written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
+        schemes=list(study.schemes),
+        costs=cost_rows(summary),
+        plan=plan_rows(summary),
+        missing=list(study.missing.items()),
+        answer=answer(study, summary),
+        paper_notes=list(study.paper.notes) if study.paper else [],
+        pictures=_pictures(documents),
         cases=[_case(study, name, summary) for name in study.schemes],
-        assumptions=words.assumption_rows(study), ledger_counts=words.ledger_counts(study.ledger),  # type: ignore[arg-type]
-        ledger_reasons=words.ledger_reasons(study.ledger), definitions=DEFINITIONS,
-    )  # fmt: skip
+        assumptions=words.assumption_rows(study),
+        ledger_counts=words.ledger_counts(study.ledger),  # type: ignore[arg-type]
+        ledger_reasons=words.ledger_reasons(study.ledger),
+        definitions=DEFINITIONS,
+    )
 
 
 def sweep_page(case: str, table: pd.DataFrame, folder: Path) -> Path:
     """Figure and sweep.html of a revenue sweep. Raises OutputError."""
     with style.house_style():
         figure = sweep_figure(table)
-    shown = Shown("08_revenue", "Revenue coefficient",
-                  "Scheme C planned again for other revenues per MW of hosting capacity.", figure)  # fmt: skip
+    shown = Shown(
+        "08_revenue",
+        "Revenue coefficient",
+        "Scheme C planned again for other revenues per MW of hosting capacity.",
+        figure,
+    )
     return write_page("Revenue sweep", {"case": case}, [shown], {"Scheme C": table}, folder, "sweep.html")
 
 
@@ -97,10 +131,15 @@ def sweep_table(table: pd.DataFrame) -> Table:
         shown.add_column(heading, justify="left" if heading == "units at" else "right")
     for row in table.to_dict("records"):
         shown.add_row(
-            f"{row['revenue_cny_per_mw']:,.0f}", f"{row['pvhc_mw']:.2f}", f"{row['energy_kwh']:,.0f}",
-            f"{row['power_kw']:,.0f}", str(row["buses"]), f"{row['objective_cny'] / 1e4:.2f}",
-            f"{100 * row['gap']:.4f} %", f"{row['seconds']:.0f}",
-        )  # fmt: skip
+            f"{row['revenue_cny_per_mw']:,.0f}",
+            f"{row['pvhc_mw']:.2f}",
+            f"{row['energy_kwh']:,.0f}",
+            f"{row['power_kw']:,.0f}",
+            str(row["buses"]),
+            f"{row['objective_cny'] / 1e4:.2f}",
+            f"{100 * row['gap']:.4f} %",
+            f"{row['seconds']:.0f}",
+        )
     return shown
 
 
@@ -112,22 +151,30 @@ def answer(study: PlanningStudyResult, summary: Mapping[str, Any]) -> list[str]:
         proven = "" if name == "A" else f", proven to {100 * case['gap']:.4f} %"
         units = ", ".join(f"{u['kwh']:,.0f} kWh and {u['kw']:,.0f} kW at bus {u['bus']}" for u in case["plan"])
         plan = f"; storage: {units}" if units else "; no storage" if name != "A" else ""
-        said.append(f"Scheme {name}: {case['objective_cny']:,.0f} CNY per year{proven}{plan}. "
-                    f"Hosting capacity {case['pvhc_mw']:.2f} MW beside the existing PV.")  # fmt: skip
+        said.append(
+            f"Scheme {name}: {case['objective_cny']:,.0f} CNY per year{proven}{plan}. "
+            f"Hosting capacity {case['pvhc_mw']:.2f} MW beside the existing PV."
+        )
         held = case["replay"].get("locked"), case["replay_pvhc"].get("locked")
         if held[0] and held[1]:
             volts = max((r["dv_max_pu"] or 0.0) for r in held)
-            said.append(f"In OpenDSS scheme {name}'s voltages differ by at most {volts:.1e} pu, its losses by "
-                        f"{abs(held[0]['loss_deviation_rel'] or 0.0):.1e} of themselves.")  # fmt: skip
+            said.append(
+                f"In OpenDSS scheme {name}'s voltages differ by at most {volts:.1e} pu, its losses by "
+                f"{abs(held[0]['loss_deviation_rel'] or 0.0):.1e} of themselves."
+            )
     if {"A", "B"} <= cases.keys():
         less = 1 - cases["B"]["loss_cny_per_year"] / cases["A"]["loss_cny_per_year"]
-        said.append(f"Storage takes {100 * less:.1f} % off the losses and raises the hosting capacity by "
-                    f"{cases['B']['pvhc_mw'] - cases['A']['pvhc_mw']:.2f} MW.")  # fmt: skip
+        said.append(
+            f"Storage takes {100 * less:.1f} % off the losses and raises the hosting capacity by "
+            f"{cases['B']['pvhc_mw'] - cases['A']['pvhc_mw']:.2f} MW."
+        )
     if {"B", "C"} <= cases.keys() and cases["B"]["plan"] == cases["C"]["plan"]:
         said.append("Schemes B and C end in the same plan: the revenue of the hosting capacity does not move it.")
     if study.planning.exactness == "none":
-        said.append("The program was solved as the paper writes it. Where the cone slack is not small, its claims are "
-                    "no operating point of the feeder.")  # fmt: skip
+        said.append(
+            "The program was solved as the paper writes it. Where the cone slack is not small, its claims are "
+            "no operating point of the feeder."
+        )
     return said
 
 
@@ -147,37 +194,65 @@ def _case(study: PlanningStudyResult, name: Any, summary: Mapping[str, Any]) -> 
         for controls, replay in replays.items():
             rows, more = words.violation_rows(replay.violations)
             violations.append({"controls": words.CONTROLS[controls], "rows": rows, "more": more})
-        parts.append({
-            "title": "Typical day" if scenario == "typical" else "PVHC scenario",
-            "controls": [words.CONTROLS[c] for c in replays],
-            "rows": words.replay_rows(case) + (extra if replays else []),
-            "violations": violations,
-        })  # fmt: skip
+        parts.append(
+            {
+                "title": "Typical day" if scenario == "typical" else "PVHC scenario",
+                "controls": [words.CONTROLS[c] for c in replays],
+                "rows": words.replay_rows(case) + (extra if replays else []),
+                "violations": violations,
+            }
+        )
     return {
         "name": name,
         "facts": [
             ("cost", f"{found.objective_cny:,.0f} CNY per year"),
-            *((("bound of the program", f"{facts['bound_cny']:,.0f} CNY per year"),
-               ("gap", f"{100 * found.solve.gap:.4f} %")) if name != "A" else ()),
+            *(
+                (
+                    ("bound of the program", f"{facts['bound_cny']:,.0f} CNY per year"),
+                    ("gap", f"{100 * found.solve.gap:.4f} %"),
+                )
+                if name != "A"
+                else ()
+            ),
             ("status", words.STATUS_WORDS.get(found.solve.status, found.solve.status)),
-            ("hosting capacity", f"{found.pvhc_mw:.3f} MW, {found.pvhc_refined_mw:.3f} of it found by climbing on the "
-                                 "AC equations"),
-            ("hosting capacity by bus, kW", ", ".join(f"{b}: {kw:,.0f}" for b, kw in found.pvhc.pvhc_kw.items()
-                                                       if kw > 0.5) or NOTHING),
-            ("cone slack", f"{found.cone_slack_max:.1e} at the operating points, {found.slack_relaxed:.1e} at the "
-                           "solver's own point of the typical day"),
+            (
+                "hosting capacity",
+                f"{found.pvhc_mw:.3f} MW, {found.pvhc_refined_mw:.3f} of it found by climbing on the AC equations",
+            ),
+            (
+                "hosting capacity by bus, kW",
+                ", ".join(f"{b}: {kw:,.0f}" for b, kw in found.pvhc.pvhc_kw.items() if kw > 0.5) or NOTHING,
+            ),
+            (
+                "cone slack",
+                f"{found.cone_slack_max:.1e} at the operating points, {found.slack_relaxed:.1e} at the "
+                "solver's own point of the typical day",
+            ),
             ("largest violation of the program", f"{found.violation:.1e} pu"),
             ("rounds", f"{len(found.rounds)} passes and rounds, {found.cones.cuts} cuts"),
-            ("time", f"{found.solve.build_s + found.solve.solve_s:.1f} s for the plan, "
-                     f"{found.pvhc_solve.solve_s:.1f} s for the hosting capacity, with {found.pvhc_solve.solver}"),
+            (
+                "time",
+                f"{found.solve.build_s + found.solve.solve_s:.1f} s for the plan, "
+                f"{found.pvhc_solve.solve_s:.1f} s for the hosting capacity, with {found.pvhc_solve.solver}",
+            ),
         ],
         "scenarios": parts,
-        "rounds": [(r.phase, f"{r.seconds:.1f}", number(r.objective, 4), number(r.bound, 4) if r.bound > -1e30
-                    else NOTHING, r.cuts) for r in found.rounds],
-        "simulations": [(words.sentence(words.limit_words(s)), sharing.replace("_", " "), s.hc_kw, s.power_flows)
-                        for sharing, s in scheme.simulations.items()],
+        "rounds": [
+            (
+                r.phase,
+                f"{r.seconds:.1f}",
+                number(r.objective, 4),
+                number(r.bound, 4) if r.bound > -1e30 else NOTHING,
+                r.cuts,
+            )
+            for r in found.rounds
+        ],
+        "simulations": [
+            (words.sentence(words.limit_words(s)), sharing.replace("_", " "), s.hc_kw, s.power_flows)
+            for sharing, s in scheme.simulations.items()
+        ],
         "notes": (*found.notes, *((_NO_PROMISE,) if name == "A" else ())),
-    }  # fmt: skip
+    }
 
 
 def _signed(share: float | None) -> str:
@@ -187,8 +262,10 @@ def _signed(share: float | None) -> str:
 def _pictures(documents: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {
         picture.key[3:]: {
-            "title": picture.title, "caption": picture.caption,
+            "title": picture.title,
+            "caption": picture.caption,
             "address": "data:image/svg+xml;base64," + base64.b64encode(documents[picture.key].encode()).decode(),
         }
-        for picture in PICTURES if picture.key in documents
-    }  # fmt: skip
+        for picture in PICTURES
+        if picture.key in documents
+    }

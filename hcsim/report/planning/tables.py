@@ -47,12 +47,16 @@ def cost_rows(summary: Mapping[str, Any]) -> list[list[str]]:
         row("gap", lambda n, c, p: f"{100 * c['gap']:.4f} %" if c["gap"] is not None else NOTHING),
         row("status", lambda n, c, p: STATUS_WORDS.get(c["status"], c["status"])),
         row("cone slack", lambda n, c, p: f"{c['cone_slack_max']:.0e}"),
-        *(row(f"replay, day, taps {taps}", lambda n, c, p, taps=taps: _day(n, c["replay"].get(taps)))
-          for taps in ("locked", "free")),
-        *(row(f"replay, PVHC, taps {taps}", lambda n, c, p, taps=taps: replay_words(c["replay_pvhc"].get(taps)))
-          for taps in ("locked", "free")),
+        *(
+            row(f"replay, day, taps {taps}", lambda n, c, p, taps=taps: _day(n, c["replay"].get(taps)))
+            for taps in ("locked", "free")
+        ),
+        *(
+            row(f"replay, PVHC, taps {taps}", lambda n, c, p, taps=taps: replay_words(c["replay_pvhc"].get(taps)))
+            for taps in ("locked", "free")
+        ),
         row("simulated PVHC, MW", lambda n, c, p: _simulated(c)),
-    ]  # fmt: skip
+    ]
 
 
 def plan_rows(summary: Mapping[str, Any]) -> list[list[str]]:
@@ -63,12 +67,22 @@ def plan_rows(summary: Mapping[str, Any]) -> list[list[str]]:
         theirs = (case["paper"] or {}).get("plan", {})
         for area in dict.fromkeys((*theirs, *ours)):
             mine, paper = ours.get(area), theirs.get(area)
-            rows.append([
-                name, area, *((mine["bus"], number(mine["kwh"], 0), number(mine["kw"], 0)) if mine
-                              else ("no unit", NOTHING, NOTHING)),
-                *((paper["bus"], number(paper["energy_kwh"], 0), number(paper["power_kw"], 0)) if paper
-                  else (NOTHING,) * 3),
-            ])  # fmt: skip
+            rows.append(
+                [
+                    name,
+                    area,
+                    *(
+                        (mine["bus"], number(mine["kwh"], 0), number(mine["kw"], 0))
+                        if mine
+                        else ("no unit", NOTHING, NOTHING)
+                    ),
+                    *(
+                        (paper["bus"], number(paper["energy_kwh"], 0), number(paper["power_kw"], 0))
+                        if paper
+                        else (NOTHING,) * 3
+                    ),
+                ]
+            )
     return rows
 
 

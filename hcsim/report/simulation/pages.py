@@ -32,9 +32,10 @@ COLOURS = dict(
 """The same colour for the same criterion in every figure."""
 MARKERS = dict(zip(COLOURS, ("o", "v", "<", "s", "D", "h", "P", "X"), strict=True))
 SCENARIOS = {
-    "generation": "New generation", "load": "New load",
+    "generation": "New generation",
+    "load": "New load",
     "generation_with_bess": "New generation beside the batteries",
-}  # fmt: skip
+}
 _PATTERNS = {"random": "at random", "near": "near the source first", "far": "far from it first"}
 _YEARS = {"bare": "without PV", "with_pv": "with PV"}
 _CURVES = {"highest": style.ORANGE, "lowest": style.BLUE}
@@ -68,18 +69,34 @@ def nodal_map(table: pd.DataFrame, network: Network, what: str = "hosting capaci
         for criterion, rows in shown.groupby("criterion", sort=False):
             xy = np.array([places[bus] for bus in rows["bus"]])
             dots = axes.scatter(
-                xy[:, 0], xy[:, 1], c=rows["hc_kw"], cmap="viridis", vmin=0.0, vmax=max(top, 1.0),
-                s=46 if few else 12, marker=MARKERS[str(criterion)], edgecolors=COLOURS[str(criterion)],
-                linewidths=rim, zorder=4,
-            )  # fmt: skip
+                xy[:, 0],
+                xy[:, 1],
+                c=rows["hc_kw"],
+                cmap="viridis",
+                vmin=0.0,
+                vmax=max(top, 1.0),
+                s=46 if few else 12,
+                marker=MARKERS[str(criterion)],
+                edgecolors=COLOURS[str(criterion)],
+                linewidths=rim,
+                zorder=4,
+            )
         beyond = "max" if (shown["hc_kw"] > max(top, 1.0)).any() else "neither"
         figure.colorbar(dots, ax=axes, label=f"{what}, kW", shrink=0.8, extend=beyond)
         present = [c for c in COLOURS if (shown["criterion"] == c).any()]
         handles = [
-            Line2D([], [], linestyle="", marker=MARKERS[c], markerfacecolor="white", markeredgecolor=COLOURS[c],
-                   markeredgewidth=1.5, label=c.replace("_", " "))
+            Line2D(
+                [],
+                [],
+                linestyle="",
+                marker=MARKERS[c],
+                markerfacecolor="white",
+                markeredgecolor=COLOURS[c],
+                markeredgewidth=1.5,
+                label=c.replace("_", " "),
+            )
             for c in present
-        ]  # fmt: skip
+        ]
         figure.legend(handles=handles, loc="outside lower center", ncols=4, title="stopped by")
     return figure
 
@@ -94,8 +111,13 @@ def nodal_distribution(tables: Mapping[str, pd.DataFrame]) -> Figure | None:
         for axes, (name, table) in zip(panels, tables.items(), strict=True):
             rows = table.sort_values("hc_kw", kind="stable").reset_index(drop=True)
             for criterion, some in rows.groupby("criterion", sort=False):
-                axes.bar(some.index, some["hc_kw"], width=1.0, color=COLOURS[str(criterion)],
-                         label=str(criterion).replace("_", " "))  # fmt: skip
+                axes.bar(
+                    some.index,
+                    some["hc_kw"],
+                    width=1.0,
+                    color=COLOURS[str(criterion)],
+                    label=str(criterion).replace("_", " "),
+                )
             axes.set_title(SCENARIOS.get(name, name))
             axes.set_xlabel("buses, least first")
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -127,10 +149,20 @@ def violation_share(shares: pd.DataFrame) -> Figure | None:
             if name == "any":
                 axes.fill_between(pct, share, color=style.PALE, alpha=0.5, linewidth=0, label="any limit", zorder=1)
                 continue
-            axes.plot(pct, share, marker=MARKERS.get(name, "*"), markersize=4.5, color=COLOURS.get(name, style.YELLOW),
-                      label=name.replace("_", " "), zorder=2)  # fmt: skip
-        axes.set(xlabel="PV capacity, % of the feeder's nominal load", ylabel="deployments with a violation, %",
-                 ylim=(-2, 102))  # fmt: skip
+            axes.plot(
+                pct,
+                share,
+                marker=MARKERS.get(name, "*"),
+                markersize=4.5,
+                color=COLOURS.get(name, style.YELLOW),
+                label=name.replace("_", " "),
+                zorder=2,
+            )
+        axes.set(
+            xlabel="PV capacity, % of the feeder's nominal load",
+            ylabel="deployments with a violation, %",
+            ylim=(-2, 102),
+        )
         style.legend_below(figure, [axes], columns=5)
     return figure
 
@@ -153,9 +185,7 @@ def capacity_distribution(capacities: pd.DataFrame) -> Figure | None:
     return figure
 
 
-def duration_curve(
-    curves: Mapping[str, NDArray[np.float64]], limits: Limits, hours: float
-) -> Figure | None:
+def duration_curve(curves: Mapping[str, NDArray[np.float64]], limits: Limits, hours: float) -> Figure | None:
     """Voltages sorted by size: how many hours they are exceeded. Name -> (T,) pu."""
     if not curves:
         return None
@@ -165,8 +195,13 @@ def duration_curve(
         for name, values in curves.items():
             ordered = np.sort(values[np.isfinite(values)])[::-1]
             colour = next((c for word, c in _CURVES.items() if name.startswith(word)), style.GREEN)
-            axes.plot(np.linspace(0, hours, len(ordered)), ordered, color=colour, label=name,
-                      linestyle=(0, (3, 1.5)) if name.endswith("without PV") else "-")  # fmt: skip
+            axes.plot(
+                np.linspace(0, hours, len(ordered)),
+                ordered,
+                color=colour,
+                label=name,
+                linestyle=(0, (3, 1.5)) if name.endswith("without PV") else "-",
+            )
         style.voltage_limits(axes, limits)
         axes.set(xlabel="hours of the year at or above", ylabel="voltage, pu", xlim=(0, hours))
         style.legend_below(figure, [axes], columns=3)
@@ -177,16 +212,23 @@ def nodal_page(result: Any, folder: Path) -> Path:
     """Figures and nodal.html of a `NodalResult`. Raises OutputError."""
     least = {name: o.table[o.table["smallest"]] for name, o in result.outcomes.items()}
     pictures = [
-        Shown(f"{i:02d}_map_{name}", f"By bus: {SCENARIOS[name].lower()}",
-              "Colour: the largest size that breaks no limit. Shape and rim: the limit that stops it. Black star: "
-              "source; triangles without a rim: regulators.",
-              nodal_map(table, result.network, "largest new load" if name == "load" else "hosting capacity"))
+        Shown(
+            f"{i:02d}_map_{name}",
+            f"By bus: {SCENARIOS[name].lower()}",
+            "Colour: the largest size that breaks no limit. Shape and rim: the limit that stops it. Black star: "
+            "source; triangles without a rim: regulators.",
+            nodal_map(table, result.network, "largest new load" if name == "load" else "hosting capacity"),
+        )
         for i, (name, table) in enumerate(least.items(), 1)
-    ]  # fmt: skip
+    ]
     pictures.append(
-        Shown("09_distribution", "Distribution", "Every bus by its smallest capacity; colour: what binds.",
-              nodal_distribution(least))
-    )  # fmt: skip
+        Shown(
+            "09_distribution",
+            "Distribution",
+            "Every bus by its smallest capacity; colour: what binds.",
+            nodal_distribution(least),
+        )
+    )
     tables = {
         SCENARIOS[name]: table[
             ["bus", "phases", "hc_kw", "criterion", "binding_element", "binding_phase", "binding_hour", "status"]
@@ -202,13 +244,19 @@ def nodal_page(result: Any, folder: Path) -> Path:
 def stochastic_page(result: Any, folder: Path) -> Path:
     """Figures and stochastic.html of a `StochasticResult`. Raises OutputError."""
     pictures = [
-        Shown("01_violation_share", "Violations against penetration",
-              "Share of the deployments in which a limit is broken; shaded: any limit.",
-              violation_share(result.shares)),
-        Shown("02_capacity_distribution", "Distribution of hosting capacity",
-              "Per deployment the last penetration step before the first violation.",
-              capacity_distribution(result.capacities)),
-    ]  # fmt: skip
+        Shown(
+            "01_violation_share",
+            "Violations against penetration",
+            "Share of the deployments in which a limit is broken; shaded: any limit.",
+            violation_share(result.shares),
+        ),
+        Shown(
+            "02_capacity_distribution",
+            "Distribution of hosting capacity",
+            "Per deployment the last penetration step before the first violation.",
+            capacity_distribution(result.capacities),
+        ),
+    ]
     wide = result.shares.pivot(index="penetration_pct", columns="criterion", values="share").reset_index()
     wide = (100 * wide.set_index("penetration_pct")).round(1).reset_index()
     tables = {"Share of deployments with a violation, %": wide}
@@ -225,41 +273,60 @@ def year_page(study: Any, folder: Path) -> Path:
     if with_pv := study.years.get("with_pv"):
         curves[f"node {with_pv.worst_node}, with PV"] = with_pv.v_worst_node_pu
     pictures = [
-        Shown("01_voltage_duration", "Duration curves of voltage",
-              "For how many hours of the year the highest and lowest voltage of all nodes, and the node with the "
-              "highest, are at or above a value. With PV: the hosting capacity found.",
-              duration_curve(curves, study.limits, hours)),
-    ]  # fmt: skip
+        Shown(
+            "01_voltage_duration",
+            "Duration curves of voltage",
+            "For how many hours of the year the highest and lowest voltage of all nodes, and the node with the "
+            "highest, are at or above a value. With PV: the hosting capacity found.",
+            duration_curve(curves, study.limits, hours),
+        )
+    ]
     tables = {
         f"Hours beyond a limit, {_YEARS[name]}": pd.DataFrame(
-            [(kind, element, hours_of) for kind, found in (
-                ("above its upper voltage limit", year.hours_above),
-                ("below its lower voltage limit", year.hours_below),
-                ("overloaded", year.hours_overloaded)) for element, hours_of in found.items()],
+            [
+                (kind, element, hours_of)
+                for kind, found in (
+                    ("above its upper voltage limit", year.hours_above),
+                    ("below its lower voltage limit", year.hours_below),
+                    ("overloaded", year.hours_overloaded),
+                )
+                for element, hours_of in found.items()
+            ],
             columns=["limit", "element", "hours"],
         )
         for name, year in study.years.items()
-    }  # fmt: skip
+    }
     tables["Probes"] = study.capacity.probes
     return write_page("A year of hosting capacity", study.summary, pictures, tables, folder, "year.html")
 
 
 def write_page(
-    title: str, summary: Mapping[str, Any], pictures: Sequence[Shown], tables: Mapping[str, pd.DataFrame],
-    folder: Path, name: str,
-) -> Path:  # fmt: skip
+    title: str,
+    summary: Mapping[str, Any],
+    pictures: Sequence[Shown],
+    tables: Mapping[str, pd.DataFrame],
+    folder: Path,
+    name: str,
+) -> Path:
     """One self-contained page. Tables longer than MAX_ROWS are cut, and say so."""
     figures = {p.key: p.figure for p in pictures if p.figure is not None}
     documents = save_figures(figures, folder / "figures")
     environment = Environment(
-        loader=PackageLoader("hcsim.report", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("hcsim.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     shown = [
-        {"title": p.title, "caption": p.caption,
-         "address": "data:image/svg+xml;base64," + base64.b64encode(documents[p.key].encode()).decode()}
-        for p in pictures if p.key in documents
-    ]  # fmt: skip
+        {
+            "title": p.title,
+            "caption": p.caption,
+            "address": "data:image/svg+xml;base64," + base64.b64encode(documents[p.key].encode()).decode(),
+        }
+        for p in pictures
+        if p.key in documents
+    ]
     page = environment.get_template("simulation.html.j2").render(
         title=title,
         case=summary["case"],
@@ -268,11 +335,15 @@ def write_page(
         missing=_missing(summary),
         pictures=shown,
         tables=[
-            {"title": t, "columns": list(table.columns), "rows": _cells(table.head(MAX_ROWS)),
-             "more": max(0, len(table) - MAX_ROWS)}
+            {
+                "title": t,
+                "columns": list(table.columns),
+                "rows": _cells(table.head(MAX_ROWS)),
+                "more": max(0, len(table) - MAX_ROWS),
+            }
             for t, table in tables.items()
         ],
-    )  # fmt: skip
+    )
     return write_text(folder / name, page)
 
 
