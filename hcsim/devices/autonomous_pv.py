@@ -5,7 +5,7 @@ unless the utility asks for them; 44 % of the nameplate kVA as reactive power fr
 proportion below, none below 5 % (5.2, table 7); reactive power before active power within that capability.
 Volt-watt's least power is there the lesser of 20 % of rated power and what the unit can go down to.
 
-What OpenDSS 9.8 does, and what is set instead (each measured, see tests/hcsim/test_inverters.py):
+What OpenDSS 9.8 does, and what is set instead (each measured, see tests/hcsim/devices/test_inverters.py):
 
 - With `refreactivepower=varaval`, its default, the loop around volt-var and available kvar hunts: `varmax`,
   with `kvarmax` at the curve's largest share of the kVA.

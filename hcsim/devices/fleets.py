@@ -1,7 +1,7 @@
 """PV and BESS as native PVSystem and Storage elements, set so that they deliver what they are told to.
 
 One single-phase element per node-phase; its name starts with `PREFIX`. What OpenDSS would do by default, and
-what is set instead (each measured, see tests/hcsim/test_devices.py):
+what is set instead (each measured, see tests/hcsim/replay/test_replay.py):
 
 - PVSystem cuts in and out at 20 % of its kVA and takes its vars with it: `%cutin=0 %cutout=0
   varfollowinverter=no`. `kvarmax` stays where it was when `kva` is raised: set together, always. A size of

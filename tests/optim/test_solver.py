@@ -245,7 +245,7 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize(("run", "said"), [(1, "nothing to keep"), (5, "schedule True"), (9, "schedule True")])
 def test_ctrl_c_between_two_runs_ends_the_search_in_order(run, said):
     """In the relaxation (three runs of it) there is nothing yet; from then on there is a schedule, its bound proven."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1] / "helpers"
     code = INTERRUPTED_SEARCH.format(root=str(here.parent.parent), here=str(here), run=run)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ from hcsim.opendss.circuit import Circuit
 from optim.data.profiles import Profiles
 from optim.linearize.lindist3flow import linearize
 
-CASES = Path(__file__).parent.parent / "cases"
+CASES = Path(__file__).parents[2] / "cases"
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
 ONE = Profiles(("nominal",), 1.0, np.ones(1), np.zeros(1))
 

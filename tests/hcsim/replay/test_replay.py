@@ -16,7 +16,7 @@ from optim.data.limits import Limits, new_violations
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
 
-CASES = Path(__file__).parent.parent / "cases"
+CASES = Path(__file__).parents[2] / "cases"
 T = 6
 PROFILES = Profiles(
     tuple(f"{h:02d}:00" for h in range(T)),

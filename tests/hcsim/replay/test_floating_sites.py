@@ -12,7 +12,7 @@ from hcsim.opendss.circuit import Circuit
 from optim.data.limits import Limits
 from optim.data.profiles import Profiles
 
-MASTER = Path(__file__).parent.parent / "cases" / "delta_delta.dss"
+MASTER = Path(__file__).parents[2] / "cases" / "delta_delta.dss"
 HOUR = Profiles(("12:00",), 1.0, np.array([1.0]), np.array([1.0]))
 LIMITS = Limits(v_min_pu=0.8, v_max_pu=1.2, substation_min_kw=None)
 

@@ -15,7 +15,7 @@ from hcsim.errors import ConvergenceError, FeederError
 from hcsim.feeder.check import check_feeder
 from hcsim.opendss.circuit import Circuit
 
-NASTY = Path(__file__).parent.parent / "cases" / "nasty"
+NASTY = Path(__file__).parents[2] / "cases" / "nasty"
 READ = {  # file -> what its notes must say
     "writes_files": ["export (2 times)", "doscmd", "quit"],
     "solves_a_year": ["solve mode=yearly", "solve mode=dutycycle", "closedi"],

@@ -16,7 +16,7 @@ from optim.data.limits import Limits, new_violations
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
 
-CASES = Path(__file__).parent.parent / "cases"
+CASES = Path(__file__).parents[2] / "cases"
 NODES = ("b1.1", "b1.2", "b1.3")
 PROFILES = Profiles(("00:00", "01:00", "02:00"), 1.0, np.array([0.3, 0.5, 0.2]), np.array([0.5, 1.0, 0.6]))
 V_MAX = Limits(v_min_pu=None, v_max_pu=1.05, substation_min_kw=None)

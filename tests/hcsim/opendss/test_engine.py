@@ -10,7 +10,7 @@ import pytest
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.opendss.circuit import Circuit
 
-CASES = Path(__file__).parent.parent / "cases"
+CASES = Path(__file__).parents[2] / "cases"
 
 
 @pytest.fixture

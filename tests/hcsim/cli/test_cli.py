@@ -18,7 +18,7 @@ from hcsim.replay.result import read_replay
 from hcsim.schedules.files import read_schedule
 from optim.hosting.problem import CASES
 
-CASE = Path(__file__).parent.parent / "cases" / "three_bus"
+CASE = Path(__file__).parents[2] / "cases" / "three_bus"
 PROFILE = "profiles.csv"
 
 

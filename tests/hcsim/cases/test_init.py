@@ -22,7 +22,7 @@ from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations
 from optim.hosting.search import solve_hosting
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 THREE_BUS = ROOT / "tests" / "cases" / "three_bus" / "Master.dss"
 SERIES_SOURCE = ROOT / "tests" / "cases" / "nasty" / "series_source.dss"
 IEEE123 = ROOT / "dss_models" / "ieee123" / "Master.dss"

@@ -24,7 +24,7 @@ from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations
 from optim.hosting.search import solve_hosting
 
-CASES = Path(__file__).parent.parent / "cases"
+CASES = Path(__file__).parents[2] / "cases"
 STUDY = """
 [feeder]
 master = "{master}"

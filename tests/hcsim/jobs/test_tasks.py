@@ -21,7 +21,7 @@ from hcsim.jobs import pool as tasks
 from hcsim.jobs.pool import DIED, do_task, run_tasks
 from optim.data.limits import Limits
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[2] / "helpers"
 NUMBERS = [Number(i) for i in range(12)]
 
 

@@ -16,7 +16,7 @@ from optim.data.profiles import Profiles
 from optim.errors import ModelError
 from optim.linearize.lindist3flow import linearize
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

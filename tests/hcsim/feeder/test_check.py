@@ -18,7 +18,7 @@ from hcsim.feeder.gate import check_gate, require
 from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 THREE_BUS = ROOT / "tests" / "cases" / "three_bus" / "Master.dss"
 IEEE123 = ROOT / "dss_models" / "ieee123" / "Master.dss"
 FEEDERS = os.environ.get("HCSIM_FEEDERS")

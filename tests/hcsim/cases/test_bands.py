@@ -25,7 +25,7 @@ from optim.data.limits import Limits, VoltageBand, new_violations
 from optim.errors import ModelError
 from optim.hosting.search import solve_hosting
 
-MASTER = Path(__file__).parent.parent / "cases" / "two_levels.dss"
+MASTER = Path(__file__).parents[2] / "cases" / "two_levels.dss"
 STUDY = """
 [feeder]
 master = "two_levels.dss"

@@ -17,7 +17,7 @@ from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from optim.linearize.tangent import OperatingPoint, linearize
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
 NASTY = ROOT / "tests" / "cases" / "nasty"
 RELATIVE = 1e-4

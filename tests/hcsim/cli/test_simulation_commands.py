@@ -16,7 +16,7 @@ from hcsim.cli.simulation import _steps
 from hcsim.errors import ConfigError
 from optim.data.limits import CRITERIA, Limits
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 NODAL = ["bus", "phases", "criterion", "hc_kw", "binding_element", "binding_phase", "binding_hour", "status"]
 STOCHASTIC = ["deployment", "penetration_pct", "pv_kw", "criterion", "violated", "element", "phase", "hour"]
 

@@ -15,7 +15,7 @@ from optim.data.network import Network
 from optim.errors import ModelError
 from optim.feeder import power_flow
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 IEEE123 = ROOT / "dss_models" / "ieee123" / "Master.dss"
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
 RADIAL = (

@@ -19,7 +19,7 @@ import numpy as np
 import opendssdirect
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 MODELS = ROOT / "dss_models"
 REFERENCE = ROOT / "tests" / "cases" / "ieee123" / "reference_voltages.csv"
 PUBLISHED_TAPS = {"creg1a": 7, "creg2a": -1, "creg3a": 0, "creg3c": -1, "creg4a": 8, "creg4b": 1, "creg4c": 5}

@@ -29,7 +29,7 @@ from optim.data.limits import Limits
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 
-CASES = Path(__file__).parent.parent / "cases"
+CASES = Path(__file__).parents[2] / "cases"
 NODES = ("b1.1", "b1.2", "b1.3")
 SIZE_KW = np.array([9000.0, 4000.0, 400.0])
 LOAD_PU, SUN = np.array([0.2, 0.5, 1.0, 0.3, 0.3, 0.3]), np.array([1.0, 0.6, 0.0, 0.04, 0.10, 0.19])

@@ -18,7 +18,7 @@ from hcsim.studies.planning import PlanningStudy
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.planning import PlanningBench
 
-CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"
+CASE = Path(__file__).parents[3] / "dss_models" / "ieee33"
 AREAS = """A = ["2", "3", "4", "5", "19", "20", "21", "22", "23", "24", "25"]
 B = ["6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17", "18"]
 C = ["26", "27", "28", "29", "30", "31", "32", "33"]

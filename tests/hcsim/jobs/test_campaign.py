@@ -25,7 +25,7 @@ from hcsim.studies.nodal import run_nodal
 from hcsim.util.files import write_atomically
 from optim.data.limits import Limits
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 COLUMNS = {"number": pa.int64(), "square": pa.int64()}
 NUMBERS = [Number(i) for i in range(8)]
 ONE = Means(processes=1)
