@@ -14,10 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.hosting.system_wide import hosting_capacity
+from hcsim.hosting.weights import PvShares
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.deadbands import resting_days
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import Controls
 from hcsim.replay.series import DailySeries
 from optim.data.limits import Limits, violations
@@ -52,7 +55,7 @@ def bare_engine_s(circuit: Circuit, network: Network, profiles: Profiles, free: 
 def recorded_s(circuit: Circuit, network: Network, profiles: Profiles, controls: Controls) -> float:
     """Processor seconds of the steps recorded and judged."""
     started = time.process_time()
-    recording = DailySeries(circuit, network, profiles).run(controls=controls)
+    recording = DailySeries(circuit, network, profiles).run(ReplayOptions(controls))
     recording.require_sound("bare feeder")
     violations(recording.operation, WIDE)
     return time.process_time() - started
@@ -86,7 +89,7 @@ def main() -> None:
     print(f"range of the bare feeder: {range_s(circuit, network, month):.2f} s for 720 steps")
     day = yearly_profiles(24)
     nodes = [network.nodes[n] for bus in network.buses for n in network.nodes_of(bus)][::4]
-    found_hc = hosting_capacity(circuit, network, day, Limits(), nodes, np.ones(len(nodes)))
+    found_hc = hosting_capacity(FeederModel(circuit, network, day, Limits()), PvShares(nodes, np.ones(len(nodes))))
     probes = len(found_hc.probes)
     print(
         f"hosting capacity {found_hc.hc_kw:.0f} kW at {len(nodes)} nodes: {found_hc.seconds:.2f} s, "

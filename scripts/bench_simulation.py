@@ -21,6 +21,7 @@ from pathlib import Path
 
 from hcsim.cases.case import load_case
 from hcsim.cases.time_axis import time_axis
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.hosting.nodal import NodalJob, sites
 from hcsim.hosting.open_feeder import FeederFiles as Feeder
@@ -116,7 +117,7 @@ def year(bare: Bare) -> None:
         alone = time.process_time() - started
         with tempfile.TemporaryDirectory() as folder:
             started = time.process_time()
-            record_year(circuit, bare.network, profiles, replace(Limits.screening()), Path(folder))
+            record_year(FeederModel(circuit, bare.network, profiles, replace(Limits.screening())), Path(folder))
             recorded = time.process_time() - started
         ratios.append(recorded / alone)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6

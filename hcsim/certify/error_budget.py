@@ -28,7 +28,8 @@ from hcsim.certify.decisions import decisions_of
 from hcsim.certify.loop import certify
 from hcsim.certify.options import LoopOptions
 from hcsim.errors import InfeasibleError, SolverError
-from hcsim.replay.operating_points import replay_and_linearize
+from hcsim.replay.operating_points import visit
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.result import ReplayResult
 from hcsim.workbench.allocation import Workbench
 from optim.data.linear_model import LinearModel
@@ -104,9 +105,7 @@ def _programs_kw(bench: Workbench, claim: Schedule, options: LoopOptions) -> lis
         return [claim.hc_kw, claim.hc_kw]
     ports = tuple(dict.fromkeys((*bench.ports, *claim.pv_nodes, *claim.bess_nodes)))
     following = lindist3flow.linearize(bench.network, bench.profiles, ports, voltage_dependent_loads=True)
-    _, tangent = replay_and_linearize(
-        bench.circuit, bench.network, bench.profiles, bench.limits, None, ports, controls="locked"
-    )
+    tangent = visit(bench.model, None, ports, ReplayOptions("locked")).model
     return [_capacity_kw(bench, claim, model, options) for model in (following, tangent)]
 
 

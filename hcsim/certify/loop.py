@@ -26,6 +26,7 @@ from hcsim.certify.repair import repaired
 from hcsim.certify.stalls import excess, price_kw, taps_kept, why_stalled, worst_in_words
 from hcsim.errors import InfeasibleError, SolverError
 from hcsim.replay.operating_points import Visit, visit
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import blend, idle, same_devices, with_reserve
 from hcsim.workbench.allocation import Workbench
@@ -332,20 +333,9 @@ class _Loop:
                 high = share
 
     def _visit(self, schedule: Schedule) -> Visit:
-        b = self.bench
-        self.power_flows += len(b.profiles)
-        return visit(
-            b.circuit,
-            b.network,
-            b.profiles,
-            b.limits,
-            schedule,
-            self.ports,
-            controls=self.options.controls,
-            base=self.bare,
-            acting=self.acting,
-            give_up=True,
-        )
+        self.power_flows += len(self.bench.profiles)
+        options = ReplayOptions(self.options.controls, before=self.bare.before, give_up=True)
+        return visit(self.bench.model, schedule, self.ports, options, acting=self.acting)
 
     def _passes(self, found: ReplayResult) -> bool:
         return found.passed and taps_kept(found, self.bare, self.options.max_tap_operations)

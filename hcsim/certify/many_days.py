@@ -10,6 +10,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from hcsim.replay.crew import Crew
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import judges_regulation
 from hcsim.replay.series import DailySeries
 from hcsim.workbench.allocation import Workbench
@@ -45,7 +46,7 @@ class Days:
         self._series.reload(profiles)
         self._crew.take(schedule)
         recording = self._series.run(
-            controls="free",
+            ReplayOptions("free"),
             before_step=self._crew.command,
             after_step=self._crew.collect,
             loading=self._loading,

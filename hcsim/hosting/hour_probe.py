@@ -22,16 +22,15 @@ from numpy.typing import NDArray
 
 from hcsim.devices.fleets import PREFIX, V_CONSTANT_POWER_PU, terminal
 from hcsim.errors import ConvergenceError
+from hcsim.feeder.model import FeederModel
 from hcsim.hosting.hour_reading import Meter, Reading
-from hcsim.opendss.circuit import Circuit
 from hcsim.replay.deadbands import resting_days
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import V_SANE_PU, Controls
 from hcsim.replay.run import judges_regulation
 from hcsim.replay.series import DailySeries
 from hcsim.schedules.repeat import battery_kw
-from optim.data.limits import CRITERIA, Criterion, Limits, Operation, thresholds
-from optim.data.network import Network
-from optim.data.profiles import Profiles
+from optim.data.limits import CRITERIA, Criterion, Operation, thresholds
 from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
@@ -77,16 +76,8 @@ class Prober:
     Raises ConvergenceError where no hour of the bare feeder can be solved.
     """
 
-    def __init__(
-        self,
-        circuit: Circuit,
-        network: Network,
-        profiles: Profiles,
-        limits: Limits,
-        *,
-        controls: Controls = "free",
-        bess: Schedule | None = None,
-    ) -> None:
+    def __init__(self, model: FeederModel, *, controls: Controls = "free", bess: Schedule | None = None) -> None:
+        circuit, network, profiles, limits = model.circuit, model.network, model.profiles, model.limits
         self.circuit, self.network, self.profiles, self.limits = circuit, network, profiles, limits
         circuit.keep_matrix()
         self.series = DailySeries(circuit, network, profiles)
@@ -127,7 +118,7 @@ class Prober:
             self._keep(t)
             self.base[t] = self.meter.read(None)
 
-        recording = self.series.run(controls=controls, after_step=keep, loading=False)
+        recording = self.series.run(ReplayOptions(controls), after_step=keep, loading=False)
         self.power_flows += steps
         self.failures = dict(recording.failures)
         if len(self.failures) == steps:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from hcsim.feeder.model import FeederModel
 from hcsim.hosting.hour_probe import Kind, Mode, Prober, Verdict
 from hcsim.hosting.nodal_search import Settled, SiteSearch
 from hcsim.hosting.open_feeder import FeederFiles as Feeder
@@ -83,7 +84,7 @@ class NodalJob:
 
     def prepare(self) -> Prober:
         circuit, network = self.feeder.open()
-        return Prober(circuit, network, self.profiles, self.limits, controls=self.controls, bess=self.bess)
+        return Prober(FeederModel(circuit, network, self.profiles, self.limits), controls=self.controls, bess=self.bess)
 
     def do(self, workshop: Prober, task: Site) -> tuple[list[dict[str, Any]], int]:
         """One row per criterion, the smallest marked."""

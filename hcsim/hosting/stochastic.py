@@ -22,6 +22,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
 from hcsim.errors import FeederError
+from hcsim.feeder.model import FeederModel
 from hcsim.hosting.hour_probe import Prober
 from hcsim.hosting.nodal import missing_hours
 from hcsim.hosting.open_feeder import FeederFiles as Feeder
@@ -181,7 +182,9 @@ class StochasticJob:
 
     def prepare(self) -> tuple[Prober, Rooftops]:
         circuit, network = self.feeder.open()
-        prober = Prober(circuit, network, self.profiles, self.limits, controls=self.controls, bess=self.bess)
+        prober = Prober(
+            FeederModel(circuit, network, self.profiles, self.limits), controls=self.controls, bess=self.bess
+        )
         return prober, rooftops(network, per_load=self.per_load, fixed_kw=self.fixed_kw)
 
     def do(self, workshop: tuple[Prober, Rooftops], task: Deployment) -> tuple[list[dict[str, Any]], int]:

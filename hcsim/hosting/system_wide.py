@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -17,18 +17,16 @@ from numpy.typing import NDArray
 from hcsim.devices.autonomous_pv import pv_fleet, unsettled
 from hcsim.devices.fleets import BessFleet
 from hcsim.devices.held_controls import held_in_words
-from hcsim.devices.inverter_curves import InverterControl
 from hcsim.errors import ConfigError
+from hcsim.feeder.model import FeederModel
 from hcsim.hosting.result import HostingCapacityResult
-from hcsim.opendss.circuit import Circuit
+from hcsim.hosting.weights import PvShares
 from hcsim.replay.deadbands import resting_days
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.own_violations import convergence_violations
-from hcsim.replay.recording import Controls
 from hcsim.replay.run import check_steps, judges_regulation
 from hcsim.replay.series import DailySeries
-from optim.data.limits import Before, Limits, new_violations, violations
-from optim.data.network import Network
-from optim.data.profiles import Profiles
+from optim.data.limits import Before, new_violations, violations
 from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
@@ -42,30 +40,20 @@ DOUBLINGS = 10
 
 
 def hosting_capacity(
-    circuit: Circuit,
-    network: Network,
-    profiles: Profiles,
-    limits: Limits,
-    pv_nodes: Sequence[str],
-    weights: Floats,
+    model: FeederModel,
+    shares: PvShares,
+    options: ReplayOptions | None = None,
     *,
-    q_per_kw: Floats | None = None,
     bess: Schedule | None = None,
-    controls: Controls = "free",
     tolerance_kw: float = 1.0,
-    taps: Mapping[str, int] | None = None,
-    before: Before | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    inverters: InverterControl | None = None,
 ) -> HostingCapacityResult:
-    """The largest PV, in kW of inverter capacity over all `pv_nodes` (G,), that breaks no limit anew.
+    """The largest PV, in kW of inverter capacity over all nodes of `shares` (G,), that breaks no limit anew.
 
-    `weights` (G,) are shares of the total, normalized here. Each inverter delivers pv_pu(t) of its size at
-    unity power factor, or `q_per_kw` (T, G) kvar per kW of size, or as `inverters` make of their voltage. `bess`
-    dispatches the batteries of a
-    schedule unchanged beside it (its PV is not used). A limit that the bare feeder breaks as badly does not
-    count; `before` is the bare feeder's operation with the same `controls` and `taps`, where it is known already.
-    Every probe starts at the same taps.
+    Each inverter delivers pv_pu(t) of its size at unity power factor, or `shares.q_per_kw` (T, G) kvar per kW of
+    size, or as `options.inverters` make of their voltage. `bess` dispatches the batteries of a schedule unchanged
+    beside it (its PV is not used). A limit that the bare feeder breaks as badly does not count; `options.before` is
+    the bare feeder's operation under the same controls and taps, where it is known already. Every probe starts at
+    the same taps.
 
     Doubling brackets the first broken limit, bisection closes in to `tolerance_kw`. Then smaller probes look
     for a limit broken earlier (which would become the answer) and larger ones for PV that passes again.
@@ -75,24 +63,22 @@ def hosting_capacity(
     the criterion "convergence".
     """
     started = time.perf_counter()
-    weights = _checked_weights(weights, pv_nodes)
-    if q_per_kw is not None and q_per_kw.shape != (len(profiles), len(pv_nodes)):
-        raise ConfigError(f"q_per_kw has shape {q_per_kw.shape}, not ({len(profiles)}, {len(pv_nodes)}).")
-    if q_per_kw is not None and inverters is not None:
+    options, profiles = options or ReplayOptions(), model.profiles
+    shares = replace(shares, weights=_checked_weights(shares.weights, shares.pv_nodes))
+    q_per_kw, wanted = shares.q_per_kw, (len(profiles), len(shares.pv_nodes))
+    if q_per_kw is not None and q_per_kw.shape != wanted:
+        raise ConfigError(f"q_per_kw has shape {q_per_kw.shape}, not {wanted}.")
+    if q_per_kw is not None and options.inverters is not None:
         raise ConfigError("Inverters that follow their voltage take no reactive power from a schedule.")
     if bess is not None:
         check_steps(bess, profiles)
-    prober = _Prober(circuit, network, profiles, limits, controls, taps, before)
-    prober.place(pv_nodes, weights, q_per_kw, bess, inverters)
-    try:
-        peak_kw = float(network.loads.p_kw.sum() * profiles.load_pu.max())
-        found = _Search(prober, max(peak_kw, 1.0) / 8.0, tolerance_kw, progress).run(bess is not None)
-    finally:
-        prober.leave()
+    with _Prober(model, shares, options, bess) as prober:
+        peak_kw = float(model.network.loads.p_kw.sum() * profiles.load_pu.max())
+        search = _Search(prober, max(peak_kw, 1.0) / 8.0, tolerance_kw, options.progress)
+        found = search.run(zero_in_question=bess is not None)
+    held = model.circuit.held if options.controls == "free" else ()
     return HostingCapacityResult(
-        method=_method(
-            pv_nodes, q_per_kw, bess, controls, tolerance_kw, found.failed_below_kw, circuit.held, inverters
-        ),
+        method=_method(shares, options, bess, tolerance_kw, found.failed_below_kw, held),
         hc_kw=found.hc_kw,
         bracket_kw=found.bracket_kw,
         limit=found.limit,
@@ -100,7 +86,7 @@ def hosting_capacity(
         passed_again_kw=found.passed_again_kw,
         power_flows=prober.power_flows,
         seconds=time.perf_counter() - started,
-        inverters=inverters.mode if inverters else "off",
+        inverters=options.inverters.mode if options.inverters else "off",
         at_hc=found.probes[found.hc_kw].pv,
     )
 
@@ -121,71 +107,55 @@ class _Probe:
 class _Prober:
     """The feeder with its devices, asked again and again with another size of PV."""
 
-    def __init__(
-        self,
-        circuit: Circuit,
-        network: Network,
-        profiles: Profiles,
-        limits: Limits,
-        controls: Controls,
-        taps: Mapping[str, int] | None,
-        before: Before | None,
-    ) -> None:
-        self.circuit, self.network, self.profiles, self.limits = circuit, network, profiles, limits
-        self.controls, self.taps = controls, taps
-        self.series = DailySeries(circuit, network, profiles)
-        self._loading = limits.loading_max_pu is not None
-        self._regulation = judges_regulation(limits)
+    def __init__(self, model: FeederModel, shares: PvShares, options: ReplayOptions, bess: Schedule | None) -> None:
+        circuit, network = model.circuit, model.network
+        self.network, self.profiles, self.limits = network, model.profiles, model.limits
+        self.series = DailySeries(circuit, network, model.profiles)
+        self._options = replace(options, before=None, progress=None)
+        self._loading = model.limits.loading_max_pu is not None
+        self._regulation = judges_regulation(model.limits)
         self.power_flows = 0
-        self.base = before or self._run_bare()
+        self.base = options.before or self._run_bare()
+        self.weights, self.schedule = shares.weights, bess
+        shape = (len(model.profiles), len(shares.pv_nodes))
+        self.q_per_kw = np.zeros(shape) if shares.q_per_kw is None else shares.q_per_kw
+        self.pv = pv_fleet(circuit, network, shares.pv_nodes, options.inverters)
+        self.bess = BessFleet(circuit, network, bess.bess, bess.bess_nodes, bess.bess_of) if bess else None
+        self._size_kw = np.zeros(len(shares.pv_nodes))
+        self._pv_kva = np.full(shape, complex(np.nan, np.nan))
 
     def _run_bare(self) -> Before:
-        bare = self.series.run(
-            controls=self.controls, taps=self.taps, loading=self._loading, regulation=self._regulation
-        )
-        bare.require_sound(f"{self.network.name}, bare feeder, controls {self.controls}")
-        free = self.controls == "free"
+        options = replace(self._options, inverters=None, give_up=False)
+        bare = self.series.run(options, loading=self._loading, regulation=self._regulation)
+        bare.require_sound(f"{self.network.name}, bare feeder, controls {options.controls}")
+        free = options.controls == "free"
         resting = resting_days(self.series, loading=self._loading, regulation=self._regulation) if free else ()
         self.power_flows += (1 + len(resting)) * len(self.profiles)
         return Before((bare.operation, *resting))
 
-    def place(
-        self,
-        pv_nodes: Sequence[str],
-        weights: Floats,
-        q_per_kw: Floats | None,
-        bess: Schedule | None,
-        inverters: InverterControl | None,
-    ) -> None:
-        self.weights, self.schedule = weights, bess
-        unity = np.zeros((len(self.profiles), len(pv_nodes)))
-        self.q_per_kw = unity if q_per_kw is None else q_per_kw
-        self.autonomous = inverters is not None
-        self.pv = pv_fleet(self.circuit, self.network, pv_nodes, inverters)
-        self.bess = BessFleet(self.circuit, self.network, bess.bess, bess.bess_nodes, bess.bess_of) if bess else None
+    def __enter__(self) -> _Prober:
         self.pv.bind()
         if self.bess:
             self.bess.bind()
+        return self
 
-    def leave(self) -> None:
+    def __exit__(self, *_: object) -> None:
         self.pv.remove()
         if self.bess:
             self.bess.remove()
 
     def probe(self, pv_kw: float) -> _Probe:
         self._size_kw = pv_kw * self.weights
-        self._pv_kva = np.full((len(self.profiles), len(self.weights)), complex(np.nan, np.nan))
+        self._pv_kva[:] = complex(np.nan, np.nan)
         self.pv.resize(self._size_kw)
         if self.bess and self.schedule:
             self.bess.reset(self.schedule.soc_kwh[0])
         recording = self.series.run(
-            controls=self.controls,
-            taps=self.taps,
+            self._options,
             before_step=self._command,
             after_step=self._collect,
             loading=self._loading,
             regulation=self._regulation,
-            autonomous=self.autonomous,
         )
         self.power_flows += len(self.profiles)
         new = new_violations(violations(recording.operation, self.limits, self.base))
@@ -340,26 +310,24 @@ def _checked_weights(weights: Floats, pv_nodes: Sequence[str]) -> Floats:
 
 
 def _method(
-    pv_nodes: Sequence[str],
-    q_per_kw: Floats | None,
+    shares: PvShares,
+    options: ReplayOptions,
     bess: Schedule | None,
-    controls: Controls,
     tolerance_kw: float,
     failed_below_kw: tuple[float, ...],
-    held: Sequence[str] = (),
-    inverters: InverterControl | None = None,
+    held: Sequence[str],
 ) -> str:
-    reactive = "Unity power factor." if q_per_kw is None else "The schedule's reactive power, scaled with size."
-    if inverters is not None:
-        reactive = f"Inverters on their own: {inverters.words}."
+    reactive = "Unity power factor." if shares.q_per_kw is None else "The schedule's reactive power, scaled with size."
+    if options.inverters is not None:
+        reactive = f"Inverters on their own: {options.inverters.words}."
     words = [
-        f"PV at {len(pv_nodes)} node-phases raised together by fixed shares; every probe an OpenDSS time "
-        f"series with controls {controls}; bracketed by doubling, bisected to {tolerance_kw:g} kW, then "
+        f"PV at {len(shares.pv_nodes)} node-phases raised together by fixed shares; every probe an OpenDSS time "
+        f"series with controls {options.controls}; bracketed by doubling, bisected to {tolerance_kw:g} kW, then "
         "probed below and above.",
         reactive,
         "No BESS." if bess is None else f"The batteries of schedule {bess.case} dispatched unchanged.",
     ]
-    words += [held_in_words(held)] if held and controls == "free" else []
+    words += [held_in_words(held)] if held else []
     if failed_below_kw:
         sizes = ", ".join(f"{k:.0f}" for k in failed_below_kw)
         words.append(f"Smaller probes failed, with too little PV for the batteries: {sizes} kW.")

@@ -17,16 +17,18 @@ Weights = Literal["uniform", "load", "schedule"]
 
 
 @dataclass(frozen=True)
-class BaselineTerms:
+class PvShares:
+    """Where PV is raised together, and how the total is shared out."""
+
     pv_nodes: tuple[str, ...]
     """(G,)"""
     weights: Floats
-    """(G,) shares of the total capacity; sum 1."""
-    q_per_kw: Floats | None
+    """(G,) shares of the total capacity, normalized where they are used."""
+    q_per_kw: Floats | None = None
     """(T, G) kvar into the network per kW of inverter capacity; None is unity power factor."""
 
 
-def terms_of(network: Network, pv_nodes: tuple[str, ...], weights: Weights, schedule: Schedule | None) -> BaselineTerms:
+def shares_of(network: Network, pv_nodes: tuple[str, ...], weights: Weights, schedule: Schedule | None) -> PvShares:
     """`uniform`: the same on every site node; `load`: in proportion to the nominal load at the bus;
     `schedule`: the optimizer's shares and its reactive power, scaled with the capacity.
 
@@ -39,14 +41,14 @@ def terms_of(network: Network, pv_nodes: tuple[str, ...], weights: Weights, sche
             raise ConfigError("The schedule has no PV capacity to take weights from.", "Use --weights uniform.")
         size = np.where(schedule.pv_kw > 0, schedule.pv_kw, 1.0)
         q_per_kw = np.where(schedule.pv_kw > 0, schedule.pv_q_kvar / size, 0.0)
-        return BaselineTerms(schedule.pv_nodes, schedule.pv_kw / schedule.hc_kw, q_per_kw)
+        return PvShares(schedule.pv_nodes, schedule.pv_kw / schedule.hc_kw, q_per_kw)
     if weights == "load":
         at_sites = np.array([_load_kw(network, node) for node in pv_nodes])
         if at_sites.sum() <= 0:
             raise ConfigError("No load stands at the PV buses.", "Use --weights uniform.")
-        return BaselineTerms(pv_nodes, at_sites / at_sites.sum(), None)
+        return PvShares(pv_nodes, at_sites / at_sites.sum(), None)
     sites = len(pv_nodes)
-    return BaselineTerms(pv_nodes, np.full(sites, 1.0 / sites), None)
+    return PvShares(pv_nodes, np.full(sites, 1.0 / sites), None)
 
 
 def _load_kw(network: Network, node: str) -> float:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hcsim.devices.fleets import BessFleet, PvFleet
 from hcsim.errors import OutputError
+from hcsim.feeder.model import FeederModel
 from hcsim.hosting.year_result import YearResult
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.recording import V_SANE_PU, Controls
@@ -39,10 +40,7 @@ TABLES = ("voltages", "loading", "feeder")
 
 
 def record_year(
-    circuit: Circuit,
-    network: Network,
-    profiles: Profiles,
-    limits: Limits,
+    model: FeederModel,
     folder: Path,
     *,
     pv_kw: Mapping[str, float] | None = None,
@@ -62,6 +60,7 @@ def record_year(
     was finished).
     """
     started = time.perf_counter()
+    circuit, network, profiles, limits = model.circuit, model.network, model.profiles, model.limits
     series = DailySeries(circuit, network, profiles)
     fleet = _bring_pv(circuit, network, profiles, pv_kw) if pv_kw else None
     taps_before, caps_before = circuit.taps(), circuit.capacitor_states()

@@ -5,6 +5,7 @@ __all__ = [
     "deadbands",
     "inverter_day",
     "operating_points",
+    "options",
     "own_violations",
     "recording",
     "result",

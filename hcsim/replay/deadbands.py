@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.series import DailySeries
 from optim.data.limits import Operation
 
@@ -36,6 +37,7 @@ def resting_days(
                 progress(t + upper * len(series.profiles), 2 * len(series.profiles))
 
         with circuit.regulated_at(upper=upper):
-            found = series.run(controls="free", before_step=send, loading=loading, regulation=regulation).operation
+            options = ReplayOptions("free")
+            found = series.run(options, before_step=send, loading=loading, regulation=regulation).operation
         days.append(replace(found, regulator_controls=(), tap_steps=None))  # finer steps are no operations
     return tuple(days)

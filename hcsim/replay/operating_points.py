@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,11 +9,10 @@ import numpy as np
 
 from hcsim.errors import ConvergenceError
 from hcsim.feeder.branches import merged
-from hcsim.opendss.circuit import Circuit
-from hcsim.replay.recording import Controls
+from hcsim.feeder.model import FeederModel
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
-from optim.data.limits import Limits
 from optim.data.linear_model import Floats, LinearModel
 from optim.data.network import Complexes, Network
 from optim.data.profiles import Profiles
@@ -33,9 +31,8 @@ class PointTaker:
     that OpenDSS has for them, read once per position.
     """
 
-    def __init__(
-        self, circuit: Circuit, network: Network, profiles: Profiles, ports: tuple[str, ...], schedule: Schedule | None
-    ) -> None:
+    def __init__(self, model: FeederModel, ports: tuple[str, ...], schedule: Schedule | None) -> None:
+        circuit, network, profiles = model.circuit, model.network, model.profiles
         self._circuit, self._network, self._profiles = circuit, network, profiles
         self._p_kw, self._q_kvar = port_powers(schedule, ports, len(profiles))
         fixed = {name.lower() for name in circuit.fixed_loads()}
@@ -129,57 +126,15 @@ class Visit:
 
 
 def visit(
-    circuit: Circuit,
-    network: Network,
-    profiles: Profiles,
-    limits: Limits,
+    model: FeederModel,
     schedule: Schedule | None,
     ports: tuple[str, ...],
+    options: ReplayOptions,
     *,
-    controls: Controls,
-    taps: dict[str, int] | None = None,
-    base: ReplayResult | None = None,
-    progress: Callable[[int, int], None] | None = None,
     acting: Acting | None = None,
-    give_up: bool = False,
 ) -> Visit:
     """Replays a schedule (None: the bare feeder) and takes down the operating point of every hour."""
-    taker = PointTaker(circuit, network, profiles, ports, schedule)
-    found = replay(
-        circuit,
-        profiles,
-        limits,
-        schedule,
-        controls=controls,
-        taps=taps,
-        base=base,
-        network=network,
-        progress=progress,
-        observer=taker,
-        give_up=give_up,
-    )
-    branches = limits.loading_max_pu is not None
-    return Visit(network, profiles, ports, found, tuple(taker.points), branches, acting)
-
-
-def replay_and_linearize(
-    circuit: Circuit,
-    network: Network,
-    profiles: Profiles,
-    limits: Limits,
-    schedule: Schedule | None,
-    ports: tuple[str, ...],
-    *,
-    controls: Controls,
-    taps: dict[str, int] | None = None,
-    base: ReplayResult | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> tuple[ReplayResult, LinearModel]:
-    """`visit`, linearized at once.
-
-    Raises ConvergenceError where a step of the replay is unsound: there is nothing to linearize at then.
-    """
-    seen = visit(
-        circuit, network, profiles, limits, schedule, ports, controls=controls, taps=taps, base=base, progress=progress
-    )
-    return seen.found, seen.model
+    taker = PointTaker(model, ports, schedule)
+    found = replay(model, schedule, options, observer=taker)
+    branches = model.limits.loading_max_pu is not None
+    return Visit(model.network, model.profiles, ports, found, tuple(taker.points), branches, acting)

@@ -3,60 +3,46 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hcsim.devices.held_controls import held_in_words
-from hcsim.devices.inverter_curves import InverterControl
 from hcsim.errors import ConfigError
-from hcsim.opendss.circuit import Circuit
+from hcsim.feeder.model import FeederModel
 from hcsim.replay.crew import DEVICE_COLUMNS, SOC_COLUMNS, Crew
 from hcsim.replay.deadbands import resting_days
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.own_violations import convergence_violations
 from hcsim.replay.own_violations import joined as _joined
-from hcsim.replay.recording import Controls, Recording
+from hcsim.replay.recording import Recording
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.series import DailySeries
 from optim.data.limits import Limits, Operation, violations
-from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
-Progress = Callable[[int, int], None]
-"""Called with (steps done, steps in all)."""
-
 
 def replay(
-    circuit: Circuit,
-    profiles: Profiles,
-    limits: Limits,
+    model: FeederModel,
     schedule: Schedule | None,
+    options: ReplayOptions | None = None,
     *,
-    controls: Controls,
-    taps: Mapping[str, int] | None = None,
-    base: ReplayResult | None = None,
-    network: Network,
-    progress: Progress | None = None,
     observer: Callable[[int], None] | None = None,
-    inverters: InverterControl | None = None,
-    give_up: bool = False,
 ) -> ReplayResult:
     """Run the profile's steps in native OpenDSS daily mode with the schedule's devices in the circuit.
 
-    `schedule` None is the bare feeder. `controls` "locked" holds regulators and capacitors where they are,
-    "free" lets every control act; both start from `taps` (default: where the network was read). `base` is the
-    bare feeder's replay under the same controls: violations that it has too, no worse, are `existing`.
-    `observer(t)` is called after step t, with the circuit standing in its solution. With `inverters` the PV's
-    reactive power follows its own terminal voltage instead of the schedule, and its active power may stay below
-    it; both are then no order that could be missed, so neither is "not_delivered". With locked controls the
-    inverters still act. A step in which one is off its curves has no answer. `give_up`: nor has any behind the
-    first step without an answer, as a schedule that fails there has failed.
+    `schedule` None is the bare feeder. Violations that it has too (`options.before`), no worse, are `existing`.
+    `observer(t)` is called after step t, with the circuit standing in its solution. With `options.inverters` the
+    PV's reactive power follows its own terminal voltage instead of the schedule, and its active power may stay
+    below it; both are then no order that could be missed, so neither is "not_delivered". A step in which one is
+    off its curves has no answer.
 
     Violations are those of `optim.data.limits.violations`, and three criteria of our own, never `existing`:
     "convergence" (a step that did not converge, or converged on nonsense; value and limit NaN),
@@ -70,6 +56,10 @@ def replay(
     not in the circuit, ConvergenceError (naming the step) where the bare feeder itself does not converge.
     """
     started = time.perf_counter()
+    options = options or ReplayOptions()
+    circuit, network, profiles, limits = model.circuit, model.network, model.profiles, model.limits
+    inverters = options.inverters if schedule is not None else None
+    options = replace(options, inverters=inverters)
     if schedule is not None:
         check_steps(schedule, profiles)
     crew = Crew(circuit, network, schedule, profiles.step_h, inverters) if schedule is not None else None
@@ -79,14 +69,10 @@ def replay(
         if crew is not None:
             crew.report_to_duty()
         recording = series.run(
-            controls=controls,
-            taps=taps,
-            progress=progress,
+            options,
             before_step=crew.command if crew else None,
             after_step=_both(crew, observer),
             regulation=judges_regulation(limits),
-            autonomous=crew is not None and inverters is not None,
-            give_up=give_up,
         )
     finally:
         if crew is not None:
@@ -94,18 +80,17 @@ def replay(
     if crew is not None:
         crew.forget(recording.failures)
     else:
-        recording.require_sound(f"{network.name}, bare feeder, controls {controls}")
-        if controls == "free":
-            resting = resting_days(series, loading=True, regulation=judges_regulation(limits), progress=progress)
-    found = [
-        violations(recording.operation, limits, base.before if base else None),
-        convergence_violations(recording, network),
-    ]
+        recording.require_sound(f"{network.name}, bare feeder, controls {options.controls}")
+        if options.controls == "free":
+            resting = resting_days(
+                series, loading=True, regulation=judges_regulation(limits), progress=options.progress
+            )
+    found = [violations(recording.operation, limits, options.before), convergence_violations(recording, network)]
     if crew is not None:
         found += [crew.not_delivered(limits.p_tolerance_kw), crew.energy_violations()]
     return ReplayResult(
         case=schedule.case if schedule else "bare feeder",
-        controls=controls,
+        controls=options.controls,
         converged=np.array([t not in recording.failures for t in range(len(profiles))]),
         operation=recording.operation,
         substation_kvar=recording.substation_kvar,
@@ -122,7 +107,7 @@ def replay(
         seconds=time.perf_counter() - started,
         notes=_notes(series, recording, profiles),
         resting=resting,
-        inverters=inverters.mode if inverters and schedule is not None else "off",
+        inverters=inverters.mode if inverters else "off",
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from weakref import WeakKeyDictionary
@@ -14,7 +14,8 @@ from hcsim.devices.held_controls import others_held
 from hcsim.errors import FeederError
 from hcsim.feeder.unbalance import three_phase_buses, unbalance_pct
 from hcsim.opendss.circuit import Circuit
-from hcsim.replay.recording import V_SANE_PU, Controls, Recording, RegulatorRows
+from hcsim.replay.options import ReplayOptions
+from hcsim.replay.recording import V_SANE_PU, Recording, RegulatorRows
 from hcsim.replay.recording import BranchMap as _BranchMap
 from optim.data.limits import Operation
 from optim.data.network import Network
@@ -61,29 +62,27 @@ class DailySeries:
 
     def run(
         self,
+        options: ReplayOptions,
         *,
-        controls: Controls,
-        taps: Mapping[str, int] | None = None,
         before_step: Callable[[int], None] | None = None,
         after_step: Callable[[int, Complexes | None], str | None] | None = None,
-        progress: Callable[[int, int], None] | None = None,
         loading: bool = True,
         regulation: bool = False,
-        autonomous: bool = False,
-        give_up: bool = False,
     ) -> Recording:
-        """All steps in order, from `taps` (default: those of the network) and the capacitors' own states.
+        """All steps in order, from `options.taps` and the capacitors' own states.
 
         `before_step(t)` sets devices, `after_step(t, consumption_kva)` reads them, None in a step
-        without an answer; what it returns is why the step is none after all. `autonomous` inverters act also
-        where the other controls are locked. Afterwards taps and capacitors stand where they stood before.
+        without an answer; what it returns is why the step is none after all. Inverters under their own
+        control act also where the other controls are locked. Afterwards taps and capacitors stand where they stood
+        before.
         `loading` False leaves the branches unread (NaN). `regulation` also records voltage unbalance, the power
-        through regulators and the tap steps taken from step to step. `give_up`: a step without an answer, which
-        may cost as much as a whole day, is the last one; those behind it count as failed.
+        through regulators and the tap steps taken from step to step. What
+        existed `before` is not asked here.
         """
-        circuit, free, steps = self.circuit, controls == "free", len(self.profiles)
+        circuit, steps = self.circuit, len(self.profiles)
+        free, autonomous = options.controls == "free", options.inverters is not None
         taps_before = circuit.taps()
-        circuit.set_taps(self.network_taps() if taps is None else taps)
+        circuit.set_taps(self.network_taps() if options.taps is None else options.taps)
         record = _Record(self, steps, loading, regulation)
         circuit.start_series(self.profiles.step_h)
         self.switch_fixed(on=True)
@@ -99,9 +98,9 @@ class DailySeries:
                     consumption = record.read(t, converged, free)
                     if after_step and (why := after_step(t, consumption)):
                         record.forget(t, why)
-                    if progress:
-                        progress(t + 1, steps)
-                    if give_up and t in record.failures:
+                    if options.progress:
+                        options.progress(t + 1, steps)
+                    if options.give_up and t in record.failures:
                         record.failures |= dict.fromkeys(range(t + 1, steps), f"step {t} had no answer")
                         break
         finally:

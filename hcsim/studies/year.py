@@ -13,13 +13,15 @@ from hcsim.cases.against_feeder import site_nodes
 from hcsim.cases.time_axis import TimeAxis
 from hcsim.devices.held_controls import hold
 from hcsim.errors import ConfigError
+from hcsim.feeder.model import FeederModel
 from hcsim.hosting.open_feeder import OpenFeeder
 from hcsim.hosting.result import write_baseline
 from hcsim.hosting.system_wide import hosting_capacity
-from hcsim.hosting.weights import Weights, terms_of
+from hcsim.hosting.weights import Weights, shares_of
 from hcsim.hosting.year_recorder import record_year
 from hcsim.hosting.year_result import YearResult, YearStudy
 from hcsim.opendss.circuit import Circuit
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import Controls
 from hcsim.schedules.repeat import batteries_on
 from hcsim.util.files import write_json, write_or_say
@@ -53,7 +55,7 @@ def run_year(
     sun[list(axis.skip_steps)] = 0.0
     profiles = replace(axis.profiles, pv_pu=sun)
     nodes = site_nodes(network, config.pv.buses, f"{opened.case.study_file}, [pv] buses")
-    terms = terms_of(network, nodes, weights, None)
+    terms = shares_of(network, nodes, weights, None)
     beside = batteries_on(bess, profiles) if bess else None
     circuit = Circuit.compile(opened.case.master)
     circuit.solve(controls=False)
@@ -62,18 +64,9 @@ def run_year(
     def hear(part: str) -> Callable[[int, int], None] | None:
         return (lambda done, total: progress(part, done, total)) if progress else None
 
-    capacity = hosting_capacity(
-        circuit,
-        network,
-        profiles,
-        limits,
-        terms.pv_nodes,
-        terms.weights,
-        bess=beside,
-        controls=controls,
-        tolerance_kw=tolerance_kw,
-        progress=hear("probes of a year"),
-    )
+    model = FeederModel(circuit, network, profiles, limits)
+    options = ReplayOptions(controls, progress=hear("probes of a year"))
+    capacity = hosting_capacity(model, terms, options, bess=beside, tolerance_kw=tolerance_kw)
     unwritten: dict[str, str] = {}
     write_or_say(unwritten, folder / "baseline.json", lambda path: write_baseline(capacity, path.parent))
     sizes = dict(zip(terms.pv_nodes, (np.asarray(terms.weights) * capacity.hc_kw).tolist(), strict=True))
@@ -82,10 +75,7 @@ def run_year(
     def record(path: Path, pv_kw: dict[str, float] | None) -> None:
         name = path.name
         years[name] = record_year(
-            circuit,
-            network,
-            profiles,
-            limits,
+            model,
             path,
             pv_kw=pv_kw,
             bess=beside if name == "with_pv" else None,

@@ -7,7 +7,7 @@ profiles and limits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -22,12 +22,14 @@ from hcsim.errors import ConfigError
 from hcsim.feeder import gate
 from hcsim.feeder.gate import Gate, check_gate
 from hcsim.feeder.ledger import Ledger
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.hosting.result import HostingCapacityResult
 from hcsim.hosting.system_wide import hosting_capacity
-from hcsim.hosting.weights import Weights, terms_of
+from hcsim.hosting.weights import Weights, shares_of
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.operating_points import Visit, visit
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
@@ -85,6 +87,11 @@ class Workbench:
     @cached_property
     def limits(self) -> Limits:
         return self.case.config.limits.to_limits()
+
+    @cached_property
+    def model(self) -> FeederModel:
+        """Circuit, network, profiles and limits of the case."""
+        return FeederModel(self.circuit, self.network, self.profiles, self.limits)
 
     @property
     def pv(self) -> PvSection:
@@ -175,16 +182,7 @@ class Workbench:
         """The feeder without devices, run once and kept: its replay, and where every hour came to stand."""
         if controls not in self._bare:
             ports = self.ports if self.case.config.pv else ()
-            self._bare[controls] = visit(
-                self.circuit,
-                self.network,
-                self.profiles,
-                self.limits,
-                None,
-                ports,
-                controls=controls,
-                progress=progress,
-            )
+            self._bare[controls] = visit(self.model, None, ports, ReplayOptions(controls, progress=progress))
         return self._bare[controls]
 
     def problem(self, program: str) -> HostingProblem:
@@ -224,18 +222,8 @@ class Workbench:
         """`hcsim.replay.replay` on this case; `schedule` None is the bare feeder."""
         if schedule is None:
             return self.bare(controls, progress).found
-        return replay(
-            self.circuit,
-            self.profiles,
-            self.limits,
-            schedule,
-            controls=controls,
-            base=base,
-            network=self.network,
-            progress=progress,
-            inverters=inverters,
-            give_up=give_up,
-        )
+        before = base.before if base else None
+        return replay(self.model, schedule, ReplayOptions(controls, None, before, inverters, give_up, progress))
 
     def baseline(
         self,
@@ -248,21 +236,13 @@ class Workbench:
     ) -> HostingCapacityResult:
         """`hcsim.baseline.hosting_capacity` on this case's sites, the BESS of `schedule` beside the PV. `reactive`
         takes the place of the reactive power that goes with the weights: none at all, or the inverters' own."""
-        terms = terms_of(self.network, self.pv_nodes, weights, schedule)
-        return hosting_capacity(
-            self.circuit,
-            self.network,
-            self.profiles,
-            self.limits,
-            terms.pv_nodes,
-            terms.weights,
-            q_per_kw=terms.q_per_kw if reactive == "as_given" else None,
-            bess=schedule,
-            controls=controls,
-            before=self.bare(controls).found.before,
-            progress=progress,
-            inverters=reactive if isinstance(reactive, InverterControl) else None,
-        )
+        shares = shares_of(self.network, self.pv_nodes, weights, schedule)
+        if reactive != "as_given":
+            shares = replace(shares, q_per_kw=None)
+        inverters = reactive if isinstance(reactive, InverterControl) else None
+        before = self.bare(controls).found.before
+        options = ReplayOptions(controls, before=before, inverters=inverters, progress=progress)
+        return hosting_capacity(self.model, shares, options, bess=schedule)
 
     def _where(self, key: str) -> str:
         return f"{self.case.study_file}, {key}"

@@ -16,8 +16,11 @@ from hcsim.cases.config.planning import PlanningSection
 from hcsim.cases.existing_devices import nodes_of, pv, station, station_kw, station_note
 from hcsim.devices.inverter_curves import InverterControl
 from hcsim.errors import ConfigError, ModelError
+from hcsim.feeder.model import FeederModel
 from hcsim.hosting.result import HostingCapacityResult
 from hcsim.hosting.system_wide import hosting_capacity
+from hcsim.hosting.weights import PvShares
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
@@ -120,6 +123,10 @@ class PlanningBench:
             return network
         return replace(network, branches=tuple(replace(b, i_rated_a=own.i_max_a) for b in network.branches))
 
+    def model(self, scenario: ScenarioName) -> FeederModel:
+        """Circuit, network, day and limits of a scenario."""
+        return FeederModel(self.bench.circuit, self.network(scenario), self.day, self.limits(scenario))
+
     def replay(
         self,
         schedule: Schedule | None,
@@ -131,17 +138,9 @@ class PlanningBench:
         inverters: InverterControl | None = None,
     ) -> ReplayResult:
         """`schedule` None is the feeder with loads and charging station alone."""
-        return replay(
-            self.bench.circuit,
-            self.day,
-            self.limits(scenario),
-            schedule,
-            controls=controls,
-            base=base,
-            network=self.network(scenario),
-            progress=progress,
-            inverters=inverters,
-        )
+        before = base.before if base else None
+        options = ReplayOptions(controls, before=before, inverters=inverters, progress=progress)
+        return replay(self.model(scenario), schedule, options)
 
     def simulated_pvhc(
         self,
@@ -165,17 +164,10 @@ class PlanningBench:
             for nodes in (nodes_of(self.bench.network, bus),)
             for node in nodes
         ]
-        return hosting_capacity(
-            self.bench.circuit,
-            self.network("pvhc"),
-            self.with_existing_pv,
-            self.limits("pvhc"),
-            [node for node, _ in pairs],
-            np.array([kw for _, kw in pairs]),
-            bess=schedule if schedule.bess else None,
-            controls=controls,
-            progress=progress,
-        )
+        model = replace(self.model("pvhc"), profiles=self.with_existing_pv)
+        shares = PvShares(tuple(node for node, _ in pairs), np.array([kw for _, kw in pairs]))
+        options = ReplayOptions(controls, progress=progress)
+        return hosting_capacity(model, shares, options, bess=schedule if schedule.bess else None)
 
     # -- the plan as a schedule -------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from hcsim.cases.screening_limits import simulation_limits
 from hcsim.certify.loop import certify
 from hcsim.certify.options import LoopOptions
 from hcsim.errors import ConfigError
+from hcsim.feeder.model import FeederModel
 from hcsim.hosting.hour_probe import Prober
 from hcsim.hosting.nodal import NodalJob, Site, search_site
 from hcsim.hosting.open_feeder import FeederFiles as Feeder
@@ -118,7 +119,7 @@ def test_program_knows_the_band_of_every_node(bench):
 def test_nodal_search_stops_at_the_band(bench, v_max_pu):
     """Without an upper limit of its own the service level stops nothing, but the level above it does."""
     limits = Limits(v_min_pu=None, substation_min_kw=None, bands=(VoltageBand(None, 1.0, None, v_max_pu),))
-    prober = Prober(bench.circuit, bench.network, bench.profiles, limits)
+    prober = Prober(FeederModel(bench.circuit, bench.network, bench.profiles, limits))
     job = NodalJob(Feeder(MASTER, ""), bench.profiles, limits, largest_kw_per_phase=10000.0)
     (found,) = search_site(prober, job, Site("x", "s", ("s.1", "s.2", "s.3"), "generation"))
     assert found.k == pytest.approx(hosted_kw(v_max_pu or 1.05), abs=3.0)  # 1 kW of resolution, 1e-5 pu of tolerance
@@ -135,7 +136,7 @@ def test_closed_loop_certifies_up_to_the_band(bench):
 
 def test_a_year_counts_by_level(bench, tmp_path):
     pv_kw = {f"s.{p}": hosted_kw(1.03) / 3 for p in (1, 2, 3)}
-    year = record_year(bench.circuit, bench.network, bench.profiles, bench.limits, tmp_path, pv_kw=pv_kw)
+    year = record_year(FeederModel(bench.circuit, bench.network, bench.profiles, bench.limits), tmp_path, pv_kw=pv_kw)
     assert year.hours_above == dict.fromkeys(("s.1", "s.2", "s.3"), 8.0) and not year.hours_below
 
 

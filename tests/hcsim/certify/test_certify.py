@@ -17,6 +17,8 @@ from hcsim.certify.error_budget import PARTS, certify_with_budget, missed_kw
 from hcsim.certify.loop import certify
 from hcsim.certify.options import LoopOptions, loop_options
 from hcsim.certify.stalls import out_of_reach, oversteps, swinging
+from hcsim.feeder.model import FeederModel
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import replay
 from hcsim.schedules.edit import blend, idle, resized, scaled, spread_evenly
 from hcsim.schedules.files import read_schedule, write_schedule
@@ -154,13 +156,9 @@ def rests_v_pu(bench) -> tuple[np.ndarray, np.ndarray]:
     at = bench.network.node_index["b1.1"]
     solved = [
         replay(
-            bench.circuit,
-            bench.profiles,
-            bench.limits,
+            FeederModel(bench.circuit, bench.network, bench.profiles, bench.limits),
             None,
-            controls="locked",
-            taps={"creg": tap},
-            network=bench.network,
+            ReplayOptions("locked", taps={"creg": tap}),
         ).operation.v_pu[:, at]
         for tap in range(-16, 17)
     ]
@@ -267,7 +265,7 @@ def test_violation_beyond_the_devices_is_named(bench, found):
     from hcsim.replay.operating_points import visit
 
     b = bench
-    seen = visit(b.circuit, b.network, b.profiles, b.limits, found.schedule, b.ports, controls="free")
+    seen = visit(b.model, found.schedule, b.ports, ReplayOptions("free"))
     assert out_of_reach(worse, seen.model, found.certified_kw) == "", "PV at the very bus moves it"
     words = out_of_reach(worse, seen.model, 1.0)
     worst = new_violations(worse.violations).iloc[0]
@@ -307,7 +305,7 @@ def test_tangent_at_an_ungrounded_delta():
     b = Workbench.open(Path(os.environ["HCSIM_FEEDERS"]) / "37Bus" / "ieee37.dss")
     b.check_sites()
     small = spread_evenly(claim_of(b), 50.0, b.profiles.pv_pu)
-    bare = visit(b.circuit, b.network, b.profiles, b.limits, None, b.ports, controls="locked")
+    bare = visit(b.model, None, b.ports, ReplayOptions("locked"))
     there = b.replay(small, "locked")
     p_kw = np.zeros((len(b.profiles), len(b.ports)))
     p_kw[:, [b.ports.index(n) for n in small.pv_nodes]] = small.pv_p_kw

@@ -10,6 +10,7 @@ from hcsim.certify.margins import Margins
 from hcsim.certify.options import LoopOptions
 from hcsim.certify.repair import MORE, repaired
 from hcsim.replay.operating_points import Visit, visit
+from hcsim.replay.options import ReplayOptions
 from hcsim.schedules.edit import blend, resized
 from optim.data.limits import new_violations
 from optim.hosting.search import solve_hosting
@@ -32,9 +33,7 @@ def far(bench):
 
 def seen_at(bench, schedule) -> Visit:
     b = bench
-    return visit(
-        b.circuit, b.network, b.profiles, b.limits, schedule, b.ports, controls="locked", base=b.replay(None, "locked")
-    )
+    return visit(b.model, schedule, b.ports, ReplayOptions("locked", before=b.replay(None, "locked").before))
 
 
 def test_takes_back_what_was_broken_and_little_more(bench, far):

@@ -18,10 +18,13 @@ from hcsim.cli.app import app
 from hcsim.devices.autonomous_pv import AutonomousPv
 from hcsim.devices.inverter_curves import InverterControl
 from hcsim.errors import ConfigError
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.hosting.system_wide import hosting_capacity
+from hcsim.hosting.weights import PvShares
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.inverter_day import at_unity, inverter_day
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.result import read_replay
 from hcsim.replay.run import replay
 from hcsim.workbench.allocation import Workbench
@@ -68,8 +71,9 @@ def schedule(size_kw=SIZE_KW, nodes=NODES, profiles=PROFILES, q_share=0.0):
 
 
 def run(circuit, plan, control, **options):
-    given = {"profiles": PROFILES, "limits": NO_LIMITS, "controls": "free", "network": hand.two_bus()}
-    return replay(circuit, schedule=plan, inverters=control, **(given | options))
+    given = {"profiles": PROFILES, "limits": NO_LIMITS, "controls": "free", "network": hand.two_bus()} | options
+    model = FeederModel(circuit, given.pop("network"), given.pop("profiles"), given.pop("limits"))
+    return replay(model, plan, ReplayOptions(inverters=control, **given))
 
 
 def wide(found, column):
@@ -239,13 +243,9 @@ def test_the_feeders_own_inverters_keep_their_own_control(tmp_path):
     for control in (None, InverterControl("volt_var")):
         plan = schedule(SIZE_KW[:2], NODES[:2])
         found = replay(
-            circuit,
-            PROFILES,
-            NO_LIMITS,
+            FeederModel(circuit, network, PROFILES, NO_LIMITS),
             plan,
-            controls="free",
-            network=network,
-            inverters=control,
+            ReplayOptions("free", inverters=control),
             observer=lambda t: seen.append(-circuit.element_powers("PVSystem.own").imag.sum()),
         )
         assert found.converged.all(), found.notes
@@ -273,15 +273,15 @@ def test_between_phases_the_voltage_between_them_counts():
 def test_capacity_with_volt_var_where_the_fixed_point_says(tmp_path):
     limits = Limits(v_min_pu=None, v_max_pu=1.05, substation_min_kw=None)
     day = Profiles(("00:00", "01:00"), 1.0, np.array([0.5, 0.3]), np.array([1.0, 0.0]))
-    given = {"pv_nodes": NODES, "weights": np.ones(3), "tolerance_kw": 1.0}
-    circuit = two_bus(tmp_path, 1.04)
-    found = hosting_capacity(circuit, hand.two_bus(), day, limits, inverters=InverterControl("volt_var"), **given)
+    shares = PvShares(NODES, np.ones(3))
+    model = FeederModel(two_bus(tmp_path, 1.04), hand.two_bus(), day, limits)
+    found = hosting_capacity(model, shares, ReplayOptions(inverters=InverterControl("volt_var")), tolerance_kw=1.0)
     most = 1.05 + limits.v_tolerance_pu
     wanted = 3 * brentq(lambda kw: fixed_point(1.04, "volt_var", 0.5, 1.0, kw)[0] - most, 300, 5000)
     # 30 kW: 1e-5 pu of InvControl's content and 1e-6 pu of the source, where 1 kW is 1e-6 pu
     assert found.bracket_kw[0] - 30 <= wanted <= found.bracket_kw[1] + 30
     assert found.limit["criterion"] == "overvoltage"
-    plain = hosting_capacity(circuit, hand.two_bus(), day, limits, **given)
+    plain = hosting_capacity(model, shares, tolerance_kw=1.0)
     assert found.hc_kw > 1.2 * plain.hc_kw
     assert (found.inverters, plain.inverters) == ("volt_var", "off")
     _, p, q = fixed_point(1.04, "volt_var", 0.5, 1.0, found.hc_kw / 3)
@@ -310,14 +310,9 @@ def test_every_inverter_of_a_real_feeder_is_on_its_curve_in_every_hour(controls)
 def test_two_masters_of_reactive_power_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="no reactive power from a schedule"):
         hosting_capacity(
-            two_bus(tmp_path, 1.0),
-            hand.two_bus(),
-            PROFILES,
-            NO_LIMITS,
-            NODES,
-            np.ones(3),
-            q_per_kw=np.zeros((6, 3)),
-            inverters=InverterControl("volt_var"),
+            FeederModel(two_bus(tmp_path, 1.0), hand.two_bus(), PROFILES, NO_LIMITS),
+            PvShares(NODES, np.ones(3), np.zeros((6, 3))),
+            ReplayOptions(inverters=InverterControl("volt_var")),
         )
 
 

@@ -9,8 +9,11 @@ import pytest
 from scipy.optimize import brentq
 
 from hcsim.errors import ConfigError
+from hcsim.feeder.model import FeederModel
 from hcsim.hosting.system_wide import hosting_capacity
+from hcsim.hosting.weights import PvShares
 from hcsim.opendss.circuit import Circuit
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import replay
 from optim.data.limits import Limits, new_violations
 from optim.data.profiles import Profiles
@@ -33,8 +36,11 @@ def regulated():
 
 
 def find(circuit, limits, network=None, **options):
-    given = {"profiles": PROFILES, "pv_nodes": NODES, "weights": np.ones(3), "tolerance_kw": 0.5}
-    return hosting_capacity(circuit, network or hand.two_bus(), limits=limits, **(given | options))
+    given = {"profiles": PROFILES, "pv_nodes": NODES, "weights": np.ones(3), "tolerance_kw": 0.5} | options
+    model = FeederModel(circuit, network or hand.two_bus(), given.pop("profiles"), limits)
+    shares = PvShares(given.pop("pv_nodes"), given.pop("weights"), given.pop("q_per_kw", None))
+    own = {key: given.pop(key) for key in ("bess", "tolerance_kw") if key in given}
+    return hosting_capacity(model, shares, ReplayOptions(**given), **own)
 
 
 def only_pv(size_kw, profiles, nodes=NODES):
@@ -108,12 +114,12 @@ def test_against_a_fine_crawl_where_a_regulator_steps(regulated, v_max):
     network = replace(network, v_judged=np.array([n.startswith("b1") for n in network.nodes]))
     limits = Limits(v_min_pu=None, v_max_pu=v_max, substation_min_kw=None)
     found = find(regulated, limits, network=network, controls="free", tolerance_kw=1.0)
-    base = replay(regulated, PROFILES, limits, None, controls="free", network=network)
+    base = replay(FeederModel(regulated, network, PROFILES, limits), None, ReplayOptions("free"))
     crawl = np.arange(20.0, 5000.0, 20.0)
     passed = []
     for kw in crawl:
         plan = only_pv(kw, PROFILES)
-        one = replay(regulated, PROFILES, limits, plan, controls="free", network=network, base=base)
+        one = replay(FeederModel(regulated, network, PROFILES, limits), plan, ReplayOptions("free", before=base.before))
         passed.append(not len(new_violations(one.violations)))
     first_failed = int(np.argmin(passed))
     assert crawl[first_failed] - 20 <= found.hc_kw <= crawl[first_failed]
@@ -131,7 +137,7 @@ def test_larger_pv_that_passes_again_is_reported(regulated):
 
 def test_existing_violations_do_not_count(circuit):
     limits = Limits(v_min_pu=0.995, v_max_pu=1.05, substation_min_kw=None)  # 01:00 is below without PV
-    base = replay(circuit, PROFILES, limits, None, controls="free", network=hand.two_bus())
+    base = replay(FeederModel(circuit, hand.two_bus(), PROFILES, limits), None, ReplayOptions("free"))
     assert len(base.violations)
     assert find(circuit, limits).hc_kw == pytest.approx(find(circuit, V_MAX).hc_kw, abs=1)
 

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.hosting.hour_probe import Prober
 from hcsim.hosting.nodal import NodalJob, Site, search_site
 from hcsim.hosting.open_feeder import FeederFiles as Feeder
 from hcsim.hosting.system_wide import hosting_capacity
+from hcsim.hosting.weights import PvShares
 from hcsim.opendss.circuit import Circuit
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import replay
 from optim.data.limits import Limits
 from optim.data.profiles import FixedInjection, Profiles
@@ -32,7 +35,7 @@ def circuit():
 
 
 def find(circuit, limits, kind="generation", nodes=NODES, network=None, controls="free", **settings):
-    prober = Prober(circuit, network or hand.two_bus(), PROFILES, limits, controls=controls)
+    prober = Prober(FeederModel(circuit, network or hand.two_bus(), PROFILES, limits), controls=controls)
     job = NodalJob(FEEDER, PROFILES, limits, **({"largest_kw_per_phase": 10000.0} | settings))
     found = search_site(prober, job, Site("x", "b1", nodes, kind))
     return dict(zip((c.name for c in prober.criteria), found, strict=True)), prober
@@ -126,7 +129,9 @@ def test_violations_that_are_there_already_do_not_count(circuit):
 def test_the_same_as_the_system_wide_search_with_one_site(circuit):
     """Real PVSystem elements and whole days there, loads of constant power and single hours here."""
     limits = replace(NONE, v_max_pu=1.05)
-    whole = hosting_capacity(circuit, hand.two_bus(), PROFILES, limits, NODES, np.ones(3), tolerance_kw=0.5)
+    whole = hosting_capacity(
+        FeederModel(circuit, hand.two_bus(), PROFILES, limits), PvShares(NODES, np.ones(3)), tolerance_kw=0.5
+    )
     assert find(circuit, limits)[0]["overvoltage"].k == pytest.approx(whole.hc_kw, abs=1.5)
 
 
@@ -154,7 +159,7 @@ def test_against_a_fine_crawl_where_a_regulator_steps(v_max, controls):
 def test_the_answer_does_not_depend_on_what_was_asked_before(circuit):
     limits = Limits.screening()
     network, _ = read_network(circuit)
-    prober = Prober(circuit, network, PROFILES, limits)
+    prober = Prober(FeederModel(circuit, network, PROFILES, limits))
     job = NodalJob(FEEDER, PROFILES, limits, largest_kw_per_phase=10000.0)
     sites = [
         Site("a", "b1", NODES, "generation"),
@@ -203,7 +208,7 @@ def battery(charge_kw, profiles=PROFILES):
 def test_a_battery_makes_room_by_what_it_charges(circuit):
     limits = replace(NONE, substation_min_kw=0.0)
     job = NodalJob(FEEDER, PROFILES, limits, largest_kw_per_phase=10000.0)
-    prober = Prober(circuit, hand.two_bus(), PROFILES, limits, bess=battery(180.0))
+    prober = Prober(FeederModel(circuit, hand.two_bus(), PROFILES, limits), bess=battery(180.0))
     answer = search_site(prober, job, Site("x", "b1", NODES, "generation"))[0]
     assert answer.step == 2 and answer.k == pytest.approx(1300, abs=5)  # (600 + 180) / 0.6
 
@@ -211,7 +216,7 @@ def test_a_battery_makes_room_by_what_it_charges(circuit):
 def test_a_battery_that_breaks_a_limit_by_itself_leaves_nothing(circuit):
     limits = replace(NONE, substation_min_kw=0.0)
     job = NodalJob(FEEDER, PROFILES, limits, largest_kw_per_phase=10000.0)
-    prober = Prober(circuit, hand.two_bus(), PROFILES, limits, bess=battery(-900.0))
+    prober = Prober(FeederModel(circuit, hand.two_bus(), PROFILES, limits), bess=battery(-900.0))
     answer = search_site(prober, job, Site("x", "b1", NODES, "generation"))[0]
     assert (answer.k, answer.why, answer.step) == (0, "base", 2)
 
@@ -220,7 +225,7 @@ def test_pv_that_is_there_already_takes_its_room(circuit):
     own = tuple(FixedInjection(node, np.array([0.0, 0.0, 60.0])) for node in NODES)
     there = replace(PROFILES, fixed=own)
     limits = replace(NONE, substation_min_kw=0.0)
-    prober = Prober(circuit, hand.two_bus(), there, limits)
+    prober = Prober(FeederModel(circuit, hand.two_bus(), there, limits))
     job = NodalJob(FEEDER, there, limits, largest_kw_per_phase=10000.0)
     answer = search_site(prober, job, Site("x", "b1", NODES, "generation"))[0]
     assert answer.step == 2 and answer.k == pytest.approx(700, abs=5)  # (600 - 180) / 0.6
@@ -246,7 +251,7 @@ def test_the_replay_judges_by_the_same_criteria():
         p_discharge_kw=np.zeros((3, 0)),
         soc_kwh=np.zeros((4, 0)),
     )
-    found = replay(regulated, PROFILES, limits, plan, controls="free", network=network)
+    found = replay(FeederModel(regulated, network, PROFILES, limits), plan, ReplayOptions("free"))
     rows = found.violations
     back = rows[rows["criterion"] == "regulator_reverse_flow"]
     assert set(back["element"]) == {"Transformer.reg"} and set(back["phase"]) == {"1"}
@@ -256,14 +261,14 @@ def test_the_replay_judges_by_the_same_criteria():
     moved = np.abs(np.diff(np.concatenate([[[0]], found.tap]), axis=0))
     assert taps["value"].sum() == moved[moved > 0.5].sum() > 0
     assert set(rows[rows["criterion"] == "voltage_unbalance"]["element"]) <= {"m", "b1"}
-    plain = replay(regulated, PROFILES, NONE, plan, controls="free", network=network)
+    plain = replay(FeederModel(regulated, network, PROFILES, NONE), plan, ReplayOptions("free"))
     assert plain.violations.empty and plain.operation.tap_steps is None
 
 
 def test_no_worse_than_before_means_the_lower_edge_of_the_regulators_band():
     """Between 119 and 121 V the control (60 to 1) rests anywhere; where exactly depends on the hours before."""
     regulated = Circuit.compile(CASES / "two_bus_regulator.dss", controls=False)
-    prober = Prober(regulated, hand.two_bus_regulator(), PROFILES, replace(NONE, v_min_pu=0.999))
+    prober = Prober(FeederModel(regulated, hand.two_bus_regulator(), PROFILES, replace(NONE, v_min_pu=0.999)))
     at = prober.meter.names(prober.criteria[0]).index(("b1", "1"))
     edge = 119 * 60 / hand.V_BASE_V
     allowed = -prober.thresholds[0][:, at]

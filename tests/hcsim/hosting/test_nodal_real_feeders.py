@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from hcsim.cases.case import load_case
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.hosting.hour_probe import Prober
 from hcsim.hosting.nodal import NodalJob, Site
@@ -25,7 +26,7 @@ def study(master, bus, nodes):
     circuit.solve(controls=False)
     network, _ = read_network(circuit)
     job = NodalJob(Feeder(path, circuit.source_sha256), DAY, Limits.screening())
-    prober = Prober(circuit, network, DAY, job.limits)
+    prober = Prober(FeederModel(circuit, network, DAY, job.limits))
     rows, _ = job.do(prober, Site("x", bus, nodes, "generation"))
     return prober, {row["criterion"]: row for row in rows}
 

@@ -9,10 +9,12 @@ import pytest
 
 from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, OutputError
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.hosting import year_recorder as year_replay
 from hcsim.hosting.year_recorder import record_year
 from hcsim.opendss.circuit import Circuit
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import replay
 from hcsim.schedules.repeat import batteries_on
 from optim.data.limits import Limits
@@ -60,9 +62,9 @@ def only_pv(profiles):
 def test_every_value_is_the_replays(bench, tmp_path, monkeypatch, pv, controls):
     circuit, network, profiles = bench
     monkeypatch.setattr(year_replay, "BUFFER", 7)
-    found = record_year(circuit, network, profiles, LIMITS, tmp_path, pv_kw=pv, controls=controls)
+    found = record_year(FeederModel(circuit, network, profiles, LIMITS), tmp_path, pv_kw=pv, controls=controls)
     plan = only_pv(profiles) if pv else None
-    by_replay = replay(circuit, profiles, LIMITS, plan, controls=controls, network=network)
+    by_replay = replay(FeederModel(circuit, network, profiles, LIMITS), plan, ReplayOptions(controls))
     voltages = pd.read_parquet(tmp_path / "voltages.parquet")
     assert voltages["time"].tolist() == list(profiles.times)
     judged = [n for n in network.nodes if network.v_judged[network.node_index[n]]]
@@ -113,8 +115,8 @@ def test_batteries_of_a_day_repeat_it(bench, tmp_path):
     """Energy by hand; the rest as in a replay of the schedule written out for both days."""
     circuit, network, profiles = bench
     beside = batteries_on(battery(profiles.times[:24]), profiles)
-    found = record_year(circuit, network, profiles, LIMITS, tmp_path, bess=beside)
-    by_replay = replay(circuit, profiles, LIMITS, beside, controls="free", network=network)
+    found = record_year(FeederModel(circuit, network, profiles, LIMITS), tmp_path, bess=beside)
+    by_replay = replay(FeederModel(circuit, network, profiles, LIMITS), beside, ReplayOptions("free"))
     assert found.substation_kw == pytest.approx(by_replay.operation.substation_kw.sum(axis=1), rel=1e-6)
     stored = pd.read_parquet(tmp_path / "feeder.parquet")["soc_kwh u1"].to_numpy().reshape(2, 24)
     by_hand = np.array([100.0] * 11 + [370.0] + [640.0] * 7 + [370.0] + [100.0] * 4)
@@ -130,7 +132,7 @@ def test_a_day_that_does_not_close_cannot_be_repeated(bench):
 def test_memory_does_not_grow_with_the_year(bench, tmp_path, monkeypatch):
     circuit, network, profiles = bench
     monkeypatch.setattr(year_replay, "BUFFER", 10)
-    record_year(circuit, network, profiles, LIMITS, tmp_path)
+    record_year(FeederModel(circuit, network, profiles, LIMITS), tmp_path)
     assert pq.ParquetFile(tmp_path / "voltages.parquet").num_row_groups == 5
 
 
@@ -138,7 +140,7 @@ def test_an_hour_that_fails_is_named_and_empty(bench, tmp_path):
     circuit, network, profiles = bench
     load = profiles.load_pu.copy()
     load[5] = 9.0
-    found = record_year(circuit, network, replace(profiles, load_pu=load), LIMITS, tmp_path)
+    found = record_year(FeederModel(circuit, network, replace(profiles, load_pu=load), LIMITS), tmp_path)
     assert list(found.failures) == [profiles.times[5]]
     values = pd.read_parquet(tmp_path / "voltages.parquet").iloc[:, 2:].to_numpy()
     assert np.isnan(values[5]).all() and np.isfinite(values[np.arange(48) != 5]).all()
@@ -156,5 +158,5 @@ def test_a_full_disk_leaves_no_half_file(bench, tmp_path, monkeypatch):
 
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(OutputError, match="No space left"):
-        record_year(circuit, network, profiles, LIMITS, tmp_path)
+        record_year(FeederModel(circuit, network, profiles, LIMITS), tmp_path)
     assert not list(tmp_path.iterdir())

@@ -9,11 +9,14 @@ import pytest
 from hcsim.cases.case import load_case
 from hcsim.cases.existing_devices import with_existing
 from hcsim.errors import FeederError
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.hosting.open_feeder import FeederFiles as Feeder
 from hcsim.hosting.stochastic import Deployment, StochasticJob
 from hcsim.hosting.system_wide import hosting_capacity
+from hcsim.hosting.weights import PvShares
 from hcsim.opendss.circuit import Circuit
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import replay
 from optim.data.limits import Limits
 from optim.data.profiles import FixedInjection, Profiles
@@ -45,7 +48,7 @@ def profiles():
 
 def test_simulator_has_them_as_the_ac_equations_have(feeder, profiles):
     circuit, network = feeder
-    found = replay(circuit, profiles, LIMITS, None, controls="locked", network=network)
+    found = replay(FeederModel(circuit, network, profiles, LIMITS), None, ReplayOptions("locked"))
     equivalent = positive_sequence(network)
     p = np.zeros((3, len(equivalent)))
     for own in profiles.fixed:
@@ -62,9 +65,9 @@ def test_simulator_has_them_as_the_ac_equations_have(feeder, profiles):
 
 def test_they_leave_the_circuit_again(feeder, profiles):
     circuit, network = feeder
-    before = replay(circuit, PROFILES, LIMITS, None, controls="locked", network=network)
-    replay(circuit, profiles, LIMITS, None, controls="locked", network=network)
-    after = replay(circuit, PROFILES, LIMITS, None, controls="locked", network=network)
+    before = replay(FeederModel(circuit, network, PROFILES, LIMITS), None, ReplayOptions("locked"))
+    replay(FeederModel(circuit, network, profiles, LIMITS), None, ReplayOptions("locked"))
+    after = replay(FeederModel(circuit, network, PROFILES, LIMITS), None, ReplayOptions("locked"))
     assert np.abs(after.operation.v_pu - before.operation.v_pu).max() < 1e-12
 
 
@@ -90,7 +93,9 @@ def test_simulation_hc_goes_down_by_what_is_there_already(feeder):
     nodes = ("18.1", "18.2", "18.3")
     there = replace(PROFILES, fixed=three_phases("18", [0.0, 300.0, 0.0]))
     found = [
-        hosting_capacity(circuit, network, profiles, limits, nodes, np.ones(3), tolerance_kw=0.5).hc_kw
+        hosting_capacity(
+            FeederModel(circuit, network, profiles, limits), PvShares(nodes, np.ones(3)), tolerance_kw=0.5
+        ).hc_kw
         for profiles in (PROFILES, there)
     ]
     assert found[0] - found[1] == pytest.approx(300.0, abs=1.0)
@@ -100,7 +105,7 @@ def test_refused_where_there_is_no_node(feeder):
     circuit, network = feeder
     nowhere = replace(PROFILES, fixed=three_phases("99", [0.0, 1.0, 0.0]))
     with pytest.raises(FeederError, match=r"99\.1"):
-        replay(circuit, nowhere, LIMITS, None, controls="locked", network=network)
+        replay(FeederModel(circuit, network, nowhere, LIMITS), None, ReplayOptions("locked"))
     with pytest.raises(ModelError, match=r"99\.1"):
         lindist3flow.linearize(network, nowhere, ("18.1",))
     with pytest.raises(ModelError, match="3 finite values"):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.hosting.hour_probe import Prober
 from hcsim.hosting.stochastic import rooftops
@@ -20,7 +21,7 @@ LIMITS = Limits(v_min_pu=0.8, v_max_pu=1.2, substation_min_kw=None)
 @pytest.fixture
 def prober():
     circuit = Circuit.compile(MASTER)
-    return Prober(circuit, read_network(circuit)[0], HOUR, LIMITS)
+    return Prober(FeederModel(circuit, read_network(circuit)[0], HOUR, LIMITS))
 
 
 def test_rooftops_of_the_size_of_their_loads_cancel_them(prober):

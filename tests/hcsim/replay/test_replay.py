@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from hcsim.errors import ConfigError, ConvergenceError, FeederError
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
+from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import replay
 from optim.data.limits import Limits, new_violations
 from optim.data.profiles import Profiles
@@ -67,8 +69,10 @@ def schedule(**changes) -> Schedule:
 
 
 def run(circuit, plan, **options):
-    given = {"profiles": PROFILES, "limits": Limits(), "controls": "locked", "network": hand.two_bus()}
-    return replay(circuit, schedule=plan, **(given | options))
+    given = {"profiles": PROFILES, "limits": Limits(), "controls": "locked", "network": hand.two_bus()} | options
+    model = FeederModel(circuit, given.pop("network"), given.pop("profiles"), given.pop("limits"))
+    observer = given.pop("observer", None)
+    return replay(model, plan, ReplayOptions(**given), observer=observer)
 
 
 def test_voltages_are_those_solved_by_hand(circuit):
@@ -179,9 +183,9 @@ def test_existing_violations_are_marked(circuit):
     limits = Limits(v_min_pu=0.99, v_max_pu=None, substation_min_kw=None)
     base = run(circuit, None, limits=limits)
     assert len(base.violations) and not base.violations.existing.any()
-    same = run(circuit, None, limits=limits, base=base)
+    same = run(circuit, None, limits=limits, before=base.before)
     assert len(same.violations) == len(base.violations) and not len(new_violations(same.violations))
-    worse = run(circuit, schedule(), limits=limits, base=base)
+    worse = run(circuit, schedule(), limits=limits, before=base.before)
     new = new_violations(worse.violations)
     assert len(new) and (new.value < new.base_value.fillna(2) - limits.v_tolerance_pu).all()
 
