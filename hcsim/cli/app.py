@@ -33,6 +33,7 @@ from hcsim.cli.simulation import register as register_simulation
 from hcsim.cli.simulation import year_baseline
 from hcsim.cli.words import FreeOption, LockOption, MarginTimeOption, at_hc_words, limit_words, show_violations
 from hcsim.errors import ConfigError, HcsimError, OutputError
+from hcsim.util.locks import release_folders
 
 
 class Guarded(TyperGroup):
@@ -60,6 +61,8 @@ class Guarded(TyperGroup):
                 soft_wrap=True,
             )
             raise typer.Exit(FAILED) from None
+        finally:
+            release_folders()
 
 
 def _is_usage_error(error: Exception) -> bool:
@@ -239,10 +242,10 @@ def export(
     read, and a README.
     """
     from hcsim.feeder.export import export_linear_model
-    from hcsim.util.files import output_folder
+    from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
 
-    folder = output_folder(out)
+    folder = hold_folder(out)
     bench = Workbench.open(case)
     bench.require_gate(accept=accept_gate)
     export_linear_model(bench.network, bench.ledger, folder)
@@ -268,12 +271,12 @@ def optimize(
     from hcsim.schedules.files import write_schedule
     from hcsim.studies.allocation import claim_in_words
     from hcsim.studies.runner import default_out
-    from hcsim.util.files import output_folder
+    from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
     from optim.hosting.search import STOPPED, solve_hosting
 
     loaded = load_case(case)
-    folder = output_folder(out or default_out(loaded) / "schedules" / program.value)
+    folder = hold_folder(out or default_out(loaded) / "schedules" / program.value)
     bench = Workbench.open(loaded)
     bench.require_gate(accept=accept_gate)
     solver = bench.solve_options(gap, time_limit)
@@ -309,11 +312,11 @@ def replay(
     from hcsim.replay.inverter_day import at_unity, inverter_day, write_inverter_day
     from hcsim.replay.result import write_replay
     from hcsim.replay.verdict import verdict
-    from hcsim.util.files import output_folder
+    from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
     from hcsim.workbench.planning import read_commanded, replayer
 
-    folder = output_folder(out) if out else None
+    folder = hold_folder(out) if out else None
     bench = Workbench.open(case, free or (), lock or ())
     if bench.selection.held and controls is not Controls.locked:
         say(escape(bench.selection.words))
@@ -393,12 +396,12 @@ def baseline(
         return
     from hcsim.hosting.result import write_baseline
     from hcsim.schedules.files import read_schedule
-    from hcsim.util.files import output_folder
+    from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
 
     if controls is Controls.both:
         raise ConfigError("A search runs under one kind of controls.", "Use --controls free or locked.")
-    folder = output_folder(out) if out else None
+    folder = hold_folder(out) if out else None
     bench = Workbench.open(case, free or (), lock or ())
     beside = read_schedule(bess, network=bench.network, profiles=bench.profiles) if bess else None
     with err_console.status("simulating"):

@@ -61,14 +61,14 @@ def certify(
     from hcsim.certify.loop import certify as close_loop
     from hcsim.certify.robustness import with_robustness
     from hcsim.schedules.edit import with_pv_of
-    from hcsim.studies.runner import default_out
-    from hcsim.util.files import output_folder
+    from hcsim.studies.runner import STUDY_PARTS, default_out
+    from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
 
     bench = Workbench.open(case, free or (), lock or ())
     if bench.selection.held:
         say(escape(bench.selection.words))
-    folder = output_folder(out or default_out(bench.case))
+    folder = hold_folder(out or default_out(bench.case), STUDY_PARTS)
     options = loop_options(bench, seconds)
     without: Certificate | None = None
     for claim in _claims(bench, schedules or [], only or ["none", "centralized"]):

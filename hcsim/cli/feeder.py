@@ -66,7 +66,8 @@ def init(
     """
     from hcsim.cases.case import STUDY_FILE, load_case
     from hcsim.cases.defaults import SitesWanted
-    from hcsim.util.files import output_folder, write_text
+    from hcsim.util.files import write_text
+    from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
 
     if (out / STUDY_FILE).exists():
@@ -74,7 +75,7 @@ def init(
     case = load_case(master, sites_wanted(sites) or SitesWanted())
     bench = Workbench.open(case)
     bench.require_gate(accept=accept_gate)
-    folder = output_folder(out)
+    folder = hold_folder(out)
     for name, text in bench.case.inputs.items():
         if name == STUDY_FILE:
             absolute, beside = str(case.master), _beside(case.master, folder)

@@ -99,12 +99,13 @@ def sweep(
     from hcsim.report.planning.page import sweep_page, sweep_table
     from hcsim.studies.planning_sweep import sweep_revenue
     from hcsim.studies.runner import default_out
-    from hcsim.util.files import output_folder, write_csv
+    from hcsim.util.files import write_csv
+    from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
     from hcsim.workbench.planning import PlanningBench
 
     opened = Workbench.open(case)
-    folder = output_folder(out or default_out(opened.case) / "sweep")
+    folder = hold_folder(out or default_out(opened.case) / "sweep")
     bench = PlanningBench.of(opened)
     if i_max is not None:
         limits = replace(bench.case.pvhc, i_max_a=None if i_max == "off" else _numbers(i_max, "--i-max")[0])

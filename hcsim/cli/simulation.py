@@ -269,11 +269,11 @@ def _open(
     from hcsim.cases.existing_devices import with_existing
     from hcsim.cases.time_axis import time_axis
     from hcsim.hosting.open_feeder import open_feeder
-    from hcsim.util.files import output_folder
+    from hcsim.util.locks import hold_folder
 
     loaded = load_case(case)
     time_axis(loaded.profiles, hours, profiles)  # what is wrong with it is said before the feeder is read
-    folder = output_folder(out or Path("hcsim-results") / loaded.name / name)
+    folder = hold_folder(out or Path("hcsim-results") / loaded.name / name)
     opened = open_feeder(loaded)
     axis = with_existing(opened.case, opened.network, hours, profiles)
     opened = replace(opened, notes=(*opened.notes, *axis.notes))

@@ -14,6 +14,7 @@ import pyarrow as pa
 from hcsim.errors import OutputError
 from hcsim.jobs.dataset import Dataset
 from hcsim.jobs.pool import Job, Task, TaskResult, run_tasks
+from hcsim.util.locks import folder_lock
 
 Progress = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""
@@ -58,6 +59,19 @@ def run_campaign(
     task fails, its reason is kept; both are named in `missing`. Raises ConfigError (another study's parts
     under --resume, no scheduler), OutputError where the folder cannot be written at all.
     """
+    with folder_lock(folder):
+        return _run_campaign(job, tasks, folder, identity, columns, means, progress)
+
+
+def _run_campaign(
+    job: Job,
+    tasks: Sequence[Task],
+    folder: Path,
+    identity: Mapping[str, Any],
+    columns: Mapping[str, pa.DataType],
+    means: Means,
+    progress: Progress | None,
+) -> Outcome:
     started = time.perf_counter()
     data = Dataset(folder, identity, columns)
     done = data.open(resume=means.resume)

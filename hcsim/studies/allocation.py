@@ -33,8 +33,9 @@ from hcsim.results.allocation import CaseResult, StudyResult
 from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
 from hcsim.schedules.files import write_schedule
 from hcsim.studies.inverters import UNIFORM, InverterStudy
-from hcsim.studies.runner import CONTROLS, Interrupted, Parts, default_out, versions
+from hcsim.studies.runner import CONTROLS, STUDY_PARTS, Interrupted, Parts, default_out, versions
 from hcsim.util.files import output_folder, write_csv, write_text
+from hcsim.util.locks import folder_lock
 from hcsim.util.progress import Listener, silent
 from hcsim.workbench.allocation import Workbench
 from optim.data.schedule import Schedule
@@ -84,21 +85,22 @@ class Study:
         for name in programs:
             if name not in CASES:
                 raise ConfigError(f"There is no program {name!r}.", f"Programs: {', '.join(CASES)}.")
-        work = StudyRun(self.case, folder, listener)
-        work.open_feeder(accept_gate=accept_gate)
-        with work.until_interrupted():
-            work.replay_bare_feeder()
-            for name in programs:
-                work.solve_program(name, gap, time_limit_s)
-                work.replay_schedule(name)
-            work.baseline_without_bess()
-            work.baseline_with_schedules()
-            work.compare_inverters(inverters)
-            for name in _to_certify(programs) if certify else ():
-                work.certify_schedule(name, certify_time_s)
-                work.try_on_other_days(name, robustness_draws, margin_search_s)
-        work.report()
-        return work.result()
+        with folder_lock(folder, STUDY_PARTS):
+            work = StudyRun(self.case, folder, listener)
+            work.open_feeder(accept_gate=accept_gate)
+            with work.until_interrupted():
+                work.replay_bare_feeder()
+                for name in programs:
+                    work.solve_program(name, gap, time_limit_s)
+                    work.replay_schedule(name)
+                work.baseline_without_bess()
+                work.baseline_with_schedules()
+                work.compare_inverters(inverters)
+                for name in _to_certify(programs) if certify else ():
+                    work.certify_schedule(name, certify_time_s)
+                    work.try_on_other_days(name, robustness_draws, margin_search_s)
+            work.report()
+            return work.result()
 
 
 def _to_certify(programs: Sequence[str]) -> Sequence[str]:

@@ -15,6 +15,7 @@ from hcsim.hosting.nodal_result import NodalResult, NodalSettings, geojson, smal
 from hcsim.hosting.open_feeder import OpenFeeder, identity_of
 from hcsim.jobs.campaign import Means, Outcome, Progress, run_campaign
 from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
+from hcsim.util.locks import alone_in_folder
 from optim.data.limits import CRITERIA
 from optim.data.network import Network
 from optim.data.profiles import Profiles
@@ -24,6 +25,7 @@ LARGEST_LOADS = 2.0
 """The search ends at this many times the feeder's nominal load, a third of it per phase."""
 
 
+@alone_in_folder
 def run_nodal(
     opened: OpenFeeder,
     profiles: Profiles,

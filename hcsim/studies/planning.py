@@ -24,8 +24,9 @@ from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.replay.verdict import verdict
 from hcsim.results.planning import PlanningStudyResult, SchemeResult, claim_in_words
 from hcsim.schedules.files import write_schedule
-from hcsim.studies.runner import CONTROLS, Interrupted, Parts, default_out, versions
+from hcsim.studies.runner import CONTROLS, STUDY_PARTS, Interrupted, Parts, default_out, versions
 from hcsim.util.files import output_folder, write_csv, write_parquet, write_text
+from hcsim.util.locks import folder_lock
 from hcsim.util.progress import Listener, silent
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.planning import SCENARIOS, PlanningBench, Sharing
@@ -68,15 +69,16 @@ class PlanningStudy:
         """
         chosen = known_schemes(schemes)
         folder = output_folder(default_out(self.case) if out is None else Path(out))
-        work = PlanningRun(self.case, folder, listener)
-        work.open_feeder(exactness, accept_gate=accept_gate)
-        with work.until_interrupted():
-            for scheme in chosen:
-                work.solve_scheme(scheme, gap, time_limit_s)
-                work.replay_scheme(scheme)
-                work.simulate_hosting_capacity(scheme)
-        work.report()
-        return work.result()
+        with folder_lock(folder, STUDY_PARTS):
+            work = PlanningRun(self.case, folder, listener)
+            work.open_feeder(exactness, accept_gate=accept_gate)
+            with work.until_interrupted():
+                for scheme in chosen:
+                    work.solve_scheme(scheme, gap, time_limit_s)
+                    work.replay_scheme(scheme)
+                    work.simulate_hosting_capacity(scheme)
+            work.report()
+            return work.result()
 
 
 def known_schemes(names: Sequence[str]) -> tuple[Scheme, ...]:

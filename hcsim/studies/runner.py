@@ -98,5 +98,9 @@ def versions() -> dict[str, str]:
 CONTROLS: tuple[Controls, ...] = ("locked", "free")
 
 
+STUDY_PARTS = ("inputs", "schedules", "replays", "baselines", "certificates", "figures", "cones", "rounds")
+"""What a study writes inside its folder; other commands may work beside these."""
+
+
 def default_out(case: Case) -> Path:
     return Path("hcsim-results") / case.name

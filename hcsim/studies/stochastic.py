@@ -11,10 +11,12 @@ from hcsim.hosting.stochastic import STOCHASTIC_COLUMNS, StochasticJob, deployme
 from hcsim.hosting.stochastic_result import StochasticResult, StochasticSettings, capacities, violation_shares
 from hcsim.jobs.campaign import Means, Progress, run_campaign
 from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
+from hcsim.util.locks import alone_in_folder
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 
 
+@alone_in_folder
 def run_stochastic(
     opened: OpenFeeder,
     profiles: Profiles,

@@ -25,9 +25,11 @@ from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import Controls
 from hcsim.schedules.repeat import batteries_on
 from hcsim.util.files import write_json, write_or_say
+from hcsim.util.locks import alone_in_folder
 from optim.data.schedule import Schedule
 
 
+@alone_in_folder
 def run_year(
     opened: OpenFeeder,
     axis: TimeAxis,
