@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hcsim.studies.allocation import Study
     from hcsim.studies.planning import PlanningStudy
+
+# The arrays here are small: BLAS threads cost more than they help (on two busy cores a tangent took ten times as
+# long), and how a sum is split must not decide its last bit. Read when numpy is first loaded.
+for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 __version__ = "0.1.0"
 __all__ = ["PlanningStudy", "Study", "__version__"]

@@ -128,7 +128,7 @@ candidate_buses = [] # empty: the PV buses
 name = "highs"
 gap = 1e-3 # a program stops when it is proven to this
 time_limit_s = 60.0 # per program
-threads = 2
+threads = 1
 
 [certify] # the closed loop
 # time_limit_s = 60.0 # per case; left out: 60 s, or 30 s for every 1000 nodes where that is more

@@ -35,7 +35,8 @@ class SolveOptions:
 
     gap: float = 1e-3
     time_limit_s: float = 60.0
-    threads: int = 2
+    threads: int = 1
+    """Of other solvers than HiGHS, which always has one: its answer must not depend on how many there are."""
     solver: str = "highs"
     extra: Mapping[str, bool | int | float | str] = field(default_factory=dict)
     """Options by the solver's own names; an unknown name or value is an error, never swallowed."""
@@ -111,8 +112,8 @@ class HighsSession:
     # -- building ---------------------------------------------------------------------------------------
 
     def _set_options(self) -> None:
-        _use_threads(self.options.threads)
-        wanted = {"threads": self.options.threads, "mip_rel_gap": self.options.gap, **self.options.extra}
+        wanted = {"threads": 1, "parallel": "off", "random_seed": 0, "mip_rel_gap": self.options.gap}
+        wanted |= self.options.extra
         for name, value in wanted.items():
             if self._h.setOptionValue(name, value) != highspy.HighsStatus.kOk:
                 raise SolverError(
@@ -415,17 +416,6 @@ def solve_with_pyomo(model: pyo.ConcreteModel, options: SolveOptions) -> Outcome
     word: SolveStatus = "optimal" if condition == pyo.TerminationCondition.optimal else "time_limit"
     bound = float(objective if word == "optimal" else np.nan) if reported is None else float(reported)
     return Outcome(word, float(objective), bound, seconds, True)
-
-
-_threads_in_use: int | None = None
-
-
-def _use_threads(threads: int) -> None:
-    """HiGHS shares one scheduler per process and refuses another thread count until it is reset."""
-    global _threads_in_use
-    if _threads_in_use not in (None, threads):
-        highspy.Highs.resetGlobalScheduler(True)
-    _threads_in_use = threads
 
 
 def _variable_bounds(variables: list[VarData]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

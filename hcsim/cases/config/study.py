@@ -93,7 +93,8 @@ class SolverSection(Section):
     """Relative; a program stops when it is proven to this."""
     time_limit_s: Positive = 60.0
     """Per program."""
-    threads: Annotated[int, Field(ge=1, le=256)] = 2
+    threads: Annotated[int, Field(ge=1, le=256)] = 1
+    """Of other solvers than HiGHS, which always works with one: the answer must not depend on how many there are."""
 
 
 class CertifySection(Section):
