@@ -6,7 +6,7 @@ there if the replay agrees. Taps jump, so a linear model is never right for long
 of being hard, a small margin is kept, the region shrinks where the replay disagrees, and the best schedule
 that passed is kept throughout. Between it and a proposal that failed lies a segment of schedules with the same
 decisions; the furthest that passes on it is looked for as well. Where nothing near a proposal has passed, what it
-broke is taken back first (`loop_repair`). Placement and statuses stay as they are while the loop walks, and are
+broke is taken back first (`repair`). Placement and statuses stay as they are while the loop walks, and are
 decided anew where it stalls.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,19 +22,17 @@ from hcsim.certify.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certifica
 from hcsim.certify.decisions import Decisions, decisions_of, open_fleet
 from hcsim.certify.margins import Margins
 from hcsim.certify.options import LoopOptions
-from hcsim.certify.repair import repaired
-from hcsim.certify.stalls import excess, price_kw, taps_kept, why_stalled, worst_in_words
+from hcsim.certify.stalls import excess, why_stalled, worst_in_words
+from hcsim.certify.trials import NEARBY, Standing, Trials
 from hcsim.errors import InfeasibleError, SolverError
-from hcsim.replay.operating_points import Visit, visit
-from hcsim.replay.options import ReplayOptions
+from hcsim.replay.operating_points import Visit
 from hcsim.replay.result import ReplayResult
-from hcsim.schedules.edit import blend, idle, same_devices, with_reserve
+from hcsim.schedules.edit import same_devices, with_reserve
 from hcsim.workbench.allocation import Workbench
 from optim.data.limits import new_violations
 from optim.data.schedule import Schedule
 from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
-from optim.linearize.tangent import Acting
 
 SOLVE_S = 10.0
 """No linear program of the loop takes much longer: one that does has lost its way."""
@@ -44,12 +42,6 @@ BOUND_SHARE = 0.15
 """Share of the time kept for the bound at the end."""
 WORTH_REOPENING_S = 8.0
 """With less time left, what was decided stays."""
-FIRST_PROBES = 7
-"""The same as long as nothing is certified: down to a hundredth of the claim."""
-NEARBY = 0.8
-"""Share of a proposal from which on the best that passed is worth more than one probe between the two."""
-REPAIRS, WORTH_REPAIRING = 4, 0.99
-"""Replays spent on taking back what a proposal broke, where nothing above this share of it has passed."""
 WIDE_RADIUS = 0.3
 """Share of the first claim with which another walk begins."""
 REOPENED_RADIUS = 0.1
@@ -72,19 +64,10 @@ def certify(
     The devices doing nothing always pass, so there always is a certificate. Raises ConvergenceError only where
     the bare feeder itself does not converge, KeyboardInterrupt where the user wants to stop.
     """
-    return _Loop(bench, claim, options or LoopOptions(), listen, accept).run(starts)
+    return _ClosedLoop(bench, claim, options or LoopOptions(), listen, accept).run(starts)
 
 
-@dataclass(frozen=True)
-class _Center:
-    """Where the loop stands: a schedule, its replay, and what that is worth."""
-
-    schedule: Schedule
-    seen: Visit
-    merit: float
-
-
-class _Loop:
+class _ClosedLoop:
     def __init__(
         self,
         bench: Workbench,
@@ -94,15 +77,10 @@ class _Loop:
         accept: Callable[[Schedule], bool] | None,
     ) -> None:
         self.begun = time.perf_counter()
-        self.accept = accept
         self.bench, self.options, self.listen = bench, options, listen
         reserve = options.soc_reserve
         self.claim = replace(claim, bess=tuple(with_reserve(u, reserve) for u in claim.bess))
         self.open_fleet = open_fleet(bench, self.claim, reserve)
-        sites = [n for _, n in self.open_fleet.converters] if self.open_fleet else []
-        self.ports = tuple(dict.fromkeys((*bench.pv_nodes, *claim.pv_nodes, *claim.bess_nodes, *sites)))
-        self.acting = self._acting()
-        self.power_flows = 0
         self.rounds: list[Round] = []
         self.visited: list[ReplayResult] = []
         """Replays of the rounds' proposals."""
@@ -114,48 +92,39 @@ class _Loop:
         self.margins = self.least
         self.largest = max(claim.hc_kw, peak_kw / 2, 1.0)
         """What radii are measured by: a claim of nothing still has to be moved away from."""
-
-    def _acting(self) -> Acting:
-        """PV where there is sun, or reactive power without; batteries at any hour, by active power."""
-        profiles, night_var = self.bench.profiles, self.bench.pv.night_var
-        at_pv = np.isin(self.ports, (*self.bench.pv_nodes, *self.claim.pv_nodes))
-        sites = [n for _, n in self.open_fleet.converters] if self.open_fleet else []
-        at_bess = np.isin(self.ports, (*self.claim.bess_nodes, *sites))
-        sun = (profiles.pv_pu > 0)[:, None]
-        return (sun & at_pv) | at_bess, (sun | night_var) & at_pv
+        self.trials = Trials(bench, self.claim, self.open_fleet, options, accept)
+        self.decisions = decisions_of(self.claim)
+        self.center = self.trials.start
 
     def run(self, starts: Sequence[Schedule]) -> Certificate:
-        self.bare = self.bench.bare(self.options.controls).found
-        self.best: tuple[Schedule, ReplayResult] | None = None
-        self._take_up(self.claim)
         for start in (self.claim, *starts):
             if not same_devices(start, self.claim):
-                self._keep_if_passed(start, self._visit(start).found)
+                self.trials.keep_if_passed(start, self.trials.visit(start).found)
                 continue
-            seen = self._visit(start)
-            self._move(start, seen, self._keep_if_passed(start, seen.found))
-        if not starts and self.certified_kw <= 0:
-            self._search_segment(self.claim)
+            seen = self.trials.visit(start)
+            self._move(start, seen, self.trials.keep_if_passed(start, seen.found))
+        if not starts and self.trials.certified_kw <= 0:
+            self.trials.search_segment(self.claim)
         stop = self._walk(self.options.first_radius)
         for _ in range(self.options.reopenings):
             if stop[0] != STALLED or self.open_fleet is None or self._seconds_left() < WORTH_REOPENING_S:
                 break
-            before, claimed = self.certified_kw, self.last_claim_kw
+            before, claimed = self.trials.certified_kw, self.last_claim_kw
             said = self._reopen()
             if not said:
                 again = self._walk(REOPENED_RADIUS)
-                if self.certified_kw > before:
+                if self.trials.certified_kw > before:
                     stop = again
                     continue
                 said = f"Decided anew they claimed {self.last_claim_kw:.1f} kW, of which no more passed."
             self.last_claim_kw = claimed
             stop = stop[0], f"{stop[1]} {said}"
         for _ in range(self.options.walks - 1):
-            before, claimed = self.certified_kw, self.last_claim_kw
+            before, claimed = self.trials.certified_kw, self.last_claim_kw
             if stop[0] == OUT_OF_TIME or self._seconds_left() < WORTH_REOPENING_S:
                 break
             again = self._walk_again()
-            if self.certified_kw <= (1.0 + self.options.tolerance / 4) * before:
+            if self.trials.certified_kw <= (1.0 + self.options.tolerance / 4) * before:
                 self.last_claim_kw = claimed
                 break
             stop = again
@@ -164,10 +133,10 @@ class _Loop:
     def _walk_again(self) -> tuple[str, str]:
         """From the best there is, in a wide region: the first walk's was small by the end, and with it what the
         programs could claim."""
-        assert self.best is not None
-        self._take_up(self.best[0])
-        self._keep_if_passed(*self.best)
-        self.center = _Center(self.best[0], self._visit(self.best[0]), self.certified_kw)
+        best, found = self.trials.best
+        self._take_up(best)
+        self.trials.keep_if_passed(best, found)
+        self.center = Standing(best, self.trials.visit(best), self.trials.certified_kw)
         self.margins = replace(self.least, loading_pu=self.margins.loading_pu)
         self.share[:] = 1.0
         self.visited = []
@@ -176,13 +145,7 @@ class _Loop:
     def _take_up(self, schedule: Schedule) -> None:
         """The decisions of a schedule, from its devices doing nothing on."""
         self.decisions = decisions_of(schedule)
-        nothing = idle(schedule)
-        seen = self._visit(nothing)
-        if self.best is None:
-            self.best = (nothing, seen.found)
-        self.anchor = nothing
-        """The best schedule with these decisions that passed."""
-        self.center = _Center(nothing, seen, self._merit(nothing, seen.found))
+        self.center = self.trials.begin_anew(schedule)
 
     def _walk(self, first_radius: float) -> tuple[str, str]:
         """Rounds until claim and certificate meet, nothing helps, or time is up: status and sentence."""
@@ -191,7 +154,7 @@ class _Loop:
         while True:
             if stop := self._out_of_budget():
                 return stop
-            before = self.certified_kw
+            before = self.trials.certified_kw
             try:
                 proposal = self._propose(radius)
             except (InfeasibleError, SolverError) as error:
@@ -202,17 +165,17 @@ class _Loop:
                 continue
             failures = 0
             self.last_claim_kw = proposal.hc_kw
-            seen = self._visit(proposal)
+            seen = self.trials.visit(proposal)
             self.visited.append(seen.found)
-            passed = self._keep_if_passed(proposal, seen.found)
+            passed = self.trials.keep_if_passed(proposal, seen.found)
             moved = self._move(proposal, seen, passed)
             self._log(proposal, seen.found, passed, radius)
             hunted = self._hold_hour(seen.found)
             radius = min(radius * 1.5, self.largest) if passed else radius * (0.7 if moved or hunted else 0.4)
-            nearby = self.anchor.hc_kw > NEARBY * self.last_claim_kw
+            nearby = self.trials.anchor.hc_kw > NEARBY * self.last_claim_kw
             self.margins = self.margins.after(seen.found, self.least, self.most, nearby)
-            near = abs(self.certified_kw - self.last_claim_kw) <= options.tolerance * self.last_claim_kw
-            still = self.certified_kw - before <= options.tolerance / 4 * max(self.certified_kw, 1.0)
+            near = abs(self.trials.certified_kw - self.last_claim_kw) <= options.tolerance * self.last_claim_kw
+            still = self.trials.certified_kw - before <= options.tolerance / 4 * max(self.trials.certified_kw, 1.0)
             settled = settled + 1 if near and still else 0
             if settled >= 2:
                 return CERTIFIED, (
@@ -225,9 +188,8 @@ class _Loop:
     def _reopen(self) -> str:
         """Decides placement and statuses anew at the best schedule; PV stays in a trust region. The center
         moves to the new decisions where they claim more ("" is returned); else a sentence says that they do not."""
-        assert self.best is not None
-        best = self.best[0]
-        seen = self._visit(best)
+        best = self.trials.best[0]
+        seen = self.trials.visit(best)
         radius = REOPENED_RADIUS * self.largest
         trust = TrustRegion(best.pv_kw, best.pv_q_kvar, {}, radius, radius, np.inf)
         problem = self._problem(seen, trust, Decisions(self.open_fleet, None))
@@ -236,11 +198,11 @@ class _Loop:
             anew = solve_hosting(problem, self.claim.case, options)
         except (InfeasibleError, SolverError) as error:
             return f"Deciding placement and statuses anew failed: {error}"
-        if anew.hc_kw <= (1.0 + self.options.tolerance / 4) * self.certified_kw:
+        if anew.hc_kw <= (1.0 + self.options.tolerance / 4) * self.trials.certified_kw:
             return f"Placement and statuses decided anew claim {anew.hc_kw:.1f} kW: they stay."
         self._take_up(anew)
-        there = self._visit(anew)
-        passed = self._keep_if_passed(anew, there.found)
+        there = self.trials.visit(anew)
+        passed = self.trials.keep_if_passed(anew, there.found)
         self.visited = [there.found]
         self._move(anew, there, passed)
         self._log(anew, there.found, passed, radius, "placement and statuses decided anew")
@@ -263,7 +225,7 @@ class _Loop:
             pv_nodes=self.claim.pv_nodes,
             fleet=decisions.fleet,
             night_var=self.bench.pv.night_var,
-            already=self.bare.before,
+            already=self.trials.bare.before,
             margin_pu=0.0 if hard else self.margins.pu,
             margin_kw=0.0 if hard else self.margins.kw,
             margin_loading_pu=0.0 if hard else self.margins.loading_pu,
@@ -282,15 +244,17 @@ class _Loop:
 
     def _move(self, proposal: Schedule, seen: Visit, passed: bool) -> bool:
         """Moves the center to the proposal, or to the furthest on the way there that passes, if that is better."""
-        merit = -np.inf if not passed and self._passes(seen.found) else self._merit(proposal, seen.found)
+        merit = -np.inf if not passed and self.trials.passes(seen.found) else self.trials.merit(proposal, seen.found)
         moved = merit > self.center.merit
         if moved:
-            self.center = _Center(proposal, seen, merit)
+            self.center = Standing(proposal, seen, merit)
         if not passed:
-            if not self._repair(proposal, seen):
-                self._search_segment(proposal)
-            if self.anchor.hc_kw > self.center.merit:
-                self.center = _Center(self.anchor, self._visit(self.anchor), self.anchor.hc_kw)
+            if not self.trials.repair(proposal, seen, self.least):
+                self.trials.search_segment(proposal)
+            if self.trials.anchor.hc_kw > self.center.merit:
+                self.center = Standing(
+                    self.trials.anchor, self.trials.visit(self.trials.anchor), self.trials.anchor.hc_kw
+                )
                 moved = True
         return moved
 
@@ -303,59 +267,7 @@ class _Loop:
         self.share[t] = 0.0
         return bool(news)
 
-    def _repair(self, far: Schedule, seen: Visit) -> bool:
-        """Takes back what a proposal broke, as its own tangent asks for; whether that has passed."""
-        if not 0 < self.anchor.hc_kw <= WORTH_REPAIRING * far.hc_kw:
-            return False
-        for _ in range(REPAIRS):
-            less = repaired(far, seen.found, seen.model, self.least) if seen.found.converged.all() else None
-            if less is None or less.hc_kw <= self.certified_kw:
-                return False
-            far, seen = less, self._visit(less)
-            if self._keep_if_passed(less, seen.found):
-                return True
-        return False
-
-    def _search_segment(self, far: Schedule) -> None:
-        """Bisects between the anchor and one that failed for the furthest that passes."""
-        near, low, high = self.anchor, 0.0, 1.0
-        if far.hc_kw <= near.hc_kw:
-            return
-        probes = self.options.probes if near.hc_kw > 0 else FIRST_PROBES
-        for _ in range(probes if near.hc_kw > NEARBY * far.hc_kw or near.hc_kw <= 0 else 1):
-            share = (low + high) / 2
-            probe = blend(near, far, share)
-            self.power_flows += len(self.bench.profiles)
-            found = self.bench.replay(probe, self.options.controls, base=self.bare, give_up=True)
-            if self._keep_if_passed(probe, found):
-                low = share
-            else:
-                high = share
-
-    def _visit(self, schedule: Schedule) -> Visit:
-        self.power_flows += len(self.bench.profiles)
-        options = ReplayOptions(self.options.controls, before=self.bare.before, give_up=True)
-        return visit(self.bench.model, schedule, self.ports, options, acting=self.acting)
-
-    def _passes(self, found: ReplayResult) -> bool:
-        return found.passed and taps_kept(found, self.bare, self.options.max_tap_operations)
-
-    def _keep_if_passed(self, schedule: Schedule, found: ReplayResult) -> bool:
-        passed = self._passes(found) and (self.accept is None or self.accept(schedule))
-        if passed and schedule.hc_kw > self.certified_kw:
-            self.best = (schedule, found)
-        if passed and same_devices(schedule, self.anchor) and schedule.hc_kw > self.anchor.hc_kw:
-            self.anchor = schedule
-        return passed
-
-    def _merit(self, schedule: Schedule, found: ReplayResult) -> float:
-        return schedule.hc_kw - price_kw(found, self.options.elastic_kw_per_pu)
-
     # -- the end ------------------------------------------------------------------------------------------
-
-    @property
-    def certified_kw(self) -> float:
-        return self.best[0].hc_kw if self.best else -1.0
 
     def _seconds_left(self) -> float:
         limit = (1.0 - BOUND_SHARE) * self.options.time_limit_s
@@ -379,7 +291,7 @@ class _Loop:
                 worst=worst_in_words(found),
                 worst_pu=excess(found, ("overvoltage", "undervoltage")),
                 tap_operations=found.tap_operations,
-                certified_kw=self.certified_kw,
+                certified_kw=self.trials.certified_kw,
                 radius_kw=radius,
                 seconds=time.perf_counter() - self.begun,
                 note=note,
@@ -390,7 +302,7 @@ class _Loop:
 
     def _bound_kw(self, best: Schedule) -> float:
         limit = max(0.5 * BOUND_SHARE * self.options.time_limit_s, 2.0)
-        problem = self._problem(self._visit(best), None, Decisions(self.open_fleet, None))
+        problem = self._problem(self.trials.visit(best), None, Decisions(self.open_fleet, None))
         try:
             solved = solve_hosting(problem, best.case, self.bench.solve_options(None, limit), tidy=False)
         except (InfeasibleError, SolverError):
@@ -398,8 +310,7 @@ class _Loop:
         return solved.solve.bound if solved.solve else np.nan
 
     def _certificate(self, status: str, reason: str) -> Certificate:
-        assert self.best is not None
-        schedule, found = self.best
+        schedule, found = self.trials.best
         bound_kw = self._bound_kw(schedule) if self.options.bound else np.nan
         return Certificate(
             case=self.claim.case,
@@ -410,7 +321,7 @@ class _Loop:
             status=status,
             reason=reason,
             rounds=tuple(self.rounds),
-            power_flows=self.power_flows,
+            power_flows=self.trials.power_flows,
             seconds=time.perf_counter() - self.begun,
             controls=self.bench.selection,
         )
