@@ -8,52 +8,70 @@ where a name says otherwise.
 
 from __future__ import annotations
 
-import os
-import re
-import tempfile
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import opendssdirect
-from dss import DSSException
 from numpy.typing import NDArray
 from scipy import sparse
 
 from hcsim.errors import FeederError
-from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element, Layout, parse_properties
-from hcsim.opendss.regulators import Controlled
-from hcsim.opendss.safe_scripts import Scripts, files_sha256, read_scripts
-from hcsim.opendss.solving import Solving, words_of
+from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element, Layout
+from hcsim.opendss.regulators import FeederControls
+from hcsim.opendss.safe_scripts import files_sha256
+from hcsim.opendss.session import Session
+from hcsim.opendss.solving import Solver, nominal_kw, served_kw
 from hcsim.opendss.voltage_bases import mend_voltage_bases
 
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 
-_JSON_FULL = 0x001
 
+class Circuit:
+    """A feeder compiled in its own OpenDSS context. Make one with `Circuit.compile`.
 
-class Circuit(Solving, Controlled):
-    """A feeder compiled in its own OpenDSS context. Make one with `Circuit.compile`."""
+    It reads; what its controls and its solver do is theirs, under the circuit's name: see `FeederControls`, `Solver`
+    and, for commands and elements, `Session`.
+    """
 
     def __init__(self, master: Path) -> None:
         self.master = master.resolve()
-        self._scratch = tempfile.TemporaryDirectory(prefix="hcsim-")
-        before = Path.cwd()
-        self._dss = opendssdirect.dss.NewContext().to_dss_python()
-        os.chdir(before)  # a new context goes to where the process was started
-        self._dss.AllowForms = False
-        self._dss.AllowEditor = False
-        self._dss.AllowChangeDir = False
-        self._dss.AllowDOScmd = False
-        self._dss.AdvancedTypes = True
-        self._dss.DataPath = self._scratch.name
-        self._circuit = self._dss.ActiveCircuit
-        self._kept: dict[str, tuple[Any, int]] = {}
-        self.held = ()
-        self._scripts = Scripts(self.master)
+        self._session = Session(self.master)
+        self._dss, self._circuit = self._session.dss, self._session.circuit
+        self._controls = FeederControls(self._session)
+        self._solver = Solver(self._session)
+
+        self.command = self._session.command
+        self.define = self._session.define
+        self.read, self.write = self._session.read, self._session.write
+        self.whole_numbers = self._session.whole_numbers
+
+        self.taps, self.set_taps = self._controls.taps, self._controls.set_taps
+        self.regulated_at = self._controls.regulated_at
+        self.capacitor_states = self._controls.capacitor_states
+        self.set_capacitor_states = self._controls.set_capacitor_states
+        self.switched_banks = self._controls.switched_banks
+
+        self.solve, self.solve_base_case = self._solver.solve, self._solver.solve_base_case
+        self.start_series, self.step = self._solver.start_series, self._solver.step
+        self.keep_matrix = self._solver.keep_matrix
+        self.controls_acted = self._solver.controls_acted
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Controls that never act, see `hcsim.devices.held_controls`."""
+        return self._controls.held
+
+    @held.setter
+    def held(self, names: tuple[str, ...]) -> None:
+        self._controls.held = names
+
+    @property
+    def fault(self) -> str:
+        """What was wrong with the last step, "" where nothing was."""
+        return self._solver.fault
 
     @classmethod
     def compile(cls, master: Path | str, *, controls: bool = True) -> Circuit:
@@ -65,12 +83,12 @@ class Circuit(Solving, Controlled):
         circuit = cls(Path(master))
         if not circuit.master.is_file():
             raise FeederError(f"No such feeder file: {master}.", "Name the master .dss file.")
-        circuit._read_scripts()
+        circuit._session.read_scripts()
         if circuit._dss.NumCircuits == 0:
             raise FeederError(f"{master} defines no circuit.", "Name the file with `New Circuit.`.")
         circuit.solve_base_case(controls=controls)
         if mended := mend_voltage_bases(circuit):
-            circuit._scripts.notes += mended
+            circuit._session.scripts.notes += mended
             circuit.solve(controls=controls)
         return circuit
 
@@ -83,31 +101,17 @@ class Circuit(Solving, Controlled):
     @property
     def files(self) -> tuple[Path, ...]:
         """Every file of the feeder, the master first, in reading order."""
-        return tuple(self._scripts.files)
+        return tuple(self._session.scripts.files)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What had to be done to read the feeder, one sentence each."""
-        return tuple(self._scripts.notes)
+        return tuple(self._session.scripts.notes)
 
     @cached_property
     def source_sha256(self) -> str:
         """Hash over all files of the feeder."""
         return files_sha256(self.files)
-
-    def command(self, text: str) -> str:
-        """One OpenDSS text command; its result. Raises FeederError with OpenDSS's message, file and line."""
-        self._tap_rows = None
-        while self._kept:  # the command may add elements
-            self._circuit._lib.Batch_Dispose(self._kept.popitem()[1][0][0])
-        try:
-            self._dss.Text.Command = text
-        except DSSException as fault:
-            words = words_of(fault)
-            for copy, original in self._scripts.origin.items():
-                words = words.replace(copy, original)
-            raise FeederError(f"OpenDSS, reading {self.master.name}: {words}") from fault
-        return str(self._dss.Text.Result)
 
     # -- whole-circuit vectors -----------------------------------------------------------------------
 
@@ -121,7 +125,7 @@ class Circuit(Solving, Controlled):
 
     def start_from(self, v_v: NDArray[np.complexfloating]) -> None:
         """(N,) phasors in place of `voltages_v`: the first guess of the next power flow."""
-        whole = self._ffi.buffer(self._dss.YMatrix.GetVPointer(), 16 * (len(v_v) + 1))  # ground comes first
+        whole = self._session.ffi.buffer(self._dss.YMatrix.GetVPointer(), 16 * (len(v_v) + 1))  # ground comes first
         np.frombuffer(whole, dtype=complex)[1:] = v_v
 
     def system_y(self) -> sparse.csc_matrix:
@@ -137,7 +141,7 @@ class Circuit(Solving, Controlled):
     def substation_kva(self) -> Complexes:
         """(S,) power per phase of the first enabled Vsource, positive into the feeder."""
         for i, name in enumerate((source := self.layout("Vsource")).names):
-            if self._enabled(name):
+            if self._session.enabled(name):
                 first = int(source.offset[i])
                 phases = int(source.conductors[i])
                 return -self.powers_kva("Vsource")[first : first + phases]
@@ -158,19 +162,18 @@ class Circuit(Solving, Controlled):
 
     def load_kw(self) -> float:
         """Active power delivered to all loads."""
-        return float(self.powers_kva("Load").real.sum())
+        return served_kw(self._session)
 
     def nominal_load_kw(self) -> float:
         """What the enabled loads ask for in a snapshot at rated voltage."""
-        asked = self.read("Load", "", "kw")[self.whole_numbers("Load", "enabled") != 0]
-        return float(asked.sum()) * float(self._circuit.Solution.LoadMult)
+        return nominal_kw(self._session)
 
     # -- element classes -----------------------------------------------------------------------------
 
     def layout(self, kind: str) -> Layout:
         """Names and cutting of the flat vectors of an OpenDSS class. Valid until elements are added."""
-        handles = self._handles(kind)
-        lib, string = self._circuit._lib, self._ffi.string
+        handles = self._session.handles(kind)
+        lib, string = self._circuit._lib, self._session.ffi.string
         names = tuple(f"{kind}.{string(lib.Obj_GetName(h)).decode().lower()}" for h in handles)
         conductors = np.array([lib.Alt_CE_Get_NumConductors(h) for h in handles], dtype=np.int64)
         terminals = np.array([lib.Alt_CE_Get_NumTerminals(h) for h in handles], dtype=np.int64)
@@ -178,25 +181,25 @@ class Circuit(Solving, Controlled):
 
     def powers_kva(self, kind: str) -> Complexes:
         """Flat, by `layout(kind)`: kW + j kvar into every conductor of every element of the class."""
-        return self._read_class(kind, self._circuit._lib.Alt_CEBatch_Get_Powers)
+        return self._session.read_class(kind, self._circuit._lib.Alt_CEBatch_Get_Powers)
 
     def currents_a(self, kind: str) -> Complexes:
         """Flat, by `layout(kind)`: amperes into every conductor of every element of the class."""
-        return self._read_class(kind, self._circuit._lib.Alt_CEBatch_Get_Currents)
+        return self._session.read_class(kind, self._circuit._lib.Alt_CEBatch_Get_Currents)
 
     def element_powers(self, name: str) -> Complexes:
         """(terminals, conductors) kW + j kvar into one element. Raises FeederError if there is none."""
-        self._activate(name)
+        self._session.activate(name)
         element = self._circuit.ActiveCktElement
         return np.asarray(element.Powers, dtype=complex).ravel(order="F").reshape(element.NumTerminals, -1)
 
     def elements(self, kinds: Iterable[str] | None = None) -> Iterator[Element]:
         """Every circuit element, disabled ones included, class by class (all classes, or those named)."""
         for kind in self.classes() if kinds is None else kinds:
-            handles = self._handles(kind)
+            handles = self._session.handles(kind)
             if not handles:
                 continue
-            for handle, properties in zip(handles, self._properties(kind), strict=True):
+            for handle, properties in zip(handles, self._session.properties(kind), strict=True):
                 yield self._element(kind, handle, properties)
 
     def classes(self) -> tuple[str, ...]:
@@ -215,7 +218,7 @@ class Circuit(Solving, Controlled):
             y_prim = y_prim.reshape(nodes.size, nodes.size)
         buses = self._circuit._get_string_array(lib.Alt_CE_Get_BusNames, handle)
         return Element(
-            name=f"{kind}.{self._ffi.string(lib.Obj_GetName(handle)).decode().lower()}",
+            name=f"{kind}.{self._session.ffi.string(lib.Obj_GetName(handle)).decode().lower()}",
             kind=kind,
             enabled=enabled,
             buses=tuple(str(b).lower() for b in buses),
@@ -227,7 +230,7 @@ class Circuit(Solving, Controlled):
 
     def primitive(self, name: str) -> tuple[Ints, Complexes]:
         """One element's conductors as positions in `node_names()` (-1 ground), and its present Yprim over them."""
-        self._activate(name)
+        self._session.activate(name)
         element = self._circuit.ActiveCktElement
         conductors = np.asarray(element.NodeRef, dtype=np.int64).ravel() - 1
         y_prim = np.asarray(element.Yprim).ravel()
@@ -258,40 +261,6 @@ class Circuit(Solving, Controlled):
 
     # -- added elements ------------------------------------------------------------------------------
 
-    def define(self, kind: str, name: str, properties: str) -> None:
-        """Make an element or a general object, or edit the one of that name that is there."""
-        pointer, count = self._batch(kind, f"^{re.escape(name)}$")
-        exists = count > 0
-        self._circuit._lib.Batch_Dispose(pointer[0])
-        self.command(f'{"edit" if exists else "new"} "{kind}.{name}" {properties}')
-
-    def write(self, kind: str, pattern: str, property_name: str, values: NDArray[np.float64]) -> None:
-        """One number property of all elements of a class whose names match, in order of definition."""
-        pointer, count = self._batch(kind, pattern)
-        if count != len(values):
-            raise ValueError(f"{len(values)} values for {count} elements {kind}.{pattern}")
-        numbers = np.ascontiguousarray(values, dtype=float)
-        data = self._ffi.cast("double*", numbers.ctypes.data)
-        self._circuit._lib.Batch_SetFloat64ArrayS(pointer[0], count, property_name.encode(), data, 0)
-        self._circuit._lib.Batch_Dispose(pointer[0])
-        self._circuit._check_for_error()
-
-    def read(self, kind: str, pattern: str, property_name: str) -> NDArray[np.float64]:
-        """The counterpart of `write`."""
-        pointer, count = self._batch(kind, pattern)
-        function = self._circuit._lib.Batch_GetFloat64S
-        values = self._circuit._get_float64_array(function, pointer[0], count, property_name.encode())
-        self._circuit._lib.Batch_Dispose(pointer[0])
-        return np.asarray(values, dtype=float)
-
-    def whole_numbers(self, kind: str, property_name: str) -> Ints:
-        """One integer or yes-or-no property of all elements of a class, in order of definition."""
-        pointer, count = self._batch(kind)
-        function = self._circuit._lib.Batch_GetInt32S
-        values = self._circuit._get_int32_array(function, pointer[0], count, property_name.encode())
-        self._circuit._lib.Batch_Dispose(pointer[0])
-        return np.asarray(values, dtype=np.int64)
-
     def pv_positions(self) -> dict[str, int]:
         """PVSystem own name -> position for `set_pv`. Valid until elements are added."""
         return {name.lower(): i + 1 for i, name in enumerate(self._circuit.PVSystems.AllNames)}
@@ -312,70 +281,3 @@ class Circuit(Solving, Controlled):
         loads = self._circuit.Loads
         loads.idx = position
         loads.kW = kw
-
-    def _read_scripts(self) -> None:
-        """Let OpenDSS read the feeder's files; where their own solve fails, without it."""
-        executive, scratch = self._dss.Executive, Path(self._scratch.name)
-        commands = [str(executive.Command(i)) for i in range(1, executive.NumCommands + 1)]
-        self._scripts = read_scripts(self.master, commands, scratch)
-        try:
-            self.command(f'redirect "{self._scripts.start}"')
-        except FeederError as fault:
-            if not self._scripts.solves:
-                raise
-            self._scripts = read_scripts(self.master, commands, scratch, without_solves=True)
-            self.command("clear")
-            try:
-                self.command(f'redirect "{self._scripts.start}"')
-            except FeederError:
-                raise fault from None
-            self._scripts.notes.append(f"The files' own solve fails, ours is tried without it ({fault.message})")
-
-    # -- below the API's surface ---------------------------------------------------------------------
-
-    @property
-    def _ffi(self) -> Any:
-        return self._circuit._api_util.ffi
-
-    def _handles(self, kind: str) -> list[Any]:
-        pointer, count = self._batch(kind)
-        handles = [pointer[0][i] for i in range(count)]
-        self._circuit._lib.Batch_Dispose(pointer[0])
-        return handles
-
-    def _batch(self, kind: str, pattern: str = "") -> tuple[Any, int]:
-        pointer, dims = self._ffi.new("void***"), self._ffi.new("int32_t[4]")
-        if pattern:
-            self._circuit._lib.Batch_CreateByRegExpS(pointer, dims, kind.encode(), pattern.encode())
-        else:
-            self._circuit._lib.Batch_CreateByClassS(pointer, dims, kind.encode())
-        self._circuit._check_for_error()
-        return pointer, int(dims[0])
-
-    def _kept_batch(self, kind: str) -> tuple[Any, int]:
-        """All elements of a class, disabled ones included; until the next command."""
-        if kind not in self._kept:
-            self._kept[kind] = self._batch(kind)
-        return self._kept[kind]
-
-    def _read_class(self, kind: str, function: Any) -> Complexes:
-        pointer, count = self._kept_batch(kind)
-        if count == 0:
-            return np.empty(0, dtype=complex)
-        return self._circuit._get_complex128_array(function, pointer[0], count).ravel(order="F")
-
-    def _properties(self, kind: str) -> list[dict[str, Any]]:
-        pointer, count = self._batch(kind)
-        text = self._circuit._lib.Batch_ToJSON(pointer[0], count, _JSON_FULL)
-        rows = parse_properties(self._ffi.string(text).decode())
-        self._circuit._lib.DSS_Dispose_String(text)
-        self._circuit._lib.Batch_Dispose(pointer[0])
-        return rows
-
-    def _activate(self, name: str) -> None:
-        if self._circuit.SetActiveElement(name) < 0:
-            raise FeederError(f"No element {name} in {self.name}.")
-
-    def _enabled(self, name: str) -> bool:
-        self._activate(name)
-        return bool(self._circuit.ActiveCktElement.Enabled)

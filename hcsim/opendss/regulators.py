@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from hcsim.errors import FeederError
-from hcsim.opendss.elements import Layout
+from hcsim.opendss.session import Session
 
 FINE = 64
 """Into how many parts a tap step and a bandwidth are cut where a regulator shall keep to an edge of its band."""
@@ -16,32 +15,28 @@ FINE = 64
 SAME_TAP = 1e-9
 
 
-class Controlled:
-    """The part of `hcsim.opendss.circuit.Circuit` that knows RegControls, CapControls and what they move."""
+class FeederControls:
+    """RegControls and CapControls of a compiled circuit, and what they move."""
 
-    _circuit: Any
-    _kept_batch: Callable[[str], tuple[Any, int]]
-    layout: Callable[[str], Layout]
-    _tap_rows: dict[str, int] | None = None
-    """Enabled RegControl -> its place among all, until the next command."""
-    held: tuple[str, ...]
-    """Controls that never act, see hcsim/controls.py."""
+    def __init__(self, session: Session) -> None:
+        self._session, self._circuit = session, session.circuit
+        self.held: tuple[str, ...] = ()
+        """Controls that never act, see `hcsim.devices.held_controls`."""
+        self._tap_rows: tuple[int, dict[str, int]] = (-1, {})
+        """Enabled RegControl -> its place among all, as of so many commands."""
 
     def taps(self) -> dict[str, int]:
         """Enabled RegControl ("creg1a") -> tap position in steps, 0 neutral."""
-        pointer, count = self._kept_batch("RegControl")
+        pointer, count = self._session.kept_batch("RegControl")
         if not count:
             return {}
-        if self._tap_rows is None:
-            everyone = [name.split(".", 1)[1] for name in self.layout("RegControl").names]
-            self._tap_rows = {c.Name.lower(): everyone.index(c.Name.lower()) for c in self._circuit.RegControls}
+        if self._tap_rows[0] != self._session.commands:
+            everyone = self._session.names("RegControl")
+            rows = {c.Name.lower(): everyone.index(c.Name.lower()) for c in self._circuit.RegControls}
+            self._tap_rows = self._session.commands, rows
         read = self._circuit._lib.Batch_GetInt32S
         numbers = self._circuit._get_int32_array(read, pointer[0], count, b"tapnum").tolist()
-        return {name: numbers[row] for name, row in self._tap_rows.items()}
-
-    def controls_acted(self) -> bool:
-        """Whether the last solve may have moved a control: it needed more than one control iteration."""
-        return int(self._circuit.Solution.ControlIterations) > 1
+        return {name: numbers[row] for name, row in self._tap_rows[1].items()}
 
     def set_taps(self, taps: Mapping[str, int]) -> None:
         """Put regulators at positions, held within the range of their windings. Raises FeederError for a control

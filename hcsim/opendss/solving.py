@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 import numpy as np
 from dss import DSSException
-from numpy.typing import NDArray
 
 from hcsim.errors import ConvergenceError, FeederError
-from hcsim.opendss.safe_scripts import Scripts
+from hcsim.opendss.session import Session, words_of
 
 USUAL_TOLERANCE = 1e-9
 """OpenDSS's own 1e-4 pu is too coarse to compare anything with."""
@@ -26,24 +25,16 @@ class DoesNotConverge(ConvergenceError):
     """The power flow itself does not come to rest; the controls are not to blame."""
 
 
-class Solving:
-    """The part of `hcsim.opendss.circuit.Circuit` that solves."""
+class Solver:
+    """Solves the circuit of a session."""
 
-    _circuit: Any
-    _dss: Any
-    _scripts: Scripts
-    fault: str = ""
-    """What was wrong with the last step, "" where nothing was."""
-    finest_tolerance: float = 0.0
-    """The power flow tolerance below which OpenDSS does not get on this circuit; 0 where the usual one is met."""
-
-    if TYPE_CHECKING:  # what Circuit adds
-
-        def command(self, text: str) -> str: ...
-        def voltages_v(self) -> NDArray[np.complex128]: ...
-        def load_kw(self) -> float: ...
-        def nominal_load_kw(self) -> float: ...
-        def whole_numbers(self, kind: str, property_name: str) -> NDArray[np.int64]: ...
+    def __init__(self, session: Session) -> None:
+        self._session, self._circuit = session, session.circuit
+        self.fault = ""
+        """What was wrong with the last step, "" where nothing was."""
+        self.finest_tolerance = 0.0
+        """The power flow tolerance below which OpenDSS does not get on this circuit; 0 where the usual one is met."""
+        self._step_h = 1.0
 
     def solve(self, *, controls: bool, tolerance: float = USUAL_TOLERANCE, max_iterations: int = 100) -> None:
         """A snapshot power flow. Raises ConvergenceError, also where the solution is not finite or less
@@ -56,7 +47,7 @@ class Solving:
             raise DoesNotConverge(f"{name}: {fault}.", f"{self._most_restless()} Check sizes and voltage bases there.")
         if fault:
             raise ConvergenceError(f"{name}: {fault}.", "Check voltage bases, source and load sizes.")
-        nominal, served = self.nominal_load_kw(), self.load_kw()
+        nominal, served = nominal_kw(self._session), served_kw(self._session)
         if nominal > 0 and served < 0.5 * nominal:
             raise ConvergenceError(
                 f"{name}: OpenDSS converged, but serves {served:.1f} of {nominal:.1f} kW of load.",
@@ -72,7 +63,7 @@ class Solving:
         except DoesNotConverge as error:
             usual = error
         for self.finest_tolerance in COARSER_TOLERANCES:
-            self.command(f"set miniterations={AT_LEAST_ITERATIONS}")
+            self._session.command(f"set miniterations={AT_LEAST_ITERATIONS}")
             try:
                 self.solve(controls=controls)
                 break
@@ -80,7 +71,7 @@ class Solving:
                 pass
         else:
             raise usual
-        self._scripts.notes.append(
+        self._session.scripts.notes.append(
             f"OpenDSS converges to a tolerance of {self.finest_tolerance:g} only, not to {USUAL_TOLERANCE:g}: some "
             "voltage goes on moving, most often that of a floating bus to ground."
         )
@@ -102,7 +93,11 @@ class Solving:
     def keep_matrix(self) -> None:
         """From now on enter into the system matrix only what has changed, and keep its symbolic factorization:
         for runs with many tap changes. Defining or enabling an element still builds it from scratch."""
-        self._dss.YMatrix.SolverOptions = _REUSE_SYMBOLIC
+        self._session.dss.YMatrix.SolverOptions = _REUSE_SYMBOLIC
+
+    def controls_acted(self) -> bool:
+        """Whether the last solve may have moved a control: it needed more than one control iteration."""
+        return int(self._circuit.Solution.ControlIterations) > 1
 
     def step(self, t: int, *, controls: bool) -> bool:
         """Solve step t (0-based). True if power flow and controls converged on finite voltages; else
@@ -120,20 +115,20 @@ class Solving:
     def _set_mode(self, mode: str, step_s: float = 0.0) -> None:
         """After `set mode`, a Generator of model 3 has another admittance in the system matrix than in its current,
         and some kvar come out of nothing, until the matrix is built anew after a first solution."""
-        if not (self.whole_numbers("Generator", "model") == 3).any():
-            self.command(f"set mode={mode} stepsize={step_s!r}s")
+        if not (self._session.whole_numbers("Generator", "model") == 3).any():
+            self._session.command(f"set mode={mode} stepsize={step_s!r}s")
             return
-        self.command(f"set mode={mode} stepsize={NO_TIME_S}s controlmode=off")
+        self._session.command(f"set mode={mode} stepsize={NO_TIME_S}s controlmode=off")
         self._solve()
-        self.command("buildy")
-        self.command(f"set stepsize={step_s!r}s")
+        self._session.command("buildy")
+        self._session.command(f"set stepsize={step_s!r}s")
 
     def _prepare(
         self, controls: bool, tolerance: float, max_iterations: int, max_control_iterations: int = 250
     ) -> None:
         mode = "static" if controls else "off"
-        self.command(f"set controlmode={mode} maxcontroliter={max_control_iterations}")
-        self.command(f"set tolerance={max(tolerance, self.finest_tolerance)!r} maxiterations={max_iterations}")
+        self._session.command(f"set controlmode={mode} maxcontroliter={max_control_iterations}")
+        self._session.command(f"set tolerance={max(tolerance, self.finest_tolerance)!r} maxiterations={max_iterations}")
 
     def _solve(self) -> str:
         """Solve; what went wrong, or ""."""
@@ -141,22 +136,22 @@ class Solving:
             self._circuit.Solution.Solve()
         except DSSException as fault:
             if fault.args[0] == _CONTROLS_DO_NOT_SETTLE:
-                self.command("set number=1")  # or OpenDSS refuses every further solve
+                self._session.command("set number=1")  # or OpenDSS refuses every further solve
                 return "controls of regulators, capacitors or inverters do not settle (they hunt)"
             raise FeederError(f"OpenDSS, solving {self._circuit.Name}: {words_of(fault)}") from fault
         if not self._circuit.Solution.Converged:
             return f"OpenDSS did not converge in {self._circuit.Solution.Iterations} iterations"
-        if not np.all(np.isfinite(self.voltages_v())):
+        if not np.all(np.isfinite(self._circuit.YNodeVarray)):
             return "OpenDSS converged on voltages that are not finite"
         return ""
 
     def _most_restless(self) -> str:
         """Where the voltage moves most from one iteration to the next, and what stands there."""
-        before = self.voltages_v().copy()
-        self.command("set maxiterations=1 miniterations=1")
+        before = self._circuit.YNodeVarray.copy()
+        self._session.command("set maxiterations=1 miniterations=1")
         self._solve()
-        self.command("set miniterations=2")
-        moved = np.abs(self.voltages_v() - before)
+        self._session.command("set miniterations=2")
+        moved = np.abs(self._circuit.YNodeVarray - before)
         if not np.isfinite(moved).all():
             return "Its voltages grow without bound: some part may float."
         node = self._circuit.YNodeOrder[int(np.argmax(moved / np.maximum(np.abs(before), 1.0)))].lower()
@@ -165,7 +160,12 @@ class Solving:
         return f"The voltage of node {node} moves most, by {moved.max():.3g} V in an iteration; there: {here}."
 
 
-def words_of(fault: DSSException) -> str:
-    """OpenDSS's message on one line, with file and line number, without its own headings."""
-    parts = [part.strip() for part in str(fault.args[1]).splitlines()]
-    return "; ".join(part for part in parts if part and not part.endswith((":", "follows.")))
+def served_kw(session: Session) -> float:
+    """Active power delivered to all loads."""
+    return float(session.read_class("Load", session.circuit._lib.Alt_CEBatch_Get_Powers).real.sum())
+
+
+def nominal_kw(session: Session) -> float:
+    """What the enabled loads ask for in a snapshot at rated voltage."""
+    asked = session.read("Load", "", "kw")[session.whole_numbers("Load", "enabled") != 0]
+    return float(asked.sum()) * float(session.circuit.Solution.LoadMult)

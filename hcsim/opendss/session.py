@@ -1,0 +1,170 @@
+"""A context of OpenDSS of its own: text commands, and whole classes of elements as vectors."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import opendssdirect
+from dss import DSSException
+from numpy.typing import NDArray
+
+from hcsim.errors import FeederError
+from hcsim.opendss.elements import parse_properties
+from hcsim.opendss.safe_scripts import Scripts, read_scripts
+
+Complexes = NDArray[np.complex128]
+Ints = NDArray[np.int64]
+
+_JSON_FULL = 0x001
+
+
+class Session:
+    """What a `Circuit`, its controls and its solver share: the context, the scripts it reads, and the doors of the
+    engine below its API's surface. The scratch folder for OpenDSS's own output ends with it."""
+
+    def __init__(self, master: Path) -> None:
+        self.master = master
+        self._scratch = tempfile.TemporaryDirectory(prefix="hcsim-")
+        before = Path.cwd()
+        self.dss: Any = opendssdirect.dss.NewContext().to_dss_python()
+        os.chdir(before)  # a new context goes to where the process was started
+        self.dss.AllowForms = False
+        self.dss.AllowEditor = False
+        self.dss.AllowChangeDir = False
+        self.dss.AllowDOScmd = False
+        self.dss.AdvancedTypes = True
+        self.dss.DataPath = self._scratch.name
+        self.circuit: Any = self.dss.ActiveCircuit
+        self.scripts = Scripts(master)
+        self.commands = 0
+        """How many there have been: positions and handles hold until the next one."""
+        self._kept: dict[str, tuple[Any, int]] = {}
+
+    @property
+    def ffi(self) -> Any:
+        return self.circuit._api_util.ffi
+
+    def command(self, text: str) -> str:
+        """One OpenDSS text command; its result. Raises FeederError with OpenDSS's message, file and line."""
+        self.commands += 1
+        while self._kept:  # the command may add elements
+            self.circuit._lib.Batch_Dispose(self._kept.popitem()[1][0][0])
+        try:
+            self.dss.Text.Command = text
+        except DSSException as fault:
+            words = words_of(fault)
+            for copy, original in self.scripts.origin.items():
+                words = words.replace(copy, original)
+            raise FeederError(f"OpenDSS, reading {self.master.name}: {words}") from fault
+        return str(self.dss.Text.Result)
+
+    def read_scripts(self) -> None:
+        """Let OpenDSS read the feeder's files; where their own solve fails, without it."""
+        executive, scratch = self.dss.Executive, Path(self._scratch.name)
+        commands = [str(executive.Command(i)) for i in range(1, executive.NumCommands + 1)]
+        self.scripts = read_scripts(self.master, commands, scratch)
+        try:
+            self.command(f'redirect "{self.scripts.start}"')
+        except FeederError as fault:
+            if not self.scripts.solves:
+                raise
+            self.scripts = read_scripts(self.master, commands, scratch, without_solves=True)
+            self.command("clear")
+            try:
+                self.command(f'redirect "{self.scripts.start}"')
+            except FeederError:
+                raise fault from None
+            self.scripts.notes.append(f"The files' own solve fails, ours is tried without it ({fault.message})")
+
+    def define(self, kind: str, name: str, properties: str) -> None:
+        """Make an element or a general object, or edit the one of that name that is there."""
+        pointer, count = self.batch(kind, f"^{re.escape(name)}$")
+        exists = count > 0
+        self.circuit._lib.Batch_Dispose(pointer[0])
+        self.command(f'{"edit" if exists else "new"} "{kind}.{name}" {properties}')
+
+    def write(self, kind: str, pattern: str, property_name: str, values: NDArray[np.float64]) -> None:
+        """One number property of all elements of a class whose names match, in order of definition."""
+        pointer, count = self.batch(kind, pattern)
+        if count != len(values):
+            raise ValueError(f"{len(values)} values for {count} elements {kind}.{pattern}")
+        numbers = np.ascontiguousarray(values, dtype=float)
+        data = self.ffi.cast("double*", numbers.ctypes.data)
+        self.circuit._lib.Batch_SetFloat64ArrayS(pointer[0], count, property_name.encode(), data, 0)
+        self.circuit._lib.Batch_Dispose(pointer[0])
+        self.circuit._check_for_error()
+
+    def read(self, kind: str, pattern: str, property_name: str) -> NDArray[np.float64]:
+        """The counterpart of `write`."""
+        pointer, count = self.batch(kind, pattern)
+        function = self.circuit._lib.Batch_GetFloat64S
+        values = self.circuit._get_float64_array(function, pointer[0], count, property_name.encode())
+        self.circuit._lib.Batch_Dispose(pointer[0])
+        return np.asarray(values, dtype=float)
+
+    def whole_numbers(self, kind: str, property_name: str) -> Ints:
+        """One integer or yes-or-no property of all elements of a class, in order of definition."""
+        pointer, count = self.batch(kind)
+        function = self.circuit._lib.Batch_GetInt32S
+        values = self.circuit._get_int32_array(function, pointer[0], count, property_name.encode())
+        self.circuit._lib.Batch_Dispose(pointer[0])
+        return np.asarray(values, dtype=np.int64)
+
+    def handles(self, kind: str) -> list[Any]:
+        pointer, count = self.batch(kind)
+        handles = [pointer[0][i] for i in range(count)]
+        self.circuit._lib.Batch_Dispose(pointer[0])
+        return handles
+
+    def names(self, kind: str) -> list[str]:
+        """Own names of all elements of a class in lower case, disabled ones included, in order of definition."""
+        lib = self.circuit._lib
+        return [self.ffi.string(lib.Obj_GetName(handle)).decode().lower() for handle in self.handles(kind)]
+
+    def batch(self, kind: str, pattern: str = "") -> tuple[Any, int]:
+        pointer, dims = self.ffi.new("void***"), self.ffi.new("int32_t[4]")
+        if pattern:
+            self.circuit._lib.Batch_CreateByRegExpS(pointer, dims, kind.encode(), pattern.encode())
+        else:
+            self.circuit._lib.Batch_CreateByClassS(pointer, dims, kind.encode())
+        self.circuit._check_for_error()
+        return pointer, int(dims[0])
+
+    def kept_batch(self, kind: str) -> tuple[Any, int]:
+        """All elements of a class, disabled ones included; until the next command."""
+        if kind not in self._kept:
+            self._kept[kind] = self.batch(kind)
+        return self._kept[kind]
+
+    def read_class(self, kind: str, function: Any) -> Complexes:
+        pointer, count = self.kept_batch(kind)
+        if count == 0:
+            return np.empty(0, dtype=complex)
+        return self.circuit._get_complex128_array(function, pointer[0], count).ravel(order="F")
+
+    def properties(self, kind: str) -> list[dict[str, Any]]:
+        pointer, count = self.batch(kind)
+        text = self.circuit._lib.Batch_ToJSON(pointer[0], count, _JSON_FULL)
+        rows = parse_properties(self.ffi.string(text).decode())
+        self.circuit._lib.DSS_Dispose_String(text)
+        self.circuit._lib.Batch_Dispose(pointer[0])
+        return rows
+
+    def activate(self, name: str) -> None:
+        if self.circuit.SetActiveElement(name) < 0:
+            raise FeederError(f"No element {name} in {self.circuit.Name}.")
+
+    def enabled(self, name: str) -> bool:
+        self.activate(name)
+        return bool(self.circuit.ActiveCktElement.Enabled)
+
+
+def words_of(fault: DSSException) -> str:
+    """OpenDSS's message on one line, with file and line number, without its own headings."""
+    parts = [part.strip() for part in str(fault.args[1]).splitlines()]
+    return "; ".join(part for part in parts if part and not part.endswith((":", "follows.")))
