@@ -28,7 +28,7 @@ from hcsim.schedules.files import read_schedule
 from hcsim.studies.allocation import StudyRun
 from hcsim.util.progress import Event, silent
 from hcsim.workbench.allocation import Workbench
-from optim.data.limits import new_violations
+from optim.data.violations import new_violations
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = (

@@ -23,9 +23,10 @@ from hcsim.replay.deadbands import resting_days
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import Controls
 from hcsim.replay.series import DailySeries
-from optim.data.limits import Limits, violations
+from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles
+from optim.data.violations import violations
 
 IEEE123 = Path(__file__).parent.parent / "dss_models" / "ieee123" / "Master.dss"
 WIDE = Limits(v_min_pu=0.9, v_max_pu=1.1)

@@ -13,7 +13,7 @@ from dataclasses import replace
 from hcsim.certify.many_days import Days
 from hcsim.certify.robustness import Draws, perturbed
 from hcsim.workbench.allocation import Workbench
-from optim.data.limits import new_violations, worst_new
+from optim.data.violations import new_violations, worst_new
 from optim.hosting.search import solve_hosting
 
 

@@ -14,7 +14,7 @@ from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.schedules.files import write_schedule
 from hcsim.util.files import output_folder, write_csv, write_json
-from optim.data.limits import CRITERIA
+from optim.data.criteria import CRITERIA
 from optim.data.schedule import Schedule
 
 CERTIFIED, STALLED, OUT_OF_TIME = "certified to tolerance", "stalled", "out of time"

@@ -29,8 +29,8 @@ from hcsim.replay.operating_points import Visit
 from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import same_devices, with_reserve
 from hcsim.workbench.allocation import Workbench
-from optim.data.limits import new_violations
 from optim.data.schedule import Schedule
+from optim.data.violations import new_violations
 from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
 

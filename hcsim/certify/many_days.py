@@ -14,8 +14,8 @@ from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import judges_regulation
 from hcsim.replay.series import DailySeries
 from hcsim.workbench.allocation import Workbench
-from optim.data.limits import Operation
 from optim.data.linear_model import Floats
+from optim.data.operation import Operation
 from optim.data.schedule import Schedule
 
 

@@ -15,9 +15,10 @@ from hcsim.certify.margins import Margins
 from hcsim.certify.stalls import oversteps
 from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import reduced
-from optim.data.limits import CRITERIA, new_violations
+from optim.data.criteria import CRITERIA
 from optim.data.linear_model import Floats, LinearModel
 from optim.data.schedule import Schedule
+from optim.data.violations import new_violations
 
 MORE = 1.1
 """Times the overstep is taken back: the tangent does not know what taps do."""

@@ -31,9 +31,10 @@ from hcsim.certify.options import loop_options
 from hcsim.devices.held_controls import hold
 from hcsim.replay.result import ReplayResult
 from hcsim.workbench.allocation import Workbench
-from optim.data.limits import Before, Excess, worst_new
+from optim.data.criteria import Before
 from optim.data.linear_model import Floats
 from optim.data.schedule import Schedule
+from optim.data.violations import Excess, worst_new
 
 SPREAD, WANTED = 0.10, 0.95
 CLOSE = 5e-3

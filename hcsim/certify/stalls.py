@@ -9,8 +9,8 @@ import pandas as pd
 
 from hcsim.replay.operating_points import Visit
 from hcsim.replay.result import ReplayResult
-from optim.data.limits import new_violations
 from optim.data.linear_model import Floats, LinearModel
+from optim.data.violations import new_violations
 from optim.hosting.problem import ELASTIC_KW_PER_KW
 
 LOOK_BACK = 6

@@ -30,7 +30,8 @@ from hcsim.replay.recording import V_SANE_PU, Controls
 from hcsim.replay.run import judges_regulation
 from hcsim.replay.series import DailySeries
 from hcsim.schedules.repeat import battery_kw
-from optim.data.limits import CRITERIA, Criterion, Operation, thresholds
+from optim.data.criteria import CRITERIA, Criterion, thresholds
+from optim.data.operation import Operation
 from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from hcsim.feeder.unbalance import three_phase_buses, unbalance_pct
 from hcsim.replay.series import DailySeries
-from optim.data.limits import Criterion, Limits, Operation
+from optim.data.criteria import Criterion
+from optim.data.limits import Limits
 from optim.data.network import Network
+from optim.data.operation import Operation
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -26,8 +26,9 @@ from hcsim.replay.options import ReplayOptions
 from hcsim.replay.own_violations import convergence_violations
 from hcsim.replay.run import check_steps, judges_regulation
 from hcsim.replay.series import DailySeries
-from optim.data.limits import Before, new_violations, violations
+from optim.data.criteria import Before
 from optim.data.schedule import Schedule
+from optim.data.violations import new_violations, violations
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.series import DailySeries
-from optim.data.limits import Operation
+from optim.data.operation import Operation
 
 
 def resting_days(

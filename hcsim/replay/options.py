@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hcsim.devices.inverter_curves import InverterControl
 from hcsim.replay.recording import Controls
-from optim.data.limits import Before
+from optim.data.criteria import Before
 
 Progress = Callable[[int, int], None]
 """Called with (steps done, steps in all)."""

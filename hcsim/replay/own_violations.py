@@ -7,8 +7,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hcsim.replay.recording import Recording
-from optim.data.limits import VIOLATION_COLUMNS
 from optim.data.network import Network
+from optim.data.violations import VIOLATION_COLUMNS
 
 Floats = NDArray[np.float64]
 

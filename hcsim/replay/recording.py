@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.opendss.circuit import Circuit
-from optim.data.limits import Operation
 from optim.data.network import Network
+from optim.data.operation import Operation
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError
 from hcsim.util.files import output_folder, write_json, write_parquet
-from optim.data.limits import Before, Operation, new_violations
+from optim.data.criteria import Before
+from optim.data.operation import Operation
+from optim.data.violations import new_violations
 
 Floats = NDArray[np.float64]
 

@@ -21,9 +21,11 @@ from hcsim.replay.own_violations import joined as _joined
 from hcsim.replay.recording import Recording
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.series import DailySeries
-from optim.data.limits import Limits, Operation, violations
+from optim.data.limits import Limits
+from optim.data.operation import Operation
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
+from optim.data.violations import violations
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -44,7 +46,7 @@ def replay(
     below it; both are then no order that could be missed, so neither is "not_delivered". A step in which one is
     off its curves has no answer.
 
-    Violations are those of `optim.data.limits.violations`, and three criteria of our own, never `existing`:
+    Violations are those of `optim.data.violations.violations`, and three criteria of our own, never `existing`:
     "convergence" (a step that did not converge, or converged on nonsense; value and limit NaN),
     "not_delivered" (|commanded - delivered| of a device above `limits.p_tolerance_kw`, value delivered, limit
     commanded, kW or kvar) and "stored_energy" (a unit's delivered SoC outside its range, kWh).

@@ -17,8 +17,8 @@ from hcsim.opendss.circuit import Circuit
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import V_SANE_PU, Recording, RegulatorRows
 from hcsim.replay.recording import BranchMap as _BranchMap
-from optim.data.limits import Operation
 from optim.data.network import Network
+from optim.data.operation import Operation
 from optim.data.profiles import Profiles
 from optim.feeder.power_flow import leg_powers_kva
 

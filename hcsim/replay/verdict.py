@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from hcsim.replay.result import ReplayResult
-from optim.data.limits import new_violations
 from optim.data.schedule import Schedule
+from optim.data.violations import new_violations
 from optim.errors import ModelError
 
 UNDELIVERED_WORTH_A_WORD_KWH = 1.0

@@ -13,6 +13,7 @@ from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.devices.inverter_curves import InverterControl
 from hcsim.hosting.result import HostingCapacityResult
 from hcsim.replay.inverter_day import InverterDay
+from hcsim.replay.result import ReplayResult
 from hcsim.util.files import write_json
 from optim.data.limits import Limits
 from optim.data.network import Network
@@ -21,8 +22,6 @@ from optim.data.schedule import Schedule
 
 if TYPE_CHECKING:
     from hcsim.certify.certificate import Certificate
-    from hcsim.results.allocation import InverterComparison
-from hcsim.replay.result import ReplayResult
 
 
 @dataclass(frozen=True)

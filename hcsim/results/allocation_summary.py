@@ -13,10 +13,10 @@ from hcsim.hosting.result import baseline_summary
 from hcsim.replay.inverter_day import InverterDay, control_facts, day_facts
 from hcsim.replay.verdict import replay_summary, verdict
 from hcsim.results.allocation import CaseResult, StudyResult
-from optim.data.limits import new_violations
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Floats, Schedule
+from optim.data.violations import new_violations
 
 PAPER_KEYS = {"none": "none_kw", "centralized": "centralized_kw", "distributed": "distributed_kw"}
 """Case -> key of [paper]; the paper has no case without circulation."""

@@ -16,7 +16,7 @@ from hcsim.hosting.open_feeder import OpenFeeder, identity_of
 from hcsim.jobs.campaign import Means, Outcome, Progress, run_campaign
 from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
 from hcsim.util.locks import alone_in_folder
-from optim.data.limits import CRITERIA
+from optim.data.criteria import CRITERIA
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule

@@ -27,7 +27,8 @@ from typing import IO, Any, ParamSpec, TypeVar
 from hcsim.errors import OutputError
 from hcsim.util.files import output_folder
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 LOCK_FILE = ".hcsim.lock"
 HEARTBEAT_S = 20.0
 STALE_S = 120.0

@@ -1,3 +1,3 @@
 """Types that flow: Network, Profiles, Limits, LinearModel, Schedule."""
 
-__all__ = ["limits", "linear_model", "network", "profiles", "schedule"]
+__all__ = ["criteria", "limits", "linear_model", "network", "operation", "profiles", "schedule", "violations"]

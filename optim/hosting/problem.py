@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optim.data.limits import CRITERIA, Before, Limits
+from optim.data.criteria import CRITERIA, Before
+from optim.data.limits import Limits
 from optim.data.linear_model import Floats, LinearModel
 from optim.data.profiles import Profiles
 from optim.errors import ModelError

@@ -19,10 +19,12 @@ from hcsim.certify.certificate import Certificate, Round
 from hcsim.hosting.result import HostingCapacityResult
 from hcsim.replay.result import ReplayResult
 from hcsim.results.allocation import CaseResult, StudyResult
-from optim.data.limits import Limits, Operation, violations
+from optim.data.limits import Limits
 from optim.data.network import Branch, LoadLegs, Network, Regulator
+from optim.data.operation import Operation
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule, SolveInfo
+from optim.data.violations import violations
 
 T = 24
 TIMES = tuple(f"{h:02d}:00" for h in range(T))

@@ -5,7 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from optim.data.limits import CRITERIA, Before, Limits, Operation, new_violations, thresholds, violations
+from optim.data.criteria import CRITERIA, Before, thresholds
+from optim.data.limits import Limits
+from optim.data.operation import Operation
+from optim.data.violations import new_violations, violations
 
 
 def operation(v=1.0, sub=10.0, load=0.5, dev=0.0, unb=1.0, reg=5.0, taps=0.0):

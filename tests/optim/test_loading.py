@@ -8,8 +8,10 @@ there is no reactive power (7c), q = 0; with r = 0.8 the inverter may give up to
 import numpy as np
 import pytest
 
-from optim.data.limits import Before, Limits, Operation
+from optim.data.criteria import Before
+from optim.data.limits import Limits
 from optim.data.linear_model import LinearModel
+from optim.data.operation import Operation
 from optim.data.profiles import Profiles
 from optim.errors import SolverError
 from optim.hosting.limit_rows import LOADING_TOLERANCE

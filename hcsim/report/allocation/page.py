@@ -58,7 +58,7 @@ def render_html(study: StudyResult, documents: Mapping[str, str], *, written: da
         pictures=_pictures(documents),
         cases=[_case(study, name) for name in study.cases],
         baselines=[_baseline(study, name) for name in study.baselines],
-        assumptions=words.assumption_rows(study),
+        assumptions=words.assumption_rows(study.assumptions),
         ledger_counts=words.ledger_counts(study.ledger),
         ledger_reasons=words.ledger_reasons(study.ledger),
         paper_notes=list(_texts(study.paper.get("notes"))),

@@ -240,10 +240,10 @@ def sentence(words: str) -> str:
     return words[:1].upper() + words[1:].rstrip(".") + "."
 
 
-def assumption_rows(study: StudyResult) -> list[tuple[str, str, str]]:
+def assumption_rows(assumptions: Mapping[str, str]) -> list[tuple[str, str, str]]:
     """Name, kind (stated, ours, calibrated or empty), sentence."""
     rows = []
-    for name, sentence in study.assumptions.items():
+    for name, sentence in assumptions.items():
         kind, _, rest = sentence.partition(":")
         known = kind.strip().lower() in KINDS
         rows.append(

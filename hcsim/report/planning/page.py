@@ -104,8 +104,8 @@ def render_planning(
         paper_notes=list(study.paper.notes) if study.paper else [],
         pictures=_pictures(documents),
         cases=[_case(study, name, summary) for name in study.schemes],
-        assumptions=words.assumption_rows(study),
-        ledger_counts=words.ledger_counts(study.ledger),  # type: ignore[arg-type]
+        assumptions=words.assumption_rows(study.assumptions),
+        ledger_counts=words.ledger_counts(study.ledger),
         ledger_reasons=words.ledger_reasons(study.ledger),
         definitions=DEFINITIONS,
     )

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from hcsim.report import style
 from hcsim.report.pictures import draw_feeder, map_inches, save_figures
 from hcsim.util.files import write_text
-from optim.data.limits import CRITERIA, Limits
+from optim.data.criteria import CRITERIA
+from optim.data.limits import Limits
 from optim.data.network import Network
 
 COLOURS = dict(

@@ -22,7 +22,8 @@ from hcsim.hosting.open_feeder import FeederFiles as Feeder
 from hcsim.hosting.year_recorder import record_year
 from hcsim.schedules.edit import spread_evenly
 from hcsim.workbench.allocation import Workbench
-from optim.data.limits import Limits, VoltageBand, new_violations
+from optim.data.limits import Limits, VoltageBand
+from optim.data.violations import new_violations
 from optim.errors import ModelError
 from optim.hosting.search import solve_hosting
 

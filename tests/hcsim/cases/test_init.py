@@ -19,7 +19,7 @@ from hcsim.feeder.sites import candidate_buses, head_bus, spread_sites
 from hcsim.opendss.circuit import Circuit
 from hcsim.studies.allocation import Study
 from hcsim.workbench.allocation import Workbench
-from optim.data.limits import new_violations
+from optim.data.violations import new_violations
 from optim.hosting.search import solve_hosting
 
 ROOT = Path(__file__).parents[3]

@@ -23,7 +23,7 @@ from hcsim.replay.run import replay
 from hcsim.schedules.edit import blend, idle, resized, scaled, spread_evenly
 from hcsim.schedules.files import read_schedule, write_schedule
 from hcsim.workbench.allocation import Workbench
-from optim.data.limits import new_violations
+from optim.data.violations import new_violations
 from optim.hosting.search import solve_hosting
 
 CASES = Path(__file__).parents[2] / "cases"

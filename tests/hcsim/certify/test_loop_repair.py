@@ -12,7 +12,7 @@ from hcsim.certify.repair import MORE, repaired
 from hcsim.replay.operating_points import Visit, visit
 from hcsim.replay.options import ReplayOptions
 from hcsim.schedules.edit import blend, resized
-from optim.data.limits import new_violations
+from optim.data.violations import new_violations
 from optim.hosting.search import solve_hosting
 
 NONE = Margins(0.0, 0.0, 0.0)

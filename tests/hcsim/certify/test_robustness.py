@@ -14,7 +14,7 @@ from hcsim.certify.robustness import Draws, Outcome, perturbed, with_robustness
 from hcsim.report.allocation.closed_loop import robustness_words
 from hcsim.schedules.edit import scaled
 from hcsim.schedules.files import read_schedule
-from optim.data.limits import Excess, new_violations, worst_new
+from optim.data.violations import Excess, new_violations, worst_new
 
 DRAWS, SEED = 25, 2
 

@@ -14,7 +14,8 @@ from hcsim.cases.config.limits import LimitsSection, SimulationSection
 from hcsim.cases.screening_limits import simulation_limits
 from hcsim.cli.simulation import _steps
 from hcsim.errors import ConfigError
-from optim.data.limits import CRITERIA, Limits
+from optim.data.criteria import CRITERIA
+from optim.data.limits import Limits
 
 ROOT = Path(__file__).parents[3]
 NODAL = ["bus", "phases", "criterion", "hc_kw", "binding_element", "binding_phase", "binding_hour", "status"]

@@ -15,9 +15,10 @@ from hcsim.hosting.weights import PvShares
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import replay
-from optim.data.limits import Limits, new_violations
+from optim.data.limits import Limits
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
+from optim.data.violations import new_violations
 
 CASES = Path(__file__).parents[2] / "cases"
 NODES = ("b1.1", "b1.2", "b1.3")

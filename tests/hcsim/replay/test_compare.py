@@ -21,7 +21,7 @@ from hcsim.results.allocation_summary import (
     penetration_energy_pct,
     summarize,
 )
-from optim.data.limits import VIOLATION_COLUMNS, violations
+from optim.data.violations import VIOLATION_COLUMNS, violations
 from optim.errors import ModelError
 from optim.hosting.problem import CASES
 

@@ -14,9 +14,10 @@ from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import replay
-from optim.data.limits import Limits, new_violations
+from optim.data.limits import Limits
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
+from optim.data.violations import new_violations
 
 CASES = Path(__file__).parents[2] / "cases"
 T = 6

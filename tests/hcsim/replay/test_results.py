@@ -13,7 +13,7 @@ from synthetic_study import study
 from hcsim.errors import ConfigError
 from hcsim.hosting.result import write_baseline
 from hcsim.replay.result import read_replay, write_replay
-from optim.data.limits import Operation
+from optim.data.operation import Operation
 
 
 @pytest.fixture(scope="module")

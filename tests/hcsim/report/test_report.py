@@ -19,7 +19,7 @@ from hcsim.report.allocation.page import write_report
 from hcsim.report.allocation.words import hours_words, ledger_reasons, missing_parts, violation_rows
 from hcsim.report.pictures import svg_of
 from hcsim.results.allocation import CaseResult
-from optim.data.limits import VIOLATION_COLUMNS
+from optim.data.violations import VIOLATION_COLUMNS
 
 
 @pytest.fixture(scope="module")
