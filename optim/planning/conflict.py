@@ -12,7 +12,8 @@ from optim.errors import InfeasibleError
 from optim.feeder.radial_power_flow import RadialFlow
 from optim.planning.case import PlanningCase, ScenarioName
 from optim.planning.exactness import ac_flows, add_caps, base_flows, losses_priced
-from optim.planning.program import PlanningProgram, build
+from optim.planning.model import PlanningProgram
+from optim.planning.program import build
 from optim.solve.conic_engines import HighsEngine
 from optim.solve.highs import SolveOptions
 

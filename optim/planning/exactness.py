@@ -39,7 +39,8 @@ from pyomo.core.base.var import VarData
 
 from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
 from optim.planning.case import PlanningCase
-from optim.planning.program import PlanningProgram, drawn, eq_22_active_injection, eq_23_reactive_injection, sending_u
+from optim.planning.flow_equations import drawn, eq_22_active_injection, eq_23_reactive_injection, sending_u
+from optim.planning.model import PlanningProgram
 from optim.solve.cones import RotatedCone
 
 Floats = NDArray[np.float64]

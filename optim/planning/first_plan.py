@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from optim.planning.program import PlanningProgram
+from optim.planning.model import PlanningProgram
 
 Floats = NDArray[np.float64]
 

@@ -19,7 +19,7 @@ from scipy.optimize import linprog
 from optim.errors import ModelError
 from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
 from optim.planning.exactness import injections_mw, put_on_ac, squared_current_limit
-from optim.planning.program import PlanningProgram
+from optim.planning.model import PlanningProgram
 
 Floats = NDArray[np.float64]
 

@@ -12,7 +12,7 @@ from optim.errors import ModelError
 from optim.feeder.radial_power_flow import RadialFlow, ac_power_flow
 from optim.planning.case import Exactness, PlanningCase, ScenarioName, Scheme
 from optim.planning.exactness import cone_slack, injections_mw
-from optim.planning.program import Model, PlanningProgram
+from optim.planning.model import Model, PlanningProgram
 from optim.planning.search import Round
 from optim.solve.cones import ConeReport
 

@@ -18,7 +18,8 @@ from optim.errors import InfeasibleError
 from optim.planning.case import PlanningCase, ScenarioName, Scheme
 from optim.planning.conflict import explained
 from optim.planning.exactness import largest_violation
-from optim.planning.program import MONEY, PlanningProgram, build, loss_rate
+from optim.planning.model import MONEY, PlanningProgram
+from optim.planning.program import build, loss_rate
 from optim.planning.refine import refine_hosting_capacity
 from optim.planning.result import (
     PlannedUnit,

@@ -35,7 +35,7 @@ from optim.planning.exactness import (
     put_on_ac,
 )
 from optim.planning.first_plan import rounded_up, site_values, strongest_sites
-from optim.planning.program import PlanningProgram
+from optim.planning.model import PlanningProgram
 from optim.solve.cones import ConeReport
 from optim.solve.conic_engines import ABSOLUTE_GAP, ConicEngine, HighsEngine, PyomoEngine
 from optim.solve.highs import Outcome, Progress, ProgressCallback, SolveOptions, relative_gap

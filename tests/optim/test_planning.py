@@ -14,7 +14,8 @@ from optim.errors import InfeasibleError, ModelError, SolverError
 from optim.feeder.radial_power_flow import ac_power_flow
 from optim.planning.case import Costs, ScenarioLimits, StorageTerms
 from optim.planning.exactness import add_caps, base_flows, correction_bounds, largest_violation, put_on_ac
-from optim.planning.program import MONEY, build
+from optim.planning.model import MONEY
+from optim.planning.program import build
 from optim.planning.result import PlannedUnit
 from optim.planning.schemes import hold_plan, solve_planning, with_sites_of
 from optim.solve.conic_engines import HighsEngine
