@@ -50,7 +50,7 @@ def test_the_wheel_brings_its_cases(installed):
 
 def test_the_wheel_solves_and_replays(installed):
     scripts, elsewhere = installed
-    said = run(scripts / "hcsim", "optimize", "ieee33", "--case", "none", "--out", "plan", cwd=elsewhere)
+    said = run(scripts / "hcsim", "optimize", "ieee33", "--program", "none", "--out", "plan", cwd=elsewhere)
     assert "none:" in said and (elsewhere / "plan" / "schedule.json").is_file()
     said = run(scripts / "hcsim", "replay", "ieee33", "plan", "--controls", "locked", cwd=elsewhere)
     assert "controls locked" in said

@@ -10,7 +10,8 @@ from rich.markup import escape
 
 from hcsim.certify.options import loop_options
 from hcsim.cli.console import out_console, say
-from hcsim.cli.words import FreeOption, LockOption, MarginTimeOption
+from hcsim.cli.options import CaseArgument, FreeOption, LockOption, MarginTimeOption, Program, refuse
+from hcsim.cli.progress import working
 
 if TYPE_CHECKING:
     from hcsim.certify.certificate import Certificate
@@ -22,20 +23,16 @@ MARGIN_SEARCH_S = 100.0
 """Who asks for days of other load and sun here waits for the capacity that passes on 95 % of them, too."""
 
 
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this module to the program."""
-    app.command()(certify)
-
-
 def certify(
-    case: Annotated[str, typer.Argument(metavar="CASE", help="Bundled case, study folder or .dss file.")],
+    ctx: typer.Context,
+    case: CaseArgument,
     schedules: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[SCHEDULE]...", help="Schedule folders to start from. Default: solve the programs."),
+        typer.Argument(metavar="SCHEDULE", help="Schedule folders to start from. Default: solve the programs."),
     ] = None,
-    only: Annotated[
-        list[str] | None,
-        typer.Option("--case", help="Program to solve and certify; repeat for several. Default: none, centralized."),
+    programs: Annotated[
+        list[Program] | None,
+        typer.Option("--program", help="Program to solve and certify; repeat for several. Default: none, centralized."),
     ] = None,
     seconds: Annotated[
         float | None, typer.Option("--certify-time", min=1.0, help="Seconds per schedule, error budget included.")
@@ -48,7 +45,7 @@ def certify(
     seed: Annotated[int, typer.Option(help="Of the drawn days.")] = 1,
     free: FreeOption = None,
     lock: LockOption = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/<case>")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/CASE")] = None,
 ) -> None:
     """Close the loop: find the hosting capacity that OpenDSS passes with every control acting.
 
@@ -65,13 +62,17 @@ def certify(
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
 
+    if schedules:
+        refuse(ctx, ("programs",), "A loop that starts from schedules")
+    if not robustness:
+        refuse(ctx, ("margin_time", "seed"), "A loop without drawn days", "Add --robustness 200, for one.")
     bench = Workbench.open(case, free or (), lock or ())
     if bench.selection.held:
         say(escape(bench.selection.words))
     folder = hold_folder(out or default_out(bench.case), STUDY_PARTS)
     options = loop_options(bench, seconds)
     without: Certificate | None = None
-    for claim in _claims(bench, schedules or [], only or ["none", "centralized"]):
+    for claim in _claims(bench, schedules or [], programs or [Program.none, Program.centralized]):
         out_console.print(f"[bold]{escape(claim.case)}[/]: claim {claim.hc_kw:.1f} kW", highlight=False)
         run = certify_with_budget if budget else close_loop
         start = with_pv_of(claim, without.schedule) if without else None
@@ -86,14 +87,9 @@ def certify(
         if robustness:
             own = bench.case.config.certify.margin_search_s or MARGIN_SEARCH_S
             margin_s = own if margin_time is None else margin_time
-            with out_console.status("drawing days") as status:
+            with working(f"robustness {claim.case}") as work:
                 found = with_robustness(
-                    bench,
-                    found,
-                    draws=robustness,
-                    seed=seed,
-                    margin_s=margin_s,
-                    progress=lambda what, done, of: status.update(f"{done} of {of} {what}"),
+                    bench, found, draws=robustness, seed=seed, margin_s=margin_s, progress=work.count_parts
                 )
         where = write_certificate(found, folder)
         say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
@@ -101,19 +97,20 @@ def certify(
         say(escape(f"Certified schedule in {where}; see for yourself: hcsim replay {case} {where}"))
 
 
-def _claims(bench: Workbench, folders: list[Path], programs: list[str]) -> list[Schedule]:
-    from hcsim.errors import ConfigError
+def _claims(bench: Workbench, folders: list[Path], programs: list[Program]) -> list[Schedule]:
     from hcsim.schedules.files import read_schedule
-    from optim.hosting.problem import CASES
-    from optim.hosting.search import solve_hosting
 
     if folders:
         return [read_schedule(f, network=bench.network, profiles=bench.profiles) for f in folders]
-    for name in programs:
-        if name not in CASES:
-            raise ConfigError(f"There is no program {name!r}.", f"Programs: {', '.join(CASES)}.")
     bench.check_sites()
-    return [solve_hosting(bench.problem(name), name, bench.solve_options()) for name in programs]
+    return [_solved(bench, name.value) for name in programs]
+
+
+def _solved(bench: Workbench, name: str) -> Schedule:
+    from optim.hosting.search import solve_hosting
+
+    with working(f"program {name}"):
+        return solve_hosting(bench.problem(name), name, bench.solve_options())
 
 
 def _say_more(found: Certificate) -> None:

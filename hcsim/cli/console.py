@@ -1,13 +1,18 @@
-"""What every command has in common on a terminal: the two consoles, exit codes, last words."""
+"""What every command has in common on a terminal: the two consoles, exit codes, limits, violations, last words."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from hcsim.replay.result import ReplayResult
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 out_console = Console()
@@ -30,3 +35,37 @@ def end_of_study(folder: Path, missing: Mapping[str, str]) -> None:
         raise typer.Exit(INTERRUPTED)
     if missing:
         raise typer.Exit(FAILED)
+
+
+def limit_words(limit: Mapping[str, Any]) -> str:
+    """ "overvoltage at 83.1 at 10:00: 1.0502 (limit 1.05)", or why there is none."""
+    if limit.get("criterion") in (None, "none"):
+        return f"none; {limit.get('reason', 'no reason given')}"
+    place = ".".join(str(limit[k]) for k in ("element", "phase") if limit.get(k))
+    return (
+        f"{str(limit['criterion']).replace('_', ' ')} at {place} at {limit.get('time')}: "
+        f"{limit.get('value', float('nan')):.5g} (limit {limit.get('limit', float('nan')):.5g})"
+    )
+
+
+def show_violations(found: ReplayResult, console: Console, most: int = 10) -> None:
+    """The worst new violations, and how many more there are."""
+    fresh = found.violations[~found.violations["existing"].astype(bool)]
+    if fresh.empty:
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("criterion", "element", "phase", "time", "value", "limit", "unit"):
+        table.add_column(heading, justify="right" if heading in ("value", "limit") else "left")
+    for row in fresh.head(most).itertuples():
+        table.add_row(
+            str(row.criterion),
+            str(row.element),
+            str(row.phase),
+            str(row.time),
+            f"{row.value:.5g}",
+            f"{row.limit:.5g}",
+            str(row.unit),
+        )
+    console.print(table)
+    if len(fresh) > most:
+        console.print(f"and {len(fresh) - most} more; --out writes them all.", soft_wrap=True, highlight=False)

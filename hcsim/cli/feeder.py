@@ -1,4 +1,4 @@
-"""Commands on a feeder of one's own: `check` and `init`. Physics is elsewhere; here it becomes a screen."""
+"""Commands on a feeder of one's own: `check`, `init`, `export`. Physics is elsewhere; here it becomes a screen."""
 
 from __future__ import annotations
 
@@ -13,45 +13,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hcsim.errors import ConfigError, ConvergenceError, FeederError, OutputError
+from hcsim.cli.console import say
+from hcsim.cli.options import AcceptOption, CaseArgument, SitesOption, sites_wanted
+from hcsim.errors import ConvergenceError, FeederError, OutputError
 
 if TYPE_CHECKING:
-    from hcsim.cases.defaults import SitesWanted
     from hcsim.feeder.check import FeederCheck
 
 GATE_HOLDS, GATE_FAILS = 0, 1
 MasterArgument = Annotated[Path, typer.Argument(metavar="MASTER", help="The feeder's master .dss file.")]
-AcceptOption = Annotated[
-    bool,
-    typer.Option("--accept-gate", help="Go on although our network is not OpenDSS's, or elements had to be left out."),
-]
-SitesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--sites",
-        metavar="N or FILE",
-        help="With a .dss file: so many sites, spread over the feeder by electrical distance, or a CSV file of buses.",
-    ),
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Adds the commands of this module to the program."""
-    app.command()(check)
-    app.command()(init)
-
-
-def sites_wanted(option: str | None) -> SitesWanted | None:
-    """--sites as the rooms want it. Raises ConfigError for a number that is none."""
-    from hcsim.cases.defaults import SitesWanted
-
-    if option is None:
-        return None
-    if option.lstrip("+-").isdigit():
-        if int(option) < 1:
-            raise ConfigError(f"--sites {option} is no number of sites.", "Give at least 1, or a CSV file of buses.")
-        return SitesWanted(count=int(option))
-    return SitesWanted(file=Path(option))
 
 
 def init(
@@ -82,11 +52,9 @@ def init(
             text = text.replace(json.dumps(absolute, ensure_ascii=False), json.dumps(beside, ensure_ascii=False))
         write_text(folder / name, text)
     pv, bess = bench.pv, bench.bess
-    Console().print(
+    say(
         f"{len(pv.buses)} sites, {bess.energy_kwh:,.0f} kWh and {bess.power_kw:,.0f} kW of batteries. Edit "
-        f"{escape(str(folder / STUDY_FILE))}, then: hcsim study {escape(str(folder))}",
-        soft_wrap=True,
-        highlight=False,
+        f"{escape(str(folder / STUDY_FILE))}, then: hcsim study {escape(str(folder))}"
     )
 
 
@@ -94,6 +62,27 @@ def _beside(master: Path, folder: Path) -> str:
     """How study.toml in `folder` names the feeder: relative where both lie close, else absolute."""
     relative = os.path.relpath(master, folder.resolve())
     return str(master) if relative.count("..") > 3 else Path(relative).as_posix()
+
+
+def export(
+    case: CaseArgument,
+    out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    accept_gate: AcceptOption = False,
+) -> None:
+    """Write the linear model of a feeder (LinDist3Flow matrices A, D_r, D_x) for use elsewhere.
+
+    Matrix Market files, CSV files that name every row and column, ledger.csv that says how each element was
+    read, and a README.
+    """
+    from hcsim.feeder.export import export_linear_model
+    from hcsim.util.locks import hold_folder
+    from hcsim.workbench.allocation import Workbench
+
+    folder = hold_folder(out)
+    bench = Workbench.open(case)
+    bench.require_gate(accept=accept_gate)
+    export_linear_model(bench.network, bench.ledger, folder)
+    say(f"Linear model of {bench.network.name} ({len(bench.network.nodes)} nodes) in {escape(str(folder))}")
 
 
 def check(

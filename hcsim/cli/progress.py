@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from hcsim.util.progress import Event
+from hcsim.cli.console import err_console
+from hcsim.util.progress import Event, Listener
 
 
 class Show:
     """A listener to be used as a context: `with Show(console) as listener: study.run(listener=listener)`."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console = err_console) -> None:
         self._console = console
         self._begun: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
@@ -54,3 +58,42 @@ class Show:
         mark = "[green]✓[/]" if event.state == "done" else "[red]✗[/]"
         words = escape(event.words.splitlines()[0]) if event.words else ""
         self._console.print(f"{mark} {event.part:<50} {seconds:6.1f} s  [dim]{words}[/]", soft_wrap=True)
+
+
+@dataclass
+class Work:
+    """A part at work, as a command tells of it."""
+
+    part: str
+    listener: Listener
+    words: str = ""
+
+    def say(self, words: str, share: float | None = None) -> None:
+        self.words = words
+        self.listener(Event(self.part, "working", words, share))
+
+    def count(self, of: str) -> Callable[[int, int], None]:
+        """A `progress(done, total)` for rooms that count `of` ("buses")."""
+
+        def hear(done: int, total: int) -> None:
+            self.say(f"{done} of {total} {of}", done / max(total, 1))
+
+        return hear
+
+    def count_parts(self, of: str, done: int, total: int) -> None:
+        """The same for rooms that say with every call what they count."""
+        self.count(of)(done, total)
+
+
+@contextmanager
+def working(part: str) -> Iterator[Work]:
+    """One part of a command, shown on standard error from its start to its end."""
+    with Show() as listener:
+        work = Work(part, listener)
+        listener(Event(part, "started"))
+        try:
+            yield work
+        except BaseException:
+            listener(Event(part, "failed", work.words))
+            raise
+        listener(Event(part, "done", work.words, 1.0))

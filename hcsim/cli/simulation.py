@@ -1,4 +1,4 @@
-"""Commands of the simulation side: nodal, stochastic. `register` puts them into the application."""
+"""Commands of the simulation side: nodal, stochastic, and the year of `hcsim baseline --year`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from hcsim.cli.console import FAILED, err_console, out_console, say
+from hcsim.cli.options import CaseArgument, refuse
+from hcsim.cli.progress import working
 from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from hcsim.hosting.open_feeder import OpenFeeder
 
 
-CaseArgument = Annotated[
-    str, typer.Argument(metavar="CASE", help="Bundled case, folder with a study.toml, or a feeder's master .dss file.")
-]
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the results.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what a killed run left in the folder.")]
 ProcessesOption = Annotated[
@@ -65,13 +63,8 @@ YearFileOption = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """The one line that `cli.py` needs."""
-    app.command()(nodal)
-    app.command()(stochastic)
-
-
 def nodal(
+    ctx: typer.Context,
     case: CaseArgument,
     load: Annotated[bool, typer.Option("--load", help="Also the largest new load of every bus.")] = False,
     bess: Annotated[
@@ -103,6 +96,8 @@ def nodal(
     from hcsim.schedules.files import read_schedule
     from hcsim.studies.nodal import buses_of, run_nodal
 
+    if scheduler:
+        refuse(ctx, ("processes",), "A study on a Dask scheduler", "Its workers say how many tasks run at once.")
     opened, axis, folder = _open(case, hours, profiles, out, "nodal")
     settings = NodalSettings(
         limits=simulation_limits(opened.case.config.limits, limit or (), opened.case.config.simulation),
@@ -114,8 +109,10 @@ def nodal(
     )
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
     means = Means(processes or os.cpu_count() or 1, scheduler, resume)
-    with _Bar("buses") as bar:
-        result = run_nodal(opened, axis.profiles, settings, folder, means, load=load, bess=beside, progress=bar.show)
+    with working("nodal") as work:
+        result = run_nodal(
+            opened, axis.profiles, settings, folder, means, load=load, bess=beside, progress=work.count("buses")
+        )
     for name, outcome in result.outcomes.items():
         say(
             f"[bold]{name.replace('_', ' ')}[/]: {outcome.tasks} buses, {outcome.power_flows} power flows, "
@@ -129,6 +126,7 @@ def nodal(
 
 
 def stochastic(
+    ctx: typer.Context,
     case: CaseArgument,
     deployments: Annotated[int, typer.Option(min=1, help="How many random deployments.")] = 1000,
     steps: Annotated[
@@ -164,6 +162,10 @@ def stochastic(
     from hcsim.schedules.files import read_schedule
     from hcsim.studies.stochastic import run_stochastic
 
+    if scheduler:
+        refuse(ctx, ("processes",), "A study on a Dask scheduler", "Its workers say how many tasks run at once.")
+    if size_kw:
+        refuse(ctx, ("size_per_load",), "A study with --size-kw, the same for everyone,")
     penetrations = _steps(steps)
     opened, axis, folder = _open(case, hours, profiles, out, "stochastic")
     settings = StochasticSettings(
@@ -179,8 +181,10 @@ def stochastic(
     )
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
     means = Means(processes or os.cpu_count() or 1, scheduler, resume)
-    with _Bar("deployments") as bar:
-        result = run_stochastic(opened, axis.profiles, settings, folder, means, bess=beside, progress=bar.show)
+    with working("stochastic") as work:
+        result = run_stochastic(
+            opened, axis.profiles, settings, folder, means, bess=beside, progress=work.count("deployments")
+        )
     summary = result.summary
     say(
         f"{summary['deployments']} deployments, {summary['power_flows']} power flows, {summary['seconds']:.1f} s"
@@ -210,8 +214,10 @@ def year_baseline(
 
     opened, axis, folder = _open(case, 8760, profiles, out, "year")
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
-    with _Bar("year") as bar:
-        study = run_year(opened, axis, folder, weights=weights, controls=controls, bess=beside, progress=bar.show_part)
+    with working("year") as work:
+        study = run_year(
+            opened, axis, folder, weights=weights, controls=controls, bess=beside, progress=work.count_parts
+        )
     found, limit = study.capacity, study.capacity.limit
     say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     say("Limit: " + escape(", ".join(f"{k} {v}" for k, v in limit.items() if v not in ("", None))))
@@ -301,28 +307,3 @@ def _show_missing(missing: Mapping[str, str], most: int = 12) -> None:
         err_console.print(f"[yellow]Missing: {escape(task)}[/]: {escape(reason)}", soft_wrap=True)
     if len(missing) > most:
         err_console.print(f"[yellow]and {len(missing) - most} more[/]")
-
-
-class _Bar:
-    """A progress bar on standard error."""
-
-    def __init__(self, what: str) -> None:
-        self.words = TextColumn(what)
-        self.bar = Progress(
-            self.words, BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=err_console, transient=True
-        )
-        self.task = self.bar.add_task(what)
-
-    def __enter__(self) -> _Bar:
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def show_part(self, part: str, done: int, total: int) -> None:
-        self.words.text_format = part
-        self.show(done, total)
-
-    def show(self, done: int, total: int) -> None:
-        self.bar.update(self.task, completed=done, total=total)

@@ -139,7 +139,7 @@ def test_schedules_and_replays_of_a_study_can_be_read_back(study):
 
 def test_the_steps_work_from_the_files_of_the_step_before(tmp_path):
     plan = tmp_path / "plan"
-    done = hcsim("optimize", CASE, "--case", "centralized", "--out", plan, "--gap", "0.001")
+    done = hcsim("optimize", CASE, "--program", "centralized", "--out", plan, "--gap", "0.001")
     assert done.exit_code == 0 and "BESS at a" in done.output
     done = hcsim("replay", CASE, plan, "--controls", "both", "--out", tmp_path / "replay")
     assert done.exit_code == 0, done.output + done.stderr
@@ -153,7 +153,7 @@ def test_the_steps_work_from_the_files_of_the_step_before(tmp_path):
 
 def test_a_schedule_edited_by_hand_is_refuted(tmp_path):
     plan = tmp_path / "plan"
-    assert hcsim("optimize", CASE, "--case", "none", "--out", plan).exit_code == 0
+    assert hcsim("optimize", CASE, "--program", "none", "--out", plan).exit_code == 0
     schedule = read_schedule(plan)
     lines = (plan / "pv_dispatch.csv").read_text().splitlines()
     at = lines[0].split(",").index("p_kw")
@@ -186,7 +186,7 @@ def test_wrong_use_is_explained():
     fails(2, "studdy", "ieee123", says="No such command")
     fails(2, "study", says="Missing argument")
     fails(2, "study", "ieee123", "--gap", "lots", says="--gap")
-    fails(2, "optimize", CASE, "--case", "decentral", says="decentral")
+    fails(2, "optimize", CASE, "--program", "decentral", says="decentral")
     fails(2, "study", "ieee132", says=["ieee132", "Nearest: ieee123", "ieee33"])
 
 
@@ -236,14 +236,14 @@ def test_a_profile_of_wrong_length_or_with_a_gap(case, tmp_path):
 def test_an_infeasible_program_names_limits_bus_and_hour(case, tmp_path):
     """The drop over the lines is more than 0.0001 pu, and by night nothing can raise the voltage."""
     edit(case / "study.toml", "[pv]", "[limits]\nv_min_pu = 0.9999\n[pv]\nnight_var = false")
-    words = fails(1, "optimize", case, "--case", "none", "--out", tmp_path / "r", says="no solution")
+    words = fails(1, "optimize", case, "--program", "none", "--out", tmp_path / "r", says="no solution")
     assert re.search(r"at least 0\.9999 pu at [ab]\.[123] at (2[0-3]|0[0-5]):00", words), words
     assert "no reactive power from PV" in words
 
 
 def test_an_infeasible_program_does_not_cost_the_study(case, tmp_path):
     edit(case / "study.toml", "[pv]", "[limits]\nv_min_pu = 0.9999\n[pv]\nnight_var = false")
-    fails(1, "study", case, "--out", tmp_path / "r", "--case", "none", says="Missing: none")
+    fails(1, "study", case, "--out", tmp_path / "r", "--program", "none", says="Missing: none")
     summary = json.loads((tmp_path / "r" / "summary.json").read_text())
     assert summary["cases"] == {} and "none" in summary["baseline"]
 
@@ -266,7 +266,7 @@ def test_a_circuit_that_does_not_converge_names_the_hour(case, tmp_path):
 
 def test_a_schedule_of_another_feeder(tmp_path):
     plan = tmp_path / "plan"
-    assert hcsim("optimize", CASE, "--case", "none", "--out", plan).exit_code == 0
+    assert hcsim("optimize", CASE, "--program", "none", "--out", plan).exit_code == 0
     fails(2, "replay", "ieee33", plan, says=["pv.csv"])
     fails(2, "replay", CASE, tmp_path / "nothing", says="schedule.json")
     fails(2, "baseline", CASE, "--weights", "schedule", says="--bess")
@@ -275,7 +275,7 @@ def test_a_schedule_of_another_feeder(tmp_path):
 
 def test_the_time_limit_gives_the_best_so_far_with_its_gap(tmp_path):
     """0.1 s is less than the first linear program takes; what comes is a schedule with a proven bound."""
-    arguments = ["optimize", "ieee123", "--case", "distributed", "--time-limit", "0.1", "--out", tmp_path / "plan"]
+    arguments = ["optimize", "ieee123", "--program", "distributed", "--time-limit", "0.1", "--out", tmp_path / "plan"]
     done = hcsim(*arguments)
     assert done.exit_code == 0, done.output + done.stderr
     schedule = read_schedule(tmp_path / "plan")

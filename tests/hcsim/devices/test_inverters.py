@@ -363,7 +363,9 @@ def study(tmp_path_factory):
     case = Path(shutil.copytree(CASES / "three_bus", folder / "mine"))
     text = (case / "study.toml").read_text()
     (case / "study.toml").write_text(text + '\n[inverters]\ncompare = "volt_var"\n')
-    done = hcsim("study", case, "--no-certify", "--case", "none", "--case", "distributed", "--out", folder / "out")
+    done = hcsim(
+        "study", case, "--no-certify", "--program", "none", "--program", "distributed", "--out", folder / "out"
+    )
     assert done.exit_code == 0, done.output + done.stderr
     return case, folder / "out", done
 

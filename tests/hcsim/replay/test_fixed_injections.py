@@ -137,7 +137,7 @@ def test_stochastic_steps_have_them_too(feeder):
 
 
 def test_the_allocation_study_of_ieee123_has_nothing_of_its_second_section():
-    """Its [planning] is there for `--program planning`; nodal, stochastic and year studies are paper 1's feeder."""
+    """Its [planning] is there for `--study planning`; nodal, stochastic and year studies are paper 1's feeder."""
     case = load_case("ieee123")
     assert case.config.planning is not None and case.config.planning.pv_kw
     axis = with_existing(case, read_network(Circuit.compile(case.master))[0], 24, None)

@@ -177,7 +177,7 @@ def test_commands(done, tmp_path):
     assert found.exit_code == 0 and "holds" in found.output
     found = runner.invoke(app, ["study", str(folder), "--schemes", "A,D", "--out", str(tmp_path / "d")])
     assert found.exit_code == 2 and "'D'" in found.output
-    found = runner.invoke(app, ["study", str(folder), "--program", "siting", "--out", str(tmp_path / "s")])
+    found = runner.invoke(app, ["study", str(folder), "--study", "siting", "--out", str(tmp_path / "s")])
     assert found.exit_code == 2 and "planning" in found.output
 
 
@@ -204,9 +204,9 @@ def test_allocation_on_the_same_folder(done, tmp_path):
         [
             "study",
             str(folder),
-            "--program",
+            "--study",
             "allocation",
-            "--case",
+            "--program",
             "none",
             "--no-certify",
             "--out",

@@ -1,0 +1,215 @@
+"""`hcsim study`: the main job, of either kind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from hcsim.cli.console import end_of_study, out_console, say
+from hcsim.cli.options import (
+    AcceptOption,
+    CaseArgument,
+    GapOption,
+    Inverters,
+    MarginTimeOption,
+    Program,
+    SitesOption,
+    StudyKind,
+    TimeOption,
+    refuse,
+    sites_wanted,
+)
+from hcsim.cli.progress import Show
+from hcsim.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hcsim.cases.case import Case
+
+
+class Exactness(StrEnum):
+    capped = "capped"
+    none = "none"
+
+
+ALLOCATION_ONLY = ("programs", "certify", "certify_time", "inverters", "robustness", "margin_time")
+PLANNING_ONLY = ("schemes", "exactness")
+"""Parameters that only one kind of study has a use for; the other refuses them."""
+
+
+def study(
+    ctx: typer.Context,
+    case: CaseArgument,
+    out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/CASE")] = None,
+    kind: Annotated[
+        StudyKind | None,
+        typer.Option(
+            "--study",
+            help="Kind of study: allocation (paper 1) or planning (paper 2: schemes A, B, C). "
+            "Default: [program] kind of study.toml.",
+        ),
+    ] = None,
+    gap: GapOption = None,
+    time_limit: TimeOption = None,
+    sites: SitesOption = None,
+    accept_gate: AcceptOption = False,
+    programs: Annotated[
+        list[Program] | None,
+        typer.Option("--program", help="Allocation: only this program; repeat for several. Default: all four."),
+    ] = None,
+    certify: Annotated[bool, typer.Option(help="Allocation: certify each claim with controls free.")] = True,
+    certify_time: Annotated[
+        float | None, typer.Option("--certify-time", min=1.0, help="Allocation: seconds per program to certify.")
+    ] = None,
+    inverters: Annotated[
+        Inverters | None,
+        typer.Option(
+            "--inverters",
+            help="Allocation: lay hosting capacities with autonomous inverters beside those of the schedules. "
+            "Default: [inverters] compare.",
+        ),
+    ] = None,
+    robustness: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Allocation: drawn days of load and PV off by 10 % on which to try each certified schedule. "
+            "Default: [certify] robustness_draws.",
+        ),
+    ] = None,
+    margin_time: MarginTimeOption = None,
+    schemes: Annotated[
+        str | None, typer.Option(help="Planning: only these schemes, for example B or A,C. Default: all three.")
+    ] = None,
+    exactness: Annotated[
+        Exactness | None, typer.Option(help="Planning: none is the program as the paper writes it. Default: capped.")
+    ] = None,
+) -> None:
+    """The main job: optimize, replay in OpenDSS, compare with simulation, certify, report.
+
+    Four programs (no BESS, one central BESS, distributed BESS with and without power circulating between
+    units), each claim replayed over the day with regulators locked and free, and the hosting capacity that
+    plain simulation finds; then the closed loop certifies what OpenDSS passes with controls free. Ends
+    with a table and a folder: summary.json, report.html, schedules, replays, figures. Ctrl-C keeps what is finished.
+
+    A planning study (ieee33) sites and sizes storage instead: schemes A, B and C of paper 2, each replayed.
+    """
+    from hcsim.cases.case import load_case
+
+    loaded = load_case(case, sites_wanted(sites))
+    if (kind or loaded.config.program.kind) == "planning":
+        refuse(
+            ctx,
+            ALLOCATION_ONLY,
+            "A planning study",
+            "They belong to `--study allocation`; `hcsim replay CASE SCHEDULE --inverters ...` takes plans one by one.",
+        )
+        _planning(
+            loaded, out, schemes=schemes, gap=gap, time_limit=time_limit, exactness=exactness, accept_gate=accept_gate
+        )
+        return
+    refuse(ctx, PLANNING_ONLY, "An allocation study", "They belong to `--study planning`.")
+    if not certify:
+        refuse(ctx, ("certify_time", "robustness", "margin_time"), "A study with --no-certify")
+    _allocation(
+        loaded,
+        out,
+        programs=programs,
+        gap=gap,
+        time_limit=time_limit,
+        accept_gate=accept_gate,
+        certify=certify,
+        certify_time=certify_time,
+        inverters=inverters,
+        robustness=robustness,
+        margin_time=margin_time,
+    )
+
+
+def _allocation(
+    case: Case,
+    out: Path | None,
+    *,
+    programs: list[Program] | None,
+    gap: float | None,
+    time_limit: float | None,
+    accept_gate: bool,
+    certify: bool,
+    certify_time: float | None,
+    inverters: Inverters | None,
+    robustness: int | None,
+    margin_time: float | None,
+) -> None:
+    """Runs the four programs (or those named), prints the table, and says where the rest is."""
+    from hcsim.report.allocation.closed_loop import robustness_lines
+    from hcsim.report.allocation.inverters import inverter_sentences
+    from hcsim.report.allocation.tables import main_table
+    from hcsim.results.allocation_summary import summarize
+    from hcsim.studies.allocation import Study
+    from hcsim.studies.runner import default_out
+    from optim.hosting.problem import CASES
+
+    draws = case.config.certify.robustness_draws if robustness is None else robustness
+    if margin_time and not draws:
+        raise ConfigError("--margin-time has no use without drawn days.", "Add --robustness 200, for one.")
+    # paper 1's program, whatever study.toml names
+    program = case.config.program.model_copy(update={"kind": "allocation"})
+    loaded = Study(replace(case, config=case.config.model_copy(update={"program": program})))
+    folder = out or default_out(case)
+    with Show() as listener:
+        result = loaded.run(
+            folder,
+            programs=[p.value for p in programs] if programs else list(CASES),
+            gap=gap,
+            time_limit_s=time_limit,
+            accept_gate=accept_gate,
+            certify=certify,
+            certify_time_s=certify_time,
+            inverters=inverters.value if inverters else None,
+            robustness_draws=robustness,
+            margin_search_s=margin_time,
+            listener=listener,
+        )
+    out_console.print(main_table(summarize(result)))
+    for sentence in (*inverter_sentences(result), *robustness_lines(result)):
+        say(escape(sentence))
+    end_of_study(folder, result.missing)
+
+
+def _planning(
+    case: Case,
+    out: Path | None,
+    *,
+    schemes: str | None,
+    gap: float | None,
+    time_limit: float | None,
+    exactness: Exactness | None,
+    accept_gate: bool,
+) -> None:
+    """Runs schemes A, B, C (or those named), prints the paper's two tables with ours, and says where the rest is."""
+    from hcsim.report.planning.tables import planning_tables
+    from hcsim.results.planning_summary import summarize_planning
+    from hcsim.studies.planning import SCHEMES, PlanningStudy
+    from hcsim.studies.runner import default_out
+
+    folder = out or default_out(case)
+    names = list(SCHEMES) if schemes is None else [s for s in schemes.replace(",", " ").split() if s]
+    if not names:
+        raise ConfigError("--schemes names no scheme.", f"Schemes: {', '.join(SCHEMES)}.")
+    with Show() as listener:
+        result = PlanningStudy(case).run(
+            folder,
+            schemes=names,
+            gap=gap,
+            time_limit_s=time_limit,
+            exactness=exactness.value if exactness else None,
+            accept_gate=accept_gate,
+            listener=listener,
+        )
+    for table in planning_tables(summarize_planning(result)) if result.schemes else []:
+        out_console.print(table)
+    end_of_study(folder, result.missing)
