@@ -198,7 +198,7 @@ def _nodes_in_words(found: FeederCheck) -> Iterable[str]:
     for note in found.ledger.nodes:
         groups.setdefault((note.judged, note.reason.partition(":")[0]), []).append(note.node)
     for (judged, reason), nodes in groups.items():
-        how = "judged line-to-line" if judged == "line-to-line" else "not judged"
+        how = "not judged" if judged == "not" else f"judged {judged}"
         yield f"{len(nodes)} nodes {how} ({reason}): {_some(nodes)}"
 
 
@@ -206,11 +206,16 @@ def _ratings_in_words(found: FeederCheck) -> Iterable[str]:
     ratings = found.ratings
     for names, what in (
         (ratings.missing, "have no rating"),
-        (ratings.default, "have the 400 A that OpenDSS gives to lines without a rating"),
+        (ratings.default, "have no rating but the 400 A that OpenDSS gives to lines without one, which limits nothing"),
         (ratings.absurd, "have an absurd rating"),
     ):
         if names:
             yield f"{len(names)} of {ratings.lines} lines {what}: {_some(names)}"
+    if ratings.made_up:
+        yield (
+            f"{len(ratings.made_up)} transformers, reactors or capacitors have no rating but the one that OpenDSS "
+            f"makes up, which limits nothing: {_some(ratings.made_up)}"
+        )
 
 
 def _linearization_in_words(found: FeederCheck) -> Iterable[str]:

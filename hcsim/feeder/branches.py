@@ -78,8 +78,9 @@ def shunt(part: Delivery, v_base_v: NDArray[np.float64]) -> Shunt:
     return Shunt(part.element.name, part.nodes, part.y_s, kvar)
 
 
-def branch(part: Delivery, from_bus: str, node_names: Sequence[str], kind: BranchKind) -> Branch:
-    """An element between buses as a two-port with its source side at `from_bus`."""
+def branch(part: Delivery, from_bus: str, node_names: Sequence[str], kind: BranchKind, *, rated: bool = True) -> Branch:
+    """An element between buses as a two-port with its source side at `from_bus`; `rated` False where its rating is
+    none of its own."""
     paired = _paired_conductors(part, from_bus)
     if paired is not None:
         two_port = _pi_section(part, *paired)
@@ -97,7 +98,7 @@ def branch(part: Delivery, from_bus: str, node_names: Sequence[str], kind: Branc
         z_ohm=z,
         y_from_s=y_from,
         y_to_s=y_to,
-        i_rated_a=rating_a(part.element, from_bus),
+        i_rated_a=rating_a(part.element, from_bus) if rated else math.inf,
         prim_nodes=part.nodes,
         y_prim_s=part.y_s,
     )
@@ -146,7 +147,8 @@ def rating_a(element: Element, from_bus: str) -> float:
     """Normal rating per phase at the to-side, amperes; inf where the feeder states none."""
     facts = element.properties
     if element.kind not in ("Transformer", "AutoTrans"):
-        return float(facts.get("normamps") or math.inf)
+        amps = float(facts.get("normamps") or 0.0)
+        return amps if amps > 0.0 else math.inf
     there = next((w for w, bus in enumerate(element.buses) if bus.split(".", 1)[0] != from_bus), 0)
     kva, kv = _winding(facts, there)
     share = kva / _winding(facts, 0)[0] if _winding(facts, 0)[0] else 1.0

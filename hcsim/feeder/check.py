@@ -89,6 +89,7 @@ class FeederCheck:
                 "missing": list(ratings.missing),
                 "default_400_a": list(ratings.default),
                 "absurd": list(ratings.absurd),
+                "made_up": list(ratings.made_up),
             },
             "notes": list(self.notes),
         }

@@ -31,6 +31,8 @@ class LedgerRow:
     rating: float = float("nan")
     """Normal rating in `rating_unit`; NaN where there is none."""
     rating_unit: Literal["", "A", "kVA"] = ""
+    rating_made_up: bool = False
+    """The files state none: `rating` is OpenDSS's own, and limits nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class NodeNote:
     """A node whose voltage is judged otherwise than to ground, or not at all."""
 
     node: str
-    judged: Literal["line-to-line", "not"]
+    judged: Literal["line-to-neutral", "line-to-line", "not"]
     reason: str
 
 
@@ -62,7 +64,7 @@ class Ledger:
         return sum(row.verdict == verdict for row in self.rows)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per element: element, class, verdict, reason, kw, kvar, rating, rating_unit."""
+        """One row per element: element, class, verdict, reason, kw, kvar, rating, rating_unit, rating_made_up."""
         names = ["class" if f.name == "kind" else f.name for f in fields(LedgerRow)]
         return pd.DataFrame([astuple(row) for row in self.rows], columns=names)
 
@@ -78,7 +80,6 @@ class Ledger:
         return pd.DataFrame([astuple(n) for n in self.nodes], columns=[f.name for f in fields(NodeNote)])
 
 
-DEFAULT_AMPS = 400.0
 ABSURD_AMPS = (1.0, 5000.0)
 """A normal rating outside is no rating of a distribution line."""
 
@@ -91,14 +92,17 @@ class Ratings:
     """Lines that carry power, switches included."""
     missing: tuple[str, ...]
     default: tuple[str, ...]
-    """400 A, which OpenDSS gives to every line that states none."""
+    """Lines without a stated rating: 400 A is OpenDSS's own, and limits nothing."""
     absurd: tuple[str, ...]
+    made_up: tuple[str, ...] = ()
+    """Transformers, reactors and series capacitors whose rating is OpenDSS's own."""
 
     @classmethod
     def of(cls, ledger: Ledger) -> Ratings:
         rows = [row for row in ledger if row.kind == "Line" and row.verdict in ("modelled", "approximated")]
         low, high = ABSURD_AMPS
         missing = tuple(r.element for r in rows if not math.isfinite(r.rating))
-        default = tuple(r.element for r in rows if r.rating == DEFAULT_AMPS)
+        default = tuple(r.element for r in rows if r.rating_made_up)
         absurd = tuple(r.element for r in rows if math.isfinite(r.rating) and not low <= r.rating <= high)
-        return cls(len(rows), missing, default, absurd)
+        others = tuple(r.element for r in ledger if r.rating_made_up and r.kind != "Line" and r.verdict != "passive")
+        return cls(len(rows), missing, default, absurd, others)

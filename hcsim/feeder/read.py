@@ -11,9 +11,12 @@ from numpy.typing import NDArray
 
 from hcsim.errors import FeederError
 from hcsim.feeder.branches import Delivery, branch, delivery, rating_a, shunt
-from hcsim.feeder.ledger import Ledger, LedgerRow, NodeNote, Verdict
+from hcsim.feeder.conductors import judged_conductors
+from hcsim.feeder.ledger import Ledger, LedgerRow, Verdict
 from hcsim.feeder.loads import Leg, collect, injection_legs, load_legs
-from hcsim.feeder.topology import bus_order, floating_nodes, live_nodes
+from hcsim.feeder.ratings import StatedRatings, made_up
+from hcsim.feeder.topology import bus_order, live_nodes
+from hcsim.feeder.zones import in_zone, zone_of
 from hcsim.opendss.circuit import Circuit
 from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element
 from optim.data.network import Branch, BranchKind, Network, Regulator, Shunt
@@ -24,11 +27,9 @@ _DELIVERY = ("Line", "Transformer", "AutoTrans", "Capacitor", "Reactor", "Fault"
 _HELD_AT_BASE = ("Generator", "PVSystem", "Storage", "IndMach012", "Isource")
 _SWITCHING = ("Fuse", "Recloser", "Relay", "SwtControl")
 _METERS = ("Monitor", "EnergyMeter", "Sensor")
-_DEFAULT_AMPS = 400.0
+_NO_RATING = "no rating stated"
 _SERVED_KVA = 1e-3
 """A load that takes more than this is fed by something."""
-_GROUNDED_BY_ITSELF_PU = 0.2
-"""A live node below this is a neutral conductor, or as good as one: no voltage limit speaks of it."""
 
 
 @dataclass
@@ -40,6 +41,7 @@ class _Reading:
     v_v: NDArray[np.complex128]
     v_base_v: NDArray[np.float64]
     elements: tuple[Element, ...]
+    stated: StatedRatings
     parts: dict[str, Delivery] = field(default_factory=dict)
     branches: list[Branch] = field(default_factory=list)
     shunts: list[Shunt] = field(default_factory=list)
@@ -48,16 +50,17 @@ class _Reading:
     rows: dict[str, LedgerRow] = field(default_factory=dict)
 
     def enter(self, element: Element, verdict: Verdict, reason: str = "", **worth: object) -> None:
-        if element.name in self.rows:
+        if element.name in self.rows and element.kind not in CONTROL_AND_METER_CLASSES:
             raise FeederError(f"{element.name} is defined twice.", "Rename one of them.")
         self.rows[element.name] = LedgerRow(element.name, element.kind, verdict, reason, **worth)  # type: ignore[arg-type]
 
 
-def read_network(circuit: Circuit) -> tuple[Network, Ledger]:
-    """The circuit at its present taps, switch positions and (nominal) load, as last solved.
+def read_network(circuit: Circuit, zone: str = "") -> tuple[Network, Ledger]:
+    """The circuit at its present taps, switch positions and (nominal) load, as last solved. With the name of an
+    EnergyMeter as `zone`, only what lies in its zone is judged, and power enters where the meter is.
 
-    Raises FeederError where there is no source, or a live bus has no voltage base. Elements that the network
-    cannot hold are `refused` in the ledger; whether to go on without them is the caller's to decide.
+    Raises FeederError where there is no source or no such meter, or a live bus has no voltage base. Elements that the
+    network cannot hold are `refused` in the ledger; whether to go on without them is the caller's to decide.
     """
     reading = _begin(circuit)
     live = live_nodes(reading.names, reading.elements, reading.parts)
@@ -67,16 +70,18 @@ def read_network(circuit: Circuit) -> tuple[Network, Ledger]:
     _read_injections(reading, live)
     _read_controls(reading)
     _check_bases(reading, live)
-    reference, judged, notes = _judged(reading, live)
-    source_nodes = reading.branches[0].to_nodes
+    found = judged_conductors(
+        reading.names, reading.v_v, reading.v_base_v, reading.elements, reading.parts, reading.legs, live
+    )
     network = Network(
         name=circuit.name,
         nodes=reading.names,
         v_base_v=reading.v_base_v,
-        v_reference=reference,
-        v_judged=judged,
+        v_reference=found.reference,
+        v_judged=found.judged,
+        v_judged_ratio=found.ratio,
         v_solved_v=reading.v_v,
-        source_nodes=source_nodes,
+        source_nodes=tuple(n for b in reading.branches if b.kind == "source" for n in b.to_nodes),
         branches=tuple(reading.branches),
         loads=collect(reading.legs),
         shunts=tuple(reading.shunts),
@@ -84,7 +89,8 @@ def read_network(circuit: Circuit) -> tuple[Network, Ledger]:
         coordinates=circuit.coordinates(),
         source_sha256=circuit.source_sha256,
     )
-    return network, Ledger(tuple(reading.rows[e.name] for e in reading.elements), notes)
+    ledger = Ledger(tuple(reading.rows[name] for name in dict.fromkeys(e.name for e in reading.elements)), found.notes)
+    return (in_zone(network, zone_of(circuit, reading.elements, order, zone)), ledger) if zone else (network, ledger)
 
 
 def _begin(circuit: Circuit) -> _Reading:
@@ -96,6 +102,7 @@ def _begin(circuit: Circuit) -> _Reading:
         circuit.voltages_v(),
         np.array([base[name.rsplit(".", 1)[0]] for name in names]),
         tuple(circuit.elements()),
+        StatedRatings(circuit),
     )
     for element in reading.elements:
         if element.enabled and element.kind in _DELIVERY:
@@ -151,10 +158,13 @@ def _read_delivery(reading: _Reading, live: Bools, order: dict[str, int]) -> Non
             reading.enter(element, "modelled", _shunt_reason(part), **_worth(element, "", kvar=-read_shunt.kvar))
         else:
             from_bus = min(part.buses, key=order.__getitem__)
-            read = branch(part, from_bus, reading.names, _branch_kind(element, regulated))
+            rated = reading.stated.states(element)
+            read = branch(part, from_bus, reading.names, _branch_kind(element, regulated), rated=rated)
             found.append(((order[from_bus], min(order[b] for b in part.buses if b != from_bus)), read))
-            why = _branch_reason(element, read, part)
-            reading.enter(element, "modelled", why, **_worth(element, from_bus))
+            worth = _worth(element, from_bus)
+            invented = not rated and "rating" in worth
+            why = _branch_reason(element, read, part, invented)
+            reading.enter(element, "modelled", why, **worth, rating_made_up=invented)
     reading.branches += [read for _, read in sorted(found, key=lambda pair: pair[0])]
 
 
@@ -166,14 +176,12 @@ def _branch_kind(element: Element, regulated: set[str]) -> BranchKind:
     return "capacitor" if element.kind == "Capacitor" else "reactor"
 
 
-def _branch_reason(element: Element, read: Branch, part: Delivery) -> str:
+def _branch_reason(element: Element, read: Branch, part: Delivery, invented: bool) -> str:
     said = []
     if len(read.from_nodes) + len(read.to_nodes) < len(part.nodes):
         said.append("some conductors open")
-    if element.kind == "Line" and element.properties.get("normamps") == _DEFAULT_AMPS:
-        said.append("rating is OpenDSS's default of 400 A")
     if not np.isfinite(read.i_rated_a):
-        said.append("no rating stated")
+        said.append(f"no rating stated: OpenDSS's {made_up(element.kind)} limits nothing" if invented else _NO_RATING)
     return "; ".join(said)
 
 
@@ -295,35 +303,3 @@ def _check_bases(reading: _Reading, live: Bools) -> None:
             f"{reading.circuit.name}: no voltage base at {len(without)} buses ({', '.join(without[:5])}).",
             "Add `set voltagebases=[...]` and `calcvoltagebases` to the master file.",
         )
-
-
-def _judged(reading: _Reading, live: Bools) -> tuple[NDArray[np.int64], Bools, tuple[NodeNote, ...]]:
-    """(N,) what each node's voltage is judged against, (N,) whether it is, and what to say of it."""
-    floating = live & floating_nodes(reading.names, reading.elements, reading.parts)
-    index = {name: i for i, name in enumerate(reading.names)}
-    reference = np.full(len(reading.names), -1, dtype=np.int64)
-    judged = np.ones(len(reading.names), dtype=bool)
-    notes = []
-    for n, name in enumerate(reading.names):
-        bus, phase = name.rsplit(".", 1)
-        pu = abs(reading.v_v[n]) / reading.v_base_v[n] if reading.v_base_v[n] > 0 else 0.0
-        if not live[n]:
-            why = "no path from the source"
-        elif int(phase) > 3:
-            why = "neutral conductor"
-        elif pu < _GROUNDED_BY_ITSELF_PU and not floating[n]:
-            why = "as good as grounded"
-        elif floating[n]:
-            others = (f"{bus}.{p}" for p in ((int(phase) + k - 1) % 3 + 1 for k in (1, 2)))
-            partner = next((index[o] for o in others if o in index and live[index[o]]), -1)
-            if partner >= 0:
-                reference[n] = partner
-                against = f"ungrounded: judged against {reading.names[partner]}"
-                notes.append(NodeNote(name, "line-to-line", against))
-                continue
-            why = "ungrounded, and the only phase of its bus"
-        else:
-            continue
-        judged[n] = False
-        notes.append(NodeNote(name, "not", why))
-    return reference, judged, tuple(notes)

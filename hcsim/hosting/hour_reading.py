@@ -19,7 +19,6 @@ Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 _NOTHING = np.empty(0)
-DEFAULT_RATING_A = 400.0
 
 
 @dataclass(frozen=True)
@@ -56,15 +55,12 @@ class Meter:
         self.three_phase = three_phase_buses(network)
         self._triples = np.array([network.nodes_of(bus) for bus in self.three_phase], dtype=np.int64)
         self._triples = self._triples.reshape(-1, 3)
-        self._source = series.source_rows()
         self._regulators = series.regulator_rows()
         rated = series.has_rating()
-        if not lines_are_rated(network):
-            rated &= np.array([not name.lower().startswith("line.") for name in series.branches], dtype=bool)
         self._rated = np.flatnonzero(rated)
         self._names: dict[str, list[tuple[str, str]]] = {
             "nodes": [_split(network.nodes[n]) for n in self.judged],
-            "reverse_flow": [_split(network.nodes[n]) for n in network.source_nodes],
+            "reverse_flow": [_split(phase) for phase in network.head_phases],
             "loading": [_split(series.branches[b]) for b in self._rated],
             "voltage_unbalance": [(bus, "") for bus in self.three_phase],
             "regulator_reverse_flow": [_split(name) for name in self._regulators.names],
@@ -93,7 +89,7 @@ class Meter:
             steps = np.abs([float(taps_now[name] - taps_before[name]) for name in taps_before])
         return Reading(
             v_pu=v_pu,
-            substation_kw=-circuit.powers_kva("Vsource").real[self._source],
+            substation_kw=self.series.heads_kva().real,
             loading_pu=(self.series.loading_pu()[self._rated] if limits.loading_max_pu is not None else _NOTHING),
             v_deviation_pu=np.abs(v_pu - base.v_pu) if base is not None else np.zeros(len(v_pu)),
             unbalance_pct=unbalance_pct(v_v, self._triples) if limits.unbalance_max_pct is not None else _NOTHING,
@@ -126,9 +122,9 @@ class Meter:
 
 
 def lines_are_rated(network: Network) -> bool:
-    """False where every line has OpenDSS's default rating: then none of them has been stated."""
-    rated = {b.i_rated_a for b in network.branches if b.name.lower().startswith("line.")}
-    return not rated <= {DEFAULT_RATING_A}
+    """False where no line has a rating of its own."""
+    rated = [np.isfinite(b.i_rated_a) for b in network.branches if b.name.lower().startswith("line.")]
+    return any(rated) or not rated
 
 
 def _split(name: str) -> tuple[str, str]:

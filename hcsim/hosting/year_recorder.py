@@ -131,10 +131,9 @@ class _Recorder:
         network, steps = series.network, len(series.profiles)
         self.judged = np.flatnonzero(network.v_judged)
         self.rated = np.flatnonzero(series.has_rating())
-        self._source = series.source_rows()
         self.nodes = [network.nodes[n] for n in self.judged]
         self.branches = [series.branches[b] for b in self.rated]
-        phases = [network.nodes[n] for n in network.source_nodes]
+        phases = network.head_phases
         self._columns = {
             "voltages": self.nodes,
             "loading": self.branches,
@@ -169,9 +168,9 @@ class _Recorder:
         self._v[i] = circuit.voltages_v()
         for held, current in zip(self._amps, self.series.currents_a(), strict=True):
             held[i] = current
-        phases = circuit.powers_kva("Vsource")[self._source].real
+        phases = self.series.heads_kva().real
         row = self._feeder[i]
-        row[: len(phases)] = -phases
+        row[: len(phases)] = phases
         row[len(phases)] = circuit.losses_kva().real
         if free and circuit.controls_acted():
             taps = np.array(list(circuit.taps().values()), dtype=float)

@@ -139,13 +139,16 @@ class Circuit:
         return self._circuit.YCurrents
 
     def substation_kva(self) -> Complexes:
-        """(S,) power per phase of the first enabled Vsource, positive into the feeder."""
-        for i, name in enumerate((source := self.layout("Vsource")).names):
-            if self._session.enabled(name):
-                first = int(source.offset[i])
-                phases = int(source.conductors[i])
-                return -self.powers_kva("Vsource")[first : first + phases]
-        raise FeederError(f"{self.name} has no enabled Vsource.")
+        """(S,) power per phase of every enabled Vsource, one after the other, positive into the feeder."""
+        layout, powers = self.layout("Vsource"), self.powers_kva("Vsource")
+        found = [
+            -powers[int(layout.offset[i]) : int(layout.offset[i] + layout.conductors[i])]
+            for i, name in enumerate(layout.names)
+            if self._session.enabled(name)
+        ]
+        if not found:
+            raise FeederError(f"{self.name} has no enabled Vsource.")
+        return np.concatenate(found)
 
     def element_names(self) -> tuple[str, ...]:
         """(E,) every circuit element, disabled ones included, full names in lower case."""
@@ -202,6 +205,12 @@ class Circuit:
             for handle, properties in zip(handles, self._session.properties(kind), strict=True):
                 yield self._element(kind, handle, properties)
 
+    def stated(self, kind: str) -> dict[str, tuple[str, ...]]:
+        """Own name in lower case -> the properties that the files set, in the order in which they did (a line code
+        sets some of its line's), for every element or general object of a class."""
+        rows = self._session.properties(kind, stated_only=True)
+        return {str(row["name"]).lower(): tuple(key for key in row if key != "name") for row in rows}
+
     def classes(self) -> tuple[str, ...]:
         """OpenDSS classes that have elements in this circuit."""
         return tuple(dict.fromkeys(name.split(".", 1)[0] for name in self._circuit.AllElementNames))
@@ -251,6 +260,12 @@ class Circuit:
         for i in range(self._circuit.NumBuses):
             self._circuit.SetActiveBusi(i)
             yield self._circuit.ActiveBus
+
+    def zone_branches(self, meter: str) -> tuple[str, ...]:
+        """Full names of the branches that OpenDSS counts to the zone of an EnergyMeter."""
+        meters = self._circuit.Meters
+        meters.Name = meter
+        return tuple(str(name) for name in meters.AllBranchesInZone)
 
     def fixed_loads(self) -> tuple[str, ...]:
         """Loads ("Load.s1a") with status=fixed, which OpenDSS never scales by a profile."""

@@ -20,7 +20,7 @@ from hcsim.opendss.safe_scripts import Scripts, read_scripts
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 
-_JSON_FULL = 0x001
+_JSON_STATED, _JSON_FULL = 0x000, 0x001
 
 
 class Session:
@@ -147,11 +147,15 @@ class Session:
             return np.empty(0, dtype=complex)
         return self.circuit._get_complex128_array(function, pointer[0], count).ravel(order="F")
 
-    def properties(self, kind: str) -> list[dict[str, Any]]:
+    def properties(self, kind: str, *, stated_only: bool = False) -> list[dict[str, Any]]:
+        """Property -> value of every element or general object of a class; all of them, or those that files set."""
         pointer, count = self.batch(kind)
-        text = self.circuit._lib.Batch_ToJSON(pointer[0], count, _JSON_FULL)
-        rows = parse_properties(self.ffi.string(text).decode())
-        self.circuit._lib.DSS_Dispose_String(text)
+        rows: list[dict[str, Any]] = []
+        if count:
+            which = _JSON_STATED if stated_only else _JSON_FULL
+            text = self.circuit._lib.Batch_ToJSON(pointer[0], count, which)
+            rows = parse_properties(self.ffi.string(text).decode())
+            self.circuit._lib.DSS_Dispose_String(text)
         self.circuit._lib.Batch_Dispose(pointer[0])
         return rows
 

@@ -25,7 +25,8 @@ V_SANE_PU = (0.5, 1.5)
 """A solution with a judged voltage outside is nonsense, whatever OpenDSS says."""
 
 
-LOADED_CLASSES = ("Line", "Transformer", "AutoTrans")
+LOADED_CLASSES = ("Line", "Transformer", "AutoTrans", "Reactor", "Capacitor")
+"""Branches of these may have a rating of their own."""
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,7 @@ class DailySeries:
         self.fixed_loads = circuit.fixed_loads()
         self._define_fixed()
         self._map_branches()
+        self._heads = self._map_heads()
         self._caps = circuit.capacitor_states()
         self.regulators = tuple(circuit.taps())
 
@@ -159,10 +160,22 @@ class DailySeries:
             known = _branches_of[self.circuit] = (self.network, _BranchMap.of(self.circuit, self.network))
         self.branches, self._rated_a, self._currents = known[1].names, known[1].rated_a, known[1].currents
 
-    def source_rows(self) -> slice:
-        """Where the network's source phases stand in the flat vectors of class Vsource."""
-        start = self.circuit.layout("Vsource").of(self.network.branches[0].name).start
-        return slice(start, start + len(self.network.source_nodes))
+    def heads_kva(self) -> Complexes:
+        """(S,) power in at every head of the network, per phase, at the present solution."""
+        powers = {kind: self.circuit.powers_kva(kind) for kind in {kind for kind, _, _ in self._heads}}
+        return np.concatenate([sign * powers[kind][at] for kind, at, sign in self._heads])
+
+    def _map_heads(self) -> list[tuple[str, Ints, float]]:
+        """Of each head its class, where its conductors stand in the class's flat vector, and the sign."""
+        found = []
+        for head in self.network.heads:
+            kind = head.element.split(".", 1)[0]
+            element = next(e for e in self.circuit.elements([kind]) if e.name.lower() == head.element.lower())
+            terminal = element.node_ref[head.terminal].tolist()
+            start = self.circuit.layout(kind).of(head.element).start + head.terminal * len(terminal)
+            at = np.array([start + terminal.index(n) for n in head.nodes], dtype=np.int64)
+            found.append((kind, at, head.sign))
+        return found
 
     def has_rating(self) -> NDArray[np.bool_]:
         """(B,) branches whose loading can be stated."""
@@ -181,9 +194,7 @@ class DailySeries:
             if branch.kind != "regulator" or layout is None or branch.name.lower() not in node_ref:
                 continue
             start, ref = layout.of(branch.name).start, node_ref[branch.name.lower()]
-            between = len(branch.from_nodes) == 2 or bool(
-                (self.network.v_reference[list(branch.from_nodes)] >= 0).any()
-            )
+            between = len(branch.from_nodes) == 2 or bool(self.network.between_phases[list(branch.from_nodes)].any())
             for i, node in enumerate(branch.from_nodes):
                 if i == 0 or not between:
                     phase = "" if between else self.network.nodes[node].rsplit(".", 1)[1]
@@ -230,8 +241,6 @@ class _Record:
         elements = circuit.element_names()
         self._is_load = np.array([name.startswith("load.") for name in elements])
         self._is_delivery = np.array([not name.startswith(SOURCES) for name in elements])
-        start = circuit.layout("Vsource").of(network.branches[0].name).start
-        self._source = slice(start, start + len(network.source_nodes))
         self.v_pu = np.full((steps, n), np.nan)
         self.substation_kva = np.full((steps, len(network.source_nodes)), complex(np.nan, np.nan))
         self.loading_pu = np.full((steps, len(series.branches)), np.nan)
@@ -259,7 +268,7 @@ class _Record:
             return None
         consumption = circuit.consumption_kva()
         self.v_pu[t] = v_pu
-        self.substation_kva[t] = -circuit.powers_kva("Vsource")[self._source]
+        self.substation_kva[t] = self.series.heads_kva()
         if self._loading:
             self.loading_pu[t] = self.series.loading_pu()
         if self._regulators:
@@ -323,7 +332,7 @@ class _Record:
             times=series.profiles.times,
             nodes=network.nodes,
             v_pu=self.v_pu,
-            substation_phases=tuple(network.nodes[n] for n in network.source_nodes),
+            substation_phases=network.head_phases,
             substation_kw=self.substation_kva.real,
             branches=series.branches,
             loading_pu=self.loading_pu,

@@ -131,6 +131,23 @@ class Regulator:
 
 
 @dataclass(frozen=True)
+class Head:
+    """Where power enters what is studied: the terminal of a source, or of the element that heads a zone. S phases."""
+
+    element: str
+    """Full OpenDSS name, "Vsource.source"."""
+    terminal: int
+    """Counted from 0."""
+    nodes: tuple[int, ...]
+    """(S,) its conductors, ground left out."""
+    phases: tuple[str, ...]
+    """(S,) what its phases are called: their nodes, "sourcebus.1", or, where two heads stand at one bus,
+    "Vsource.other.1"."""
+    sign: float = 1.0
+    """-1 where the power into the element at this terminal leaves what is studied (sources, far ends)."""
+
+
+@dataclass(frozen=True)
 class Network:
     """A compiled feeder. Nodes in OpenDSS's own order."""
 
@@ -139,14 +156,15 @@ class Network:
     v_base_v: Floats
     """(N,) line-to-ground base."""
     v_reference: Ints
-    """(N,) what a node's voltage is measured against: -1 ground; where the node floats (ungrounded delta),
-    the index of the node to which its voltage is line-to-line. `v_judged_base_v` is the base then."""
+    """(N,) what a node's voltage is measured against, and a device at it stands against: -1 ground; else the index of
+    another node of its bus: the neutral conductor where there is one, or another phase or leg where customers stand
+    between them (ungrounded delta, centre-tapped service). `v_judged_base_v` is the base then."""
     v_judged: NDArray[np.bool_]
     """(N,) False where no limit applies (neutral conductors, nodes cut off)."""
     v_solved_v: Complexes
     """(N,) OpenDSS's voltages at the base case at which the network was read."""
     source_nodes: tuple[int, ...]
-    """Nodes of the source bus, phase order."""
+    """(S,) nodes at which power enters, head by head: those of every source, or of the head of a zone."""
     branches: tuple[Branch, ...]
     """Source first, then breadth-first from it: a branch stands after the branch that feeds it."""
     loads: LoadLegs
@@ -156,6 +174,15 @@ class Network:
     """bus -> drawing coordinates, where the feeder has them."""
     source_sha256: str = ""
     """Hash over all files that were read."""
+    v_judged_ratio: Floats | None = None
+    """(N,) nominal judged voltage over `v_base_v`: 1 to ground or a neutral, the root of 3 between phases, 2 between
+    the legs of a centre-tapped service. None: the root of 3 wherever a node is judged against another."""
+    zone: str = ""
+    """The EnergyMeter whose zone is studied; "" for the whole circuit."""
+    zone_heads: tuple[Head, ...] = ()
+    """Where the zone is fed; none for the whole circuit."""
+    outside: NDArray[np.bool_] | None = None
+    """(N,) nodes outside of the zone; None where there is none."""
 
     @cached_property
     def node_index(self) -> dict[str, int]:
@@ -167,8 +194,52 @@ class Network:
 
     @cached_property
     def v_judged_base_v(self) -> Floats:
-        """(N,) base of the judged voltage: line-to-line where the node is judged against another."""
+        """(N,) base of the judged voltage."""
+        if self.v_judged_ratio is not None:
+            return self.v_judged_ratio * self.v_base_v
         return np.where(self.v_reference >= 0, np.sqrt(3.0), 1.0) * self.v_base_v
+
+    @cached_property
+    def between_phases(self) -> NDArray[np.bool_]:
+        """(N,) judged between two phases or legs, and not to ground or a neutral."""
+        return (self.v_reference >= 0) & (self.v_judged_base_v > 1.5 * self.v_base_v)
+
+    @cached_property
+    def heads(self) -> tuple[Head, ...]:
+        """Every source, in the order of the branches, or what heads the zone."""
+        if self.zone_heads:
+            return self.zone_heads
+        sources = [b for b in self.branches if b.kind == "source"]
+        at = [n for b in sources for n in b.to_nodes]
+        return tuple(
+            Head(
+                b.name,
+                0,
+                b.to_nodes,
+                tuple(
+                    self.nodes[n] if at.count(n) == 1 else f"{b.name}.{self.nodes[n].rsplit('.', 1)[1]}"
+                    for n in b.to_nodes
+                ),
+                -1.0,
+            )
+            for b in sources
+        )
+
+    @cached_property
+    def head_phases(self) -> tuple[str, ...]:
+        """(S,) names of the phases of all heads."""
+        return tuple(phase for head in self.heads for phase in head.phases)
+
+    @cached_property
+    def judged_branches(self) -> tuple[tuple[int, int], ...]:
+        """(B,) branch and position in its `to_nodes`: the branch-phases with a rating of their own, in order. Programs,
+        replays and simulations judge these and no others."""
+        return tuple(
+            (b, i)
+            for b, branch in enumerate(self.branches)
+            if branch.kind != "source" and np.isfinite(branch.i_rated_a)
+            for i in range(len(branch.to_nodes))
+        )
 
     @cached_property
     def kv_base(self) -> Floats:

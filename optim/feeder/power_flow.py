@@ -29,7 +29,7 @@ class PowerFlow:
     leg_kva: Complexes
     """(L,) consumption of each load leg."""
     source_kva: Complexes
-    """(S,) power from the first source into the feeder, per phase in the order of `source_nodes`."""
+    """(S,) power from every source into the feeder, per phase, source by source."""
     iterations: int
 
 
@@ -116,10 +116,12 @@ def solve(network: Network, *, tolerance: float = 1e-9, max_iterations: int = 50
 
 
 def _source_kva(network: Network, v_v: Complexes) -> Complexes:
-    source = next(b for b in network.branches if b.kind == "source")
-    at = v_v[list(source.to_nodes)]
-    current = np.linalg.solve(source.z_ohm, source.transfer[:, 0] - at)
-    return at * np.conj(current) / 1e3
+    every = []
+    for source in (b for b in network.branches if b.kind == "source"):
+        at = v_v[list(source.to_nodes)]
+        current = np.linalg.solve(source.z_ohm, source.transfer[:, 0] - at)
+        every.append(at * np.conj(current) / 1e3)
+    return np.concatenate(every)
 
 
 def _relative_powers(loads: LoadLegs, u: Floats) -> Floats:

@@ -22,6 +22,7 @@ Per unit: v in squared pu of the node's base, P and Q in MW and Mvar per phase, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +34,7 @@ from optim.data.linear_model import LinearModel
 from optim.data.network import Branch, Complexes, Floats, Ints, Network
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
+from optim.feeder.neutrals import without_neutrals
 from optim.feeder.parallel import merge_parallel
 
 
@@ -70,7 +72,7 @@ def matrices(network: Network) -> LinDist3Flow:
     Branches side by side count as one (`optim.feeder.parallel`). Raises ModelError where the network is not radial
     (Network.feeding_branch names the loop).
     """
-    network = merge_parallel(network)
+    network = without_neutrals(merge_parallel(network))
     feeding = network.feeding_branch
     w_v = no_load_voltages(network)
     # small but for a few digits: neutrals and dead nodes carry no nominal angle
@@ -118,8 +120,16 @@ def matrices(network: Network) -> LinDist3Flow:
         d_r=sp.csr_matrix(rotated.real),
         d_x=sp.csr_matrix(rotated.imag),
         w_pu=w_pu,
-        source_rows=row_of[np.array([n for n in network.source_nodes if row_of[n] >= 0], dtype=int)],
+        source_rows=row_of[np.array([n for n in _head_rows(network) if row_of[n] >= 0], dtype=int)],
     )
+
+
+def _head_rows(network: Network) -> tuple[int, ...]:
+    """Nodes whose feeding branch-phases carry what enters: those of the sources, or behind the head of a zone."""
+    if not network.zone_heads:
+        return network.source_nodes
+    at = {b.name: b.to_nodes for b in network.branches}
+    return tuple(n for head in network.zone_heads for n in at[head.element])
 
 
 def no_load_voltages(network: Network) -> Complexes:
@@ -151,7 +161,7 @@ def linearize(
     own flows; sensitivities stay lossless. Without it they are neglected, as in the paper.
     Raises ModelError for a port that the network does not have or does not reach.
     """
-    network = merge_parallel(network)
+    network = without_neutrals(merge_parallel(network))
     m = matrices(network)
     row_of = {name: r for r, name in enumerate(m.nodes)}
     missing = [p for p in ports if p not in row_of]
@@ -161,9 +171,10 @@ def linearize(
     fixed, slope = _load_power(network, m, voltage_dependent_loads)
     shunt_fixed, shunt_slope = _shunt_power(network, m, voltage_dependent_loads)
     injection = np.zeros((4 * size, 2 * len(ports)))
-    port_rows = np.array([row_of[p] for p in ports], dtype=int)
-    injection[port_rows, np.arange(len(ports))] = -1e-3
-    injection[size + port_rows, len(ports) + np.arange(len(ports))] = -1e-3
+    for d, (row, share) in _port_shares(network, m, ports):
+        # S = p + jq times the share: a device between two phases, as a delta leg
+        injection[row, [d, len(ports) + d]] += -1e-3 * share.real, 1e-3 * share.imag
+        injection[size + row, [d, len(ports) + d]] += -1e-3 * share.imag, -1e-3 * share.real
 
     own = _fixed_injections(profiles, row_of)
     base = np.zeros((len(profiles), 4 * size))
@@ -191,7 +202,7 @@ def linearize(
         v_base=base[:, 2 * size :] @ judged.T,
         dv_dp=_rows(judged, x[:, 2 * size :, :d]),
         dv_dq=_rows(judged, x[:, 2 * size :, d:]),
-        substation_phases=tuple(m.nodes[r] for r in source),
+        substation_phases=network.head_phases,
         substation_base_kw=base[:, source] * 1e3,
         substation_base_kvar=base[:, size + source] * 1e3,
         dsub_p_dp=x[:, source, :d] * 1e3,
@@ -239,6 +250,24 @@ def _losses(m: LinDist3Flow, state: Floats) -> tuple[Complexes, Floats]:
 
 
 # -- pieces of the derivation ---------------------------------------------------------------------------
+
+
+def _port_shares(
+    network: Network, m: LinDist3Flow, ports: tuple[str, ...]
+) -> Iterator[tuple[int, tuple[int, complex]]]:
+    """Port, row and the share of its power that is drawn there: all at its node, or, where it stands against another
+    phase, the shares of a delta leg."""
+    row_of = {int(n): r for r, n in enumerate(m.node_rows)}
+    w_v = m.w_pu * network.v_base_v
+    for d, port in enumerate(ports):
+        i = network.node_index[port]
+        j = int(network.v_reference[i])
+        if j not in row_of:
+            yield d, (row_of[i], 1.0 + 0.0j)
+            continue
+        across = w_v[i] - w_v[j]
+        yield d, (row_of[i], complex(w_v[i] / across))
+        yield d, (row_of[j], complex(-w_v[j] / across))
 
 
 def _fixed_injections(profiles: Profiles, row_of: dict[str, int]) -> Floats:

@@ -94,7 +94,7 @@ def linearize(
         v_base=v_base,
         dv_dp=dv_dp,
         dv_dq=dv_dq,
-        substation_phases=tuple(network.nodes[n] for n in network.source_nodes),
+        substation_phases=network.head_phases,
         substation_base_kw=p_sub[0],
         substation_base_kvar=q_sub[0],
         dsub_p_dp=p_sub[1],
@@ -185,7 +185,7 @@ class _Response:
 
 
 def _port_incidence(network: Network, port_nodes: Ints) -> sp.csr_matrix:
-    """(N, D) a device stands between its node and ground, or, where the node floats, the node it is judged to."""
+    """(N, D) a device stands between its node and what the node is judged against: ground, neutral, another phase."""
     d = np.arange(len(port_nodes))
     other = network.v_reference[port_nodes]
     between = other >= 0
@@ -251,11 +251,25 @@ def _voltage_rows(network: Network, judged: Ints, r: _Response) -> _Rows:
 
 
 def _substation_rows(network: Network, r: _Response) -> _Rows:
-    """Power out of the first source in kVA per phase: dS = dV conj(I) + V conj(dI)."""
-    nodes = list(network.source_nodes)
-    v, i = r.point.v_v[nodes], r.source_a[: len(nodes)]
-    dv, di = r.v_slope[nodes], r.i_slope[: len(nodes)]
-    return _Rows(v * np.conj(i) / 1e3, (dv * np.conj(i)[:, None] + v[:, None] * np.conj(di)) / 1e3)
+    """Power in at every head in kVA per phase: dS = dV conj(I) + V conj(dI)."""
+    by_name = {b.name: b for b in network.branches}
+    sources = [b for b in network.branches if b.kind == "source"]
+    ends = np.cumsum([len(b.to_nodes) for b in sources])
+    last = dict(zip((b.name for b in sources), ends.tolist(), strict=True))
+    values, slopes = [], []
+    for head in network.heads:
+        nodes, found = list(head.nodes), by_name[head.element]
+        if found.kind == "source":
+            rows = slice(last[head.element] - len(nodes), last[head.element])
+            i, di = r.source_a[rows], r.i_slope[rows]
+        else:
+            across, y = found.admittance
+            y = r.point.admittance_of.get(head.element, y)[[across.index(n) for n in nodes]] * head.sign
+            i, di = y @ r.point.v_v[list(across)], y @ r.v_slope[list(across)]
+        v, dv = r.point.v_v[nodes], r.v_slope[nodes]
+        values.append(v * np.conj(i) / 1e3)
+        slopes.append((dv * np.conj(i)[:, None] + v[:, None] * np.conj(di)) / 1e3)
+    return _Rows(np.concatenate(values), np.concatenate(slopes))
 
 
 class _FlowRows:
@@ -263,13 +277,7 @@ class _FlowRows:
 
     def __init__(self, network: Network, wanted: bool) -> None:
         self._network = network
-        rated = [
-            (b, i)
-            for b in network.branches
-            if b.kind != "source" and np.isfinite(b.i_rated_a) and wanted
-            for i in range(len(b.to_nodes))
-        ]
-        self._rows = rated
+        self._rows = [(network.branches[b], i) for b, i in network.judged_branches] if wanted else []
         self._name()
 
     def keep(self, chosen: Ints) -> None:
