@@ -58,7 +58,7 @@ def site_nodes(network: Network, buses: tuple[str, ...], where: str) -> tuple[st
     faults: list[str] = []
     for entry in buses:
         bus, phases = _split(entry, network)
-        present = [network.nodes[n] for n in network.nodes_of(bus)]
+        present = [network.nodes[n] for n in network.standing_places(bus)]
         wanted = [f"{bus}.{p}" for p in phases] or present
         if bus not in network.buses:
             faults.append(f"bus {bus!r} is not in the feeder. {did_you_mean(bus, network.buses)}".strip())

@@ -51,14 +51,15 @@ def open_feeder(case: Case) -> OpenFeeder:
 
 
 def ungrounded(network: Network) -> list[str]:
-    """What is said of buses whose phases have no ground: behind a delta winding, or on three wires."""
-    buses = dict.fromkeys(network.nodes[n].rsplit(".", 1)[0] for n in np.flatnonzero(network.v_reference >= 0))
+    """What is said of buses judged between phases: behind a delta winding, on three wires, on the legs of a service."""
+    buses = dict.fromkeys(network.nodes[n].rsplit(".", 1)[0] for n in np.flatnonzero(network.between_phases))
     if not buses:
         return []
     some = ", ".join(list(buses)[:5]) + (" ..." if len(buses) > 5 else "")
     return [
-        f"{len(buses)} of {len(network.buses)} buses ({some}) have no ground: their sites stand between phases and "
-        "their voltages are judged line to line (phase 1 means 1 to 2, 2 means 2 to 3, 3 means 3 to 1)."
+        f"{len(buses)} of {len(network.buses)} buses ({some}) have no ground, or loads between phases alone: their "
+        "sites stand between phases and their voltages are judged line to line (phase 1 means 1 to 2, 2 means 2 to 3, "
+        "3 means 3 to 1)."
     ]
 
 

@@ -6,6 +6,7 @@ report alike.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -156,8 +157,8 @@ def replay_summary(schedule: Schedule, replay: ReplayResult, step_h: float) -> d
         "new_violations": judged.new,
         "existing_violations": judged.existing,
         "min_substation_kw": {
-            phase_of(name): float(found.substation_kw[ok, i].min()) if ok.any() else None
-            for i, name in enumerate(found.substation_phases)
+            label: float(found.substation_kw[ok, i].min()) if ok.any() else None
+            for i, label in enumerate(phase_labels(found.substation_phases))
         },
         "dv_max_pu": abs(error.max_pu) if error else None,
         "dv_mean_pu": error.mean_pu if error else None,
@@ -165,6 +166,12 @@ def replay_summary(schedule: Schedule, replay: ReplayResult, step_h: float) -> d
         "tap_operations": replay.tap_operations,
         "energy_not_delivered_kwh": replay.energy_not_delivered_kwh,
     }
+
+
+def phase_labels(names: Sequence[str]) -> tuple[str, ...]:
+    """ "1", "2", "3" of the phases at which power enters; with their bus where there are several sources."""
+    phases = [phase_of(name) for name in names]
+    return tuple(phases) if len(set(phases)) == len(phases) else tuple(names)
 
 
 def phase_of(name: str) -> str:

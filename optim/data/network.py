@@ -255,6 +255,21 @@ class Network:
         found = [(self.node_index[f"{bus}.{p}"]) for p in (1, 2, 3) if f"{bus}.{p}" in self.node_index]
         return tuple(found)
 
+    def standing_places(self, bus: str) -> tuple[int, ...]:
+        """The phases of a bus at which a device can stand, each pair of legs once, a grounded or neutral conductor
+        left out."""
+        places: list[int] = []
+        for n in self.nodes_of(bus):
+            other = int(self.v_reference[n])
+            grounded = not self.v_judged[n] and abs(self.v_solved_v[n]) > 0 and n in self._stood_against
+            if not grounded and not (other in places and self.v_reference[other] == n):
+                places.append(n)
+        return tuple(places)
+
+    @cached_property
+    def _stood_against(self) -> frozenset[int]:
+        return frozenset(self.v_reference[self.v_reference >= 0].tolist())
+
     def judged_v_pu(self, v_v: Complexes) -> Floats:
         """Node phasors (..., N) in volts -> the magnitudes (..., N) in pu that limits speak of."""
         padded = np.concatenate([v_v, np.zeros((*v_v.shape[:-1], 1), dtype=complex)], axis=-1)

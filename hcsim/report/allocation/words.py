@@ -10,7 +10,7 @@ import pandas as pd
 
 from hcsim.hosting.result import HostingCapacityResult
 from hcsim.replay.result import ReplayResult
-from hcsim.replay.verdict import counted, phase_of, quantity, verdict, voltage_error, worst_of, worst_words
+from hcsim.replay.verdict import counted, phase_labels, quantity, verdict, voltage_error, worst_of, worst_words
 from hcsim.report.allocation.tables import NAMES, NOTHING, STATUS_WORDS, number, unsigned_zero
 from hcsim.results.allocation import CaseResult, StudyResult
 from hcsim.results.allocation_summary import (
@@ -117,7 +117,7 @@ def replay_rows(case: CaseResult) -> list[list[str]]:
         if not replay.converged.any():
             return NOTHING
         low = replay.operation.substation_kw[replay.converged].min(axis=0)
-        phases = (phase_of(name) for name in replay.operation.substation_phases)
+        phases = phase_labels(replay.operation.substation_phases)
         return ", ".join(f"{phase}: {number(kw)}" for phase, kw in zip(phases, low, strict=True))
 
     return [
