@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hcsim.replay.result import ReplayResult
-from hcsim.replay.verdict import phase_of
+from hcsim.replay.verdict import phase_labels, phase_of
 from hcsim.report import style
 from hcsim.report.allocation.tables import NAMES
 from hcsim.results.allocation import CaseResult, StudyResult
@@ -116,11 +116,10 @@ def _phase_power(axes: Axes, case: CaseResult, limit_kw: float | None) -> None:
     """Phases as OpenDSS has them, with free taps where they were replayed; else as claimed."""
     replay = case.replays.get("free") or case.replays.get("locked")
     names, power, of = _phase_source(case, replay)
-    for i, name in enumerate(names):
-        phase = phase_of(name)
-        style.stairs(
-            axes, power[:, i], color=style.PHASES.get(phase, style.GREY), linewidth=1.3, label=f"phase {phase}, {of}"
-        )
+    for i, (name, label) in enumerate(zip(names, phase_labels(names), strict=True)):
+        colour = style.PHASES.get(phase_of(name), style.GREY)
+        line = ("-", (0, (4, 1)), (0, (1, 1)))[min([phase_of(n) for n in names[:i]].count(phase_of(name)), 2)]
+        style.stairs(axes, power[:, i], color=colour, linestyle=line, linewidth=1.3, label=f"phase {label}, {of}")
     if limit_kw is not None:
         axes.axhline(limit_kw, color=style.LIMIT, linestyle=(0, (4, 2)), linewidth=1.2, label="least allowed")
 

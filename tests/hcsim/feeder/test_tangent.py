@@ -8,6 +8,7 @@ branch is idle. The issue asks for 1e-4 of the largest response of each port.
 """
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,10 @@ class Probe:
         self.standing_kva = standing_kva
         self.circuit = Circuit.compile(master)
         self._solve()
-        self.network, _ = read_network(self.circuit)
-        network = self.network
+        network, _ = read_network(self.circuit)
+        # only rated branches have rows: rate those that have no rating of their own
+        rated = (replace(b, i_rated_a=min(b.i_rated_a, 1000.0)) for b in network.branches)
+        network = self.network = replace(network, branches=tuple(rated))
         self.live = network.v_judged & (np.abs(network.v_solved_v) > 0.1 * network.v_base_v)
         every = [n for n in np.flatnonzero(self.live) if network.nodes[n].rsplit(".", 1)[1] in "123"]
         stride = -(-len(every) // most)
