@@ -24,7 +24,9 @@ from optim.hosting.limit_rows import LimitRows
 from optim.hosting.problem import CASES, HostingProblem
 from optim.hosting.program import build
 from optim.hosting.search import solve_hosting
-from optim.solve.highs import HighsSession, SolveOptions, relative_gap
+from optim.solve.highs import HighsSession
+from optim.solve.options import SolveOptions
+from optim.solve.outcome import relative_gap
 
 TARGETS = {("distributed", 1e-2): 60.0, ("distributed", 2e-3): 300.0, ("centralized", 1e-3): 10.0, ("none", 1e-3): 1.0}
 """(program, gap) -> seconds on 2 cores."""

@@ -41,7 +41,7 @@ from hcsim.workbench.allocation import Workbench
 from optim.data.schedule import Schedule
 from optim.hosting.problem import CASES
 from optim.hosting.search import STOPPED, solve_hosting
-from optim.solve.highs import Progress, SolveOptions
+from optim.solve.options import Progress, SolveOptions
 
 
 @dataclass(frozen=True)

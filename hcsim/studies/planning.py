@@ -33,7 +33,7 @@ from hcsim.workbench.planning import SCENARIOS, PlanningBench, Sharing
 from optim.planning.case import Exactness, ScenarioName, Scheme
 from optim.planning.result import PlanningResult
 from optim.planning.schemes import solve_planning
-from optim.solve.highs import Progress, SolveOptions
+from optim.solve.options import Progress, SolveOptions
 
 SCHEMES: tuple[Scheme, ...] = ("A", "B", "C")
 SHARINGS: tuple[Sharing, ...] = ("as_planned", "uniform")

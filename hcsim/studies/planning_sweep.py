@@ -14,7 +14,7 @@ from hcsim.util.progress import Event, Listener, silent
 from hcsim.workbench.planning import PlanningBench
 from optim.planning.result import PlanningResult
 from optim.planning.schemes import solve_planning
-from optim.solve.highs import Progress, SolveOptions
+from optim.solve.options import Progress, SolveOptions
 
 COLUMNS = (
     "revenue_cny_per_mw",

@@ -41,7 +41,7 @@ from optim.data.schedule import BessUnit, Schedule
 from optim.hosting.problem import HostingProblem
 from optim.hosting.storage import Fleet
 from optim.linearize import lindist3flow
-from optim.solve.highs import SolveOptions
+from optim.solve.options import SolveOptions
 
 Reactive = Literal["as_given", "unity"] | InverterControl
 """Of PV: what goes with the weights (the schedule's, else none), none, or the inverters' own."""

@@ -33,7 +33,7 @@ from optim.data.schedule import BessUnit, Schedule
 from optim.feeder.radial import positive_sequence
 from optim.planning.case import PlanningCase, ScenarioName
 from optim.planning.result import PlanningResult
-from optim.solve.highs import SolveOptions
+from optim.solve.options import SolveOptions
 
 Floats = NDArray[np.float64]
 Sharing = Literal["as_planned", "uniform"]

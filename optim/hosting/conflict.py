@@ -18,7 +18,8 @@ from optim.errors import InfeasibleError, SolverError
 from optim.hosting.limit_rows import LimitRows, injections, number
 from optim.hosting.problem import HostingProblem
 from optim.hosting.program import build
-from optim.solve.highs import HighsSession, SolveOptions
+from optim.solve.highs import HighsSession
+from optim.solve.options import SolveOptions
 
 MOST = 6
 """Hours that are named."""

@@ -33,15 +33,10 @@ from optim.hosting.conflict import explained
 from optim.hosting.limit_rows import LimitRows, number
 from optim.hosting.problem import HostingProblem
 from optim.hosting.program import build, least_reactive_power, schedule_of
-from optim.solve.highs import (
-    HighsSession,
-    Outcome,
-    ProgressCallback,
-    SolveOptions,
-    relative_gap,
-    solve_info,
-    solve_with_pyomo,
-)
+from optim.solve.highs import HighsSession
+from optim.solve.options import ProgressCallback, SolveOptions
+from optim.solve.outcome import Outcome, relative_gap, solve_info
+from optim.solve.pyomo_solvers import solve_with_pyomo
 
 CEILING_MW = 200.0
 """More than any node-phase of a distribution feeder: keeps the solver's program bounded before the rows that

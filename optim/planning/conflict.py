@@ -15,7 +15,7 @@ from optim.planning.exactness import ac_flows, add_caps, base_flows, losses_pric
 from optim.planning.model import PlanningProgram
 from optim.planning.program import build
 from optim.solve.conic_engines import HighsEngine
-from optim.solve.highs import SolveOptions
+from optim.solve.options import SolveOptions
 
 Floats = NDArray[np.float64]
 

@@ -30,7 +30,7 @@ from optim.planning.result import (
     program_operation,
 )
 from optim.planning.search import SolvedProgram, solve_program
-from optim.solve.highs import ProgressCallback, SolveOptions
+from optim.solve.options import ProgressCallback, SolveOptions
 
 
 def solve_planning(

@@ -38,7 +38,8 @@ from optim.planning.first_plan import rounded_up, site_values, strongest_sites
 from optim.planning.model import PlanningProgram
 from optim.solve.cones import ConeReport
 from optim.solve.conic_engines import ABSOLUTE_GAP, ConicEngine, HighsEngine, PyomoEngine
-from optim.solve.highs import Outcome, Progress, ProgressCallback, SolveOptions, relative_gap
+from optim.solve.options import Progress, ProgressCallback, SolveOptions
+from optim.solve.outcome import Outcome, relative_gap
 
 Floats = NDArray[np.float64]
 

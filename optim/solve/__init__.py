@@ -1,3 +1,3 @@
 """HiGHS sessions, and second-order cones for them."""
 
-__all__ = ["cones", "conic_engines", "highs"]
+__all__ = ["cones", "conic_engines", "highs", "options", "outcome", "pyomo_solvers"]

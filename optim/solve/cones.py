@@ -23,7 +23,8 @@ from pyomo.core.base.var import VarData
 from pyomo.repn import generate_standard_repn
 
 from optim.errors import InfeasibleError, ModelError
-from optim.solve.highs import HighsSession, Outcome
+from optim.solve.highs import HighsSession
+from optim.solve.outcome import Outcome
 
 Floats = NDArray[np.float64]
 Linear = Any

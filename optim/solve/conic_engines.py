@@ -14,7 +14,10 @@ from pyomo.core.base.var import VarData
 
 from optim.errors import InfeasibleError
 from optim.solve.cones import ConeReport, OuterApproximation, RotatedCone, add_as_they_are
-from optim.solve.highs import HighsSession, Outcome, ProgressCallback, SolveOptions, solve_with_pyomo
+from optim.solve.highs import HighsSession
+from optim.solve.options import ProgressCallback, SolveOptions
+from optim.solve.outcome import Outcome
+from optim.solve.pyomo_solvers import solve_with_pyomo
 
 Floats = NDArray[np.float64]
 ABSOLUTE_GAP = 1e-4

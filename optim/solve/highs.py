@@ -1,16 +1,15 @@
 """Pyomo -> HiGHS: one session per program, rows added as they are found violated, every claim with its bound.
 
 The Pyomo model is the program; the session compiles it once to matrices and keeps HiGHS beside it, so that
-adding cuts, fixing decisions and re-solving cost what changed and no more. Another Pyomo solver can be named;
-it then gets the model as it stands (`solve_with_pyomo`).
+adding cuts, fixing decisions and re-solving cost what changed and no more. Another solver that Pyomo knows gets the
+model as it stands (`pyomo_solvers`).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 import highspy
 import numpy as np
@@ -18,71 +17,17 @@ import pyomo.environ as pyo
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from pyomo.common.gc_manager import PauseGC
-from pyomo.common.log import LoggingIntercept
 from pyomo.core.base.constraint import ConstraintData
 from pyomo.core.base.var import VarData
 from pyomo.core.expr.numeric_expr import LinearExpression
 from pyomo.repn import generate_standard_repn
 from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
-from optim.data.schedule import SolveInfo, SolveStatus
+from optim.data.schedule import SolveStatus
 from optim.errors import InfeasibleError, SolverError
-
-
-@dataclass(frozen=True)
-class SolveOptions:
-    """`gap` is relative; `time_limit_s` is wall time for one program, all its rounds together."""
-
-    gap: float = 1e-3
-    time_limit_s: float = 60.0
-    threads: int = 1
-    """Of other solvers than HiGHS, which always has one: its answer must not depend on how many there are."""
-    solver: str = "highs"
-    extra: Mapping[str, bool | int | float | str] = field(default_factory=dict)
-    """Options by the solver's own names; an unknown name or value is an error, never swallowed."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """What a solver says while it works; objective and bound in the program's own unit, NaN if none yet."""
-
-    phase: str
-    seconds: float
-    objective: float
-    bound: float
-
-
-ProgressCallback = Callable[[Progress], None]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One run of the solver. `values_valid` is False where no feasible point was found."""
-
-    status: SolveStatus
-    objective: float
-    bound: float
-    seconds: float
-    values_valid: bool
-
-    @property
-    def gap(self) -> float:
-        return relative_gap(self.objective, self.bound)
-
-
-def relative_gap(objective: float, bound: float) -> float:
-    """|bound - objective| / |objective|, as HiGHS and Gurobi define it."""
-    if not np.isfinite(objective) or not np.isfinite(bound):
-        return float("inf")
-    return abs(bound - objective) / max(abs(objective), 1e-9)
-
-
-def solve_info(
-    outcome: Outcome, build_s: float, solve_s: float, options: SolveOptions, notes: tuple[str, ...] = ()
-) -> SolveInfo:
-    return SolveInfo(
-        outcome.status, outcome.objective, outcome.bound, outcome.gap, build_s, solve_s, options.solver, notes
-    )
+from optim.solve.highs_process import QuietHighs, use_threads
+from optim.solve.options import Progress, ProgressCallback, SolveOptions
+from optim.solve.outcome import Outcome, relative_gap
 
 
 class HighsSession:
@@ -103,17 +48,16 @@ class HighsSession:
         self._started = time.perf_counter()
         self.interrupted = False
         """Whether the user has pressed Ctrl-C in any run."""
-        self._h = highspy.Highs()
-        # silent, but not by output_flag, which would silence the progress callback too
-        self._h.setOptionValue("log_to_console", False)
+        self._h = QuietHighs()
         self._set_options()
         self._compile()
 
     # -- building ---------------------------------------------------------------------------------------
 
     def _set_options(self) -> None:
-        wanted = {"threads": 1, "parallel": "off", "random_seed": 0, "mip_rel_gap": self.options.gap}
-        wanted |= self.options.extra
+        wanted: dict[str, bool | int | float | str] = {"threads": 1, "parallel": "off", "random_seed": 0}
+        wanted |= {"mip_rel_gap": self.options.gap, **self.options.extra}
+        use_threads(wanted["threads"])
         for name, value in wanted.items():
             if self._h.setOptionValue(name, value) != highspy.HighsStatus.kOk:
                 raise SolverError(
@@ -367,55 +311,6 @@ def conflicting_rows(session: HighsSession) -> list[str]:
     if status == highspy.HighsStatus.kError:
         return []
     return [session.row_names[i] for i in iis.row_index_]
-
-
-GAP_OPTION = {
-    "appsi_highs": "mip_rel_gap",
-    "cbc": "ratioGap",
-    "cplex": "mip_tolerances_mipgap",
-    "glpk": "mipgap",
-    "gurobi": "MIPGap",
-    "scip": "limits/gap",
-    "scip_direct": "limits/gap",
-}
-"""What other solvers that Pyomo knows call the relative gap."""
-
-
-def solve_with_pyomo(model: pyo.ConcreteModel, options: SolveOptions) -> Outcome:
-    """Another solver through Pyomo's own factory; status and bound as that solver reports them.
-
-    Time limit and gap are passed on; whether an unknown name in `options.extra` is refused is up to that solver.
-    One that says "optimal" and reports no bound is taken at its word. Raises SolverError where the solver is
-    not installed or its name for the gap is not known here, InfeasibleError.
-    """
-    with LoggingIntercept(module="pyomo"):  # an unknown name is told below, not as a traceback in a log
-        solver = pyo.SolverFactory(options.solver)
-        available = solver is not None and solver.available(exception_flag=False)
-    if available and options.solver not in GAP_OPTION:
-        raise SolverError(
-            f"How {options.solver!r} calls its gap is not known here.",
-            f"Known solvers: highs, {', '.join(GAP_OPTION)}.",
-        )
-    if not available:
-        raise SolverError(
-            f"The solver {options.solver!r} is not available.", 'Install it, or write solver.name = "highs".'
-        )
-    begun = time.perf_counter()
-    wanted = {GAP_OPTION[options.solver]: options.gap, **options.extra}
-    results = solver.solve(model, load_solutions=False, timelimit=options.time_limit_s, options=wanted)
-    seconds = time.perf_counter() - begun
-    condition = results.solver.termination_condition
-    if condition in (pyo.TerminationCondition.infeasible, pyo.TerminationCondition.infeasibleOrUnbounded):
-        raise InfeasibleError("The program has no solution.")
-    if not len(results.solution):
-        return Outcome("time_limit", np.nan, np.nan, seconds, False)
-    model.solutions.load_from(results)
-    objective = pyo.value(next(model.component_data_objects(pyo.Objective, active=True)))
-    maximize = results.problem.sense == pyo.maximize
-    reported = results.problem.upper_bound if maximize else results.problem.lower_bound
-    word: SolveStatus = "optimal" if condition == pyo.TerminationCondition.optimal else "time_limit"
-    bound = float(objective if word == "optimal" else np.nan) if reported is None else float(reported)
-    return Outcome(word, float(objective), bound, seconds, True)
 
 
 def _variable_bounds(variables: list[VarData]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from optim.errors import InfeasibleError, ModelError
 from optim.solve.cones import OuterApproximation, RotatedCone, add_as_they_are
-from optim.solve.highs import HighsSession, SolveOptions
+from optim.solve.highs import HighsSession
+from optim.solve.options import SolveOptions
 
 OPTIONS = SolveOptions(gap=1e-6, time_limit_s=20.0, threads=1)
 number = st.floats(-20, 20, allow_nan=False)

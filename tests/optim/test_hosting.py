@@ -15,7 +15,7 @@ from optim.hosting import search as hosting_search
 from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
 from optim.hosting.storage import Fleet
-from optim.solve.highs import SolveOptions
+from optim.solve.options import SolveOptions
 
 TIGHT = SolveOptions(gap=1e-6, time_limit_s=30.0, threads=1)
 SOLVER_KW = 1e-3

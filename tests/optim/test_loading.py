@@ -17,7 +17,7 @@ from optim.errors import SolverError
 from optim.hosting.limit_rows import LOADING_TOLERANCE
 from optim.hosting.problem import HostingProblem
 from optim.hosting.search import solve_hosting
-from optim.solve.highs import SolveOptions
+from optim.solve.options import SolveOptions
 
 P0, Q0, RATING = 500.0, 600.0, 1000.0
 

@@ -19,7 +19,7 @@ from optim.planning.program import build
 from optim.planning.result import PlannedUnit
 from optim.planning.schemes import hold_plan, solve_planning, with_sites_of
 from optim.solve.conic_engines import HighsEngine
-from optim.solve.highs import SolveOptions
+from optim.solve.options import SolveOptions
 
 OPTIONS = SolveOptions(gap=1e-5, time_limit_s=60.0, threads=1)
 

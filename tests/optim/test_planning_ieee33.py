@@ -17,7 +17,7 @@ from optim.planning.case import Costs, PlanningCase, ScenarioLimits
 from optim.planning.program import build
 from optim.planning.schemes import solve_planning
 from optim.solve.conic_engines import HighsEngine
-from optim.solve.highs import SolveOptions
+from optim.solve.options import SolveOptions
 
 CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"
 OPTIONS = SolveOptions(gap=1e-4, time_limit_s=120.0, threads=1)

@@ -10,7 +10,7 @@ from optim.planning.exactness import largest_violation
 from optim.planning.refine import refine_hosting_capacity
 from optim.planning.result import PlannedUnit
 from optim.planning.schemes import _solve, solve_planning
-from optim.solve.highs import SolveOptions
+from optim.solve.options import SolveOptions
 
 OPTIONS = SolveOptions(gap=1e-5, time_limit_s=60.0, threads=1)
 

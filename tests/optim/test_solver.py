@@ -16,7 +16,10 @@ import pytest
 import scipy.sparse as sp
 
 from optim.errors import InfeasibleError, SolverError
-from optim.solve.highs import HighsSession, SolveOptions, relative_gap, solve_with_pyomo
+from optim.solve.highs import HighsSession
+from optim.solve.options import SolveOptions
+from optim.solve.outcome import relative_gap
+from optim.solve.pyomo_solvers import solve_with_pyomo
 
 ONE = {"threads": 1}
 
@@ -221,7 +224,8 @@ import os, signal, sys
 sys.path[:0] = [{root!r}, {here!r}]
 from small_programs import random_problem
 from optim.hosting import search as hosting_search
-from optim.solve.highs import HighsSession, SolveOptions
+from optim.solve.highs import HighsSession
+from optim.solve.options import SolveOptions
 
 problem = random_problem(5, candidates=3, placed=2, steps=3, circulation="allow")
 runs, wait = [0], HighsSession._run_interruptibly

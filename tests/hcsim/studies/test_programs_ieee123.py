@@ -13,7 +13,8 @@ from optim.errors import InfeasibleError
 from optim.hosting.limit_rows import LimitRows
 from optim.hosting.program import build
 from optim.hosting.search import solve_hosting
-from optim.solve.highs import HighsSession, SolveOptions
+from optim.solve.highs import HighsSession
+from optim.solve.options import SolveOptions
 
 CIRCULATION_KWH = 1e-3
 POWER_KW = 2e-3
