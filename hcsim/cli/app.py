@@ -5,6 +5,7 @@ Rooms are imported inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from hcsim import __version__
+from hcsim.cli.allowed import ALLOWED, folders_allowed, take_allowed
 from hcsim.cli.baseline import baseline
 from hcsim.cli.cases import cases
 from hcsim.cli.certify import certify
@@ -30,9 +32,15 @@ from hcsim.util.locks import release_folders
 class Guarded(TyperGroup):
     """One place where faults become words and exit codes: a user's mistake never shows a traceback."""
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """--allow-folder holds for every command, wherever it stands."""
+        rest, ctx.meta[ALLOWED] = take_allowed(args)
+        return super().parse_args(ctx, rest)
+
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with folders_allowed(ctx.meta[ALLOWED]):
+                return super().invoke(ctx)
         except HcsimError as error:
             err_console.print(f"[red]{escape(error.message)}[/]", soft_wrap=True)
             if error.remedy:
@@ -82,6 +90,10 @@ def _version(wanted: bool) -> None:
 def options(
     debug: Annotated[bool, typer.Option(help="Show the traceback of a fault in hcsim itself.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
+    allow_folder: Annotated[
+        list[Path] | None,
+        typer.Option(help="Feeders may read files from this folder too, not only from their own. After any command."),
+    ] = None,
 ) -> None:
     """Options that hold for every command."""
 

@@ -20,7 +20,6 @@ from scipy import sparse
 from hcsim.errors import FeederError
 from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element, Layout
 from hcsim.opendss.regulators import FeederControls
-from hcsim.opendss.safe_scripts import files_sha256
 from hcsim.opendss.session import Session
 from hcsim.opendss.solving import Solver, nominal_kw, served_kw
 from hcsim.opendss.voltage_bases import mend_voltage_bases
@@ -111,7 +110,7 @@ class Circuit:
     @cached_property
     def source_sha256(self) -> str:
         """Hash over all files of the feeder."""
-        return files_sha256(self.files)
+        return self._session.scripts.sha256
 
     # -- whole-circuit vectors -----------------------------------------------------------------------
 

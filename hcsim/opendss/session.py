@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from numpy.typing import NDArray
 from hcsim.errors import FeederError
 from hcsim.opendss.elements import parse_properties
 from hcsim.opendss.safe_scripts import Scripts, read_scripts
+from hcsim.opendss.script_lines import Vocabulary
+from hcsim.opendss.tokens import Words
 
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
@@ -30,14 +34,7 @@ class Session:
     def __init__(self, master: Path) -> None:
         self.master = master
         self._scratch = tempfile.TemporaryDirectory(prefix="hcsim-")
-        before = Path.cwd()
-        self.dss: Any = opendssdirect.dss.NewContext().to_dss_python()
-        os.chdir(before)  # a new context goes to where the process was started
-        self.dss.AllowForms = False
-        self.dss.AllowEditor = False
-        self.dss.AllowChangeDir = False
-        self.dss.AllowDOScmd = False
-        self.dss.AdvancedTypes = True
+        self.dss = _context()
         self.dss.DataPath = self._scratch.name
         self.circuit: Any = self.dss.ActiveCircuit
         self.scripts = Scripts(master)
@@ -65,15 +62,14 @@ class Session:
 
     def read_scripts(self) -> None:
         """Let OpenDSS read the feeder's files; where their own solve fails, without it."""
-        executive, scratch = self.dss.Executive, Path(self._scratch.name)
-        commands = [str(executive.Command(i)) for i in range(1, executive.NumCommands + 1)]
-        self.scripts = read_scripts(self.master, commands, scratch)
+        scratch = Path(self._scratch.name)
+        self.scripts = read_scripts(self.master, vocabulary(), scratch)
         try:
             self.command(f'redirect "{self.scripts.start}"')
         except FeederError as fault:
             if not self.scripts.solves:
                 raise
-            self.scripts = read_scripts(self.master, commands, scratch, without_solves=True)
+            self.scripts = read_scripts(self.master, vocabulary(), scratch, without_solves=True)
             self.command("clear")
             try:
                 self.command(f'redirect "{self.scripts.start}"')
@@ -166,6 +162,40 @@ class Session:
     def enabled(self, name: str) -> bool:
         self.activate(name)
         return bool(self.circuit.ActiveCktElement.Enabled)
+
+
+def _context() -> Any:
+    """A context that opens no window and changes no folder."""
+    before = Path.cwd()
+    dss: Any = opendssdirect.dss.NewContext().to_dss_python()
+    os.chdir(before)  # a new context goes to where the process was started
+    dss.AllowForms = False
+    dss.AllowEditor = False
+    dss.AllowChangeDir = False
+    dss.AllowDOScmd = False
+    dss.AdvancedTypes = True
+    return dss
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    """The commands, options and properties of this OpenDSS, each list in its order."""
+    dss = _context()
+    executive = dss.Executive
+    dss.Text.Command = "new circuit.words"
+    classes = {}
+    for kind in dss.Classes:
+        with suppress(DSSException):  # controls complain that they have nothing to control; they are there
+            dss.Text.Command = f"new {kind}.word"
+        with suppress(DSSException):
+            dss.Text.Command = f"? {kind}.word.like"  # a GICsource leaves its line active
+        if not str(dss.ActiveCircuit.ActiveDSSElement.Name).lower().startswith(f"{kind.lower()}."):
+            raise FeederError(f"This OpenDSS does not tell the properties of its class {kind}.")
+        classes[kind.lower()] = Words(dss.ActiveCircuit.ActiveDSSElement.AllPropertyNames)
+    commands = Words([str(executive.Command(i)) for i in range(1, executive.NumCommands + 1)])
+    options = Words([str(executive.Option(i)) for i in range(1, executive.NumOptions + 1)])
+    dss.ClearAll()
+    return Vocabulary(commands, options, classes)
 
 
 def words_of(fault: DSSException) -> str:
