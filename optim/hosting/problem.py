@@ -17,6 +17,9 @@ from optim.hosting.storage import Fleet
 if TYPE_CHECKING:
     pass
 
+CEILING_MW = 200.0
+"""More than any node-phase of a distribution feeder: keeps the solver's program bounded before the rows that
+limit it are written. A solution that reaches it is limited by nothing, which is an error."""
 ELASTIC_KW_PER_KW = 10.0
 """Price of reverse flow where limits are elastic: ten kW of capacity for one."""
 
@@ -36,6 +39,9 @@ class TrustRegion:
     bess_radius_kw: float
     share: Floats | None = None
     """(T,) of the radii of reactive power and batteries that each step has; None: all of them."""
+    move_price: float = 0.0
+    """kW of capacity that a kvar of movement must bring at least (programs whose statuses are decided): what gains
+    nothing stays where it is, and so do the regulators of its hour."""
 
 
 @dataclass(frozen=True)
@@ -52,11 +58,11 @@ class HostingProblem:
     already: Before | None = None
     """The bare feeder's own operation. Given, a limit that it breaks somewhere gives way there to what it is:
     no worse than before. None: limits are strict, as in the paper."""
-    margin_pu: float = 0.0
-    """Voltages are kept this far inside their limits."""
-    margin_kw: float = 0.0
+    margin_pu: float | Floats = 0.0
+    """Voltages are kept this far inside their limits; one number, or (T, 1) for each step, like the two below."""
+    margin_kw: float | Floats = 0.0
     """Every phase of the source keeps at least this much more than its limit."""
-    margin_loading_pu: float = 0.0
+    margin_loading_pu: float | Floats = 0.0
     """Branches are kept this share of their rating inside their limit."""
     elastic_kw_per_pu: float | None = None
     """Price at which limits may be overstepped, in kW of hosting capacity per pu of the worst overstep of each
@@ -93,7 +99,7 @@ class HostingProblem:
         """(T, S); None where reverse flow is not judged"""
         if self.limits.substation_min_kw is None:
             return None
-        floor = np.full(self.model.substation_base_kw.shape, self.limits.substation_min_kw + self.margin_kw)
+        floor = np.zeros(self.model.substation_base_kw.shape) + self.limits.substation_min_kw + self.margin_kw
         before = self._before("reverse_flow", self.model.substation_phases)
         return floor if before is None else np.minimum(floor, before + self.margin_kw)
 

@@ -31,16 +31,13 @@ from optim.errors import InfeasibleError, SolverError
 from optim.hosting import storage
 from optim.hosting.conflict import explained
 from optim.hosting.limit_rows import LimitRows, number
-from optim.hosting.problem import HostingProblem
+from optim.hosting.problem import CEILING_MW, HostingProblem
 from optim.hosting.program import build, least_reactive_power, schedule_of
 from optim.solve.highs import HighsSession
 from optim.solve.options import ProgressCallback, SolveOptions
 from optim.solve.outcome import Outcome, relative_gap, solve_info
 from optim.solve.pyomo_solvers import solve_with_pyomo
 
-CEILING_MW = 200.0
-"""More than any node-phase of a distribution feeder: keeps the solver's program bounded before the rows that
-limit it are written. A solution that reaches it is limited by nothing, which is an error."""
 TANGLED_MW = 1e-6
 STOPPED = "stopped by the user"
 """In the notes of a schedule that came out of Ctrl-C, whatever its proof was worth by then."""
