@@ -16,8 +16,10 @@ from hcsim.schedules.files import write_schedule
 from hcsim.util.files import output_folder, write_csv, write_json
 from optim.data.criteria import CRITERIA
 from optim.data.schedule import Schedule
+from optim.hosting.decided import Price
 
 CERTIFIED, STALLED, OUT_OF_TIME = "certified to tolerance", "stalled", "out of time"
+OUT_OF_ROUNDS = "out of rounds"
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,12 @@ class Certificate:
     schedule: Schedule
     replay: ReplayResult
     claim_kw: float
-    """Of the last linear program, inside its trust region."""
+    """What the tangent at the certified schedule claims, inside the first trust region."""
     bound_kw: float
     """Proven for the last linearization without trust region, with hard limits and no margin; placement and
     statuses open. NaN where that program has no solution or there was no time for it."""
     status: str
-    """CERTIFIED, STALLED or OUT_OF_TIME."""
+    """CERTIFIED, STALLED, OUT_OF_ROUNDS or OUT_OF_TIME."""
     reason: str
     """A sentence or two: what stopped the loop."""
     rounds: tuple[Round, ...]
@@ -70,10 +72,26 @@ class Certificate:
     robust: Schedule | None = None
     """What the closed loop certifies with the margin of `robustness`; None where no margin was tried."""
 
+    cut: str = ""
+    """"time" where the guard ended the loop, "work" where its rounds were over, "" where it ended by itself."""
+    offered_kw: float = np.nan
+    """What the tangent at the certified schedule offers beyond it, within the first region, limits kept to the last
+    digit; at most the tolerance where the loop has settled."""
+    binding: tuple[Price, ...] = ()
+    """What would lift the limit there, dearest first."""
+
+    bare_losses_kwh: float = np.nan
+    """Of the feeder without devices over the same time."""
+
     @property
     def settled(self) -> bool:
-        """Whether the loop ended because nothing helped any more, and not by its time limit."""
-        return self.status != OUT_OF_TIME
+        """Whether the loop ended because nothing helped any more, and not by a budget."""
+        return not self.cut
+
+    @property
+    def losses_pct(self) -> float:
+        """Energy lost in the feeder over the studied time, per cent of what its loads draw."""
+        return float(100.0 * self.replay.losses_kw.sum() / max(self.replay.load_kw.sum(), 1e-9))
 
     @property
     def certified_kw(self) -> float:
@@ -100,6 +118,11 @@ SUFFIX, ROBUST = "_certified", "_robust"
 def rounds_table(rounds: Sequence[Round]) -> pd.DataFrame:
     """A row per round, columns as the fields of `Round`."""
     return pd.DataFrame([asdict(r) for r in rounds], columns=list(Round.__dataclass_fields__))
+
+
+def binding_table(binding: Sequence[Price]) -> pd.DataFrame:
+    """What would lift the limit: a row per limit, place and hour, dearest first, columns as the fields of `Price`."""
+    return pd.DataFrame([asdict(price) for price in binding], columns=list(Price.__dataclass_fields__))
 
 
 def write_certificate(found: Certificate, folder: Path) -> Path:
@@ -129,8 +152,20 @@ def write_certificate(found: Certificate, folder: Path) -> Path:
         "error_budget",
         "robustness",
         "existing_worse",
+        "cut",
+        "offered_kw",
+        "losses_pct",
     )
-    write_json(own / "certificate.json", {key: getattr(found, key) for key in facts})
+    step_h = found.schedule.step_h
+    write_csv(own / "binding.csv", binding_table(found.binding))
+    more = {
+        "losses_kwh": float(found.replay.losses_kw.sum() * step_h),
+        "bare_losses_kwh": found.bare_losses_kwh,
+        "circulated_kwh": float(found.schedule.circulated_kwh().sum()),
+        "reactive_kvarh": float(np.abs(found.schedule.pv_q_kvar).sum() * step_h),
+        "binding": [asdict(price) for price in found.binding],
+    }
+    write_json(own / "certificate.json", {key: getattr(found, key) for key in facts} | more)
     return schedule
 
 

@@ -1,13 +1,16 @@
 """The closed loop: a hosting capacity that the full simulation, with every control acting, has passed.
 
-Each round linearizes every hour where the replay of the present schedule came to stand (voltages, taps, banks),
-solves the program inside a trust region around it, replays what it proposes with controls free, and moves
-there if the replay agrees. Taps jump, so a linear model is never right for long: limits have a price instead
-of being hard, a small margin is kept, the region shrinks where the replay disagrees, and the best schedule
-that passed is kept throughout. Between it and a proposal that failed lies a segment of schedules with the same
-decisions; the furthest that passes on it is looked for as well. Where nothing near a proposal has passed, what it
-broke is taken back first (`repair`). Placement and statuses stay as they are while the loop walks, and are
-decided anew where it stalls.
+Each round linearizes every hour where the replay of the present schedule came to stand (voltages, taps, banks), solves
+the program inside a trust region around it, and replays what it proposes with controls free (`walk`). The loop ends
+where the tangent at the best schedule offers no move that gains more than the tolerance; a region that shrinks to
+nothing is no agreement, and it sets out anew from the best there is, in the first region, as long as that brings
+something. Placement and statuses stay as they are while it walks, and are decided anew where it stalls.
+
+From the claim alone it first goes as if nothing else were known; what else is known to start from comes after, so that
+more knowledge never ends lower. Limits hold everywhere where that can be had; where the bare feeder breaks some that no
+device mends, they give way there to what it is.
+
+What decides is counted: rounds, power flows, iterations. Seconds are a guard.
 """
 
 from __future__ import annotations
@@ -18,34 +21,28 @@ from dataclasses import replace
 
 import numpy as np
 
-from hcsim.certify.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Certificate, Round
+from hcsim.certify.certificate import CERTIFIED, OUT_OF_ROUNDS, OUT_OF_TIME, STALLED, Certificate, Round
 from hcsim.certify.decisions import Decisions, decisions_of, open_fleet
-from hcsim.certify.margins import Margins
 from hcsim.certify.options import LoopOptions
 from hcsim.certify.stalls import excess, why_stalled, worst_in_words
-from hcsim.certify.trials import NEARBY, Standing, Trials
+from hcsim.certify.trials import Standing, Trials
+from hcsim.certify.walk import Ended, Proposed, Walk
 from hcsim.errors import InfeasibleError, SolverError
-from hcsim.replay.operating_points import Visit
-from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import same_devices, with_reserve
 from hcsim.workbench.allocation import Workbench
+from optim.data.criteria import Before
 from optim.data.schedule import Schedule
 from optim.data.violations import new_violations
+from optim.hosting.decided import Decided
 from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
 
-SOLVE_S = 10.0
-"""No linear program of the loop takes much longer: one that does has lost its way."""
-FAILURES = 3
-"""Linear programs in a row that may end without a solution, each tried again in a smaller region."""
-BOUND_SHARE = 0.15
-"""Share of the time kept for the bound at the end."""
-WORTH_REOPENING_S = 8.0
-"""With less time left, what was decided stays."""
-WIDE_RADIUS = 0.3
-"""Share of the first claim with which another walk begins."""
 REOPENED_RADIUS = 0.1
 """Share of the first claim that PV and reactive power may move where placement and statuses are open."""
+REOPENED_NODES, BOUND_NODES = 200, 50
+"""Branch-and-bound nodes for deciding anew, and for the bound at the end."""
+STRICT_SHARE = 0.98
+"""Of what passes where the bare feeder's own violations are forgiven: as much must pass without, to be preferred."""
 
 
 def certify(
@@ -64,7 +61,22 @@ def certify(
     The devices doing nothing always pass, so there always is a certificate. Raises ConvergenceError only where
     the bare feeder itself does not converge, KeyboardInterrupt where the user wants to stop.
     """
-    return _ClosedLoop(bench, claim, options or LoopOptions(), listen, accept).run(starts)
+    options = options or LoopOptions()
+    bare = bench.bare(options.controls).found
+    begun = time.perf_counter()
+    strict = None
+    if len(bare.violations):
+        strict = _ClosedLoop(bench, claim, options, listen, accept, None, begun)
+        if strict.can_be_mended():
+            strict.run(starts)
+            if not strict.worth_forgiving((claim, *starts), bare.before):
+                return strict.certificate()
+    loop = _ClosedLoop(bench, claim, options, listen, accept, bare.before, begun)
+    if strict is not None:
+        loop.rounds = strict.rounds
+        loop.trials.power_flows += strict.trials.power_flows
+    loop.run(starts)
+    return loop.certificate()
 
 
 class _ClosedLoop:
@@ -75,224 +87,137 @@ class _ClosedLoop:
         options: LoopOptions,
         listen: Callable[[Round], None] | None,
         accept: Callable[[Schedule], bool] | None,
+        before: Before | None,
+        begun: float,
     ) -> None:
-        self.begun = time.perf_counter()
+        self.begun = begun
         self.bench, self.options, self.listen = bench, options, listen
         reserve = options.soc_reserve
         self.claim = replace(claim, bess=tuple(with_reserve(u, reserve) for u in claim.bess))
         self.open_fleet = open_fleet(bench, self.claim, reserve)
         self.rounds: list[Round] = []
-        self.visited: list[ReplayResult] = []
-        """Replays of the rounds' proposals."""
-        self.last_claim_kw = np.nan
-        self.share = np.ones(len(bench.profiles))
-        """Of the region that each hour has: none where controls hunted, as no linear model knows of that."""
+        self.most_rounds = 0
+        """At which the present leg of the way ends."""
         peak_kw = float(bench.network.loads.p_kw.sum() * bench.profiles.load_pu.max())
-        self.least, self.most = Margins.least(options), Margins.most(peak_kw)
-        self.margins = self.least
-        self.largest = max(claim.hc_kw, peak_kw / 2, 1.0)
+        self.largest_kw = max(claim.hc_kw, peak_kw / 2, 1.0)
         """What radii are measured by: a claim of nothing still has to be moved away from."""
-        self.trials = Trials(bench, self.claim, self.open_fleet, options, accept)
-        self.decisions = decisions_of(self.claim)
-        self.center = self.trials.start
+        self.trials = Trials(bench, self.claim, self.open_fleet, options, accept, before)
+        self.ended: Ended = "refused"
+        self.walk = self._walk(self.claim)
+        self.said: list[str] = []
+        self.reopened = 0
 
-    def run(self, starts: Sequence[Schedule]) -> Certificate:
-        for start in (self.claim, *starts):
-            if not same_devices(start, self.claim):
-                self.trials.keep_if_passed(start, self.trials.visit(start).found)
-                continue
-            seen = self.trials.visit(start)
-            self._move(start, seen, self.trials.keep_if_passed(start, seen.found))
-        if not starts and self.trials.certified_kw <= 0:
-            self.trials.search_segment(self.claim)
-        stop = self._walk(self.options.first_radius)
-        for _ in range(self.options.reopenings):
-            if stop[0] != STALLED or self.open_fleet is None or self._seconds_left() < WORTH_REOPENING_S:
-                break
-            before, claimed = self.trials.certified_kw, self.last_claim_kw
-            said = self._reopen()
-            if not said:
-                again = self._walk(REOPENED_RADIUS)
-                if self.trials.certified_kw > before:
-                    stop = again
-                    continue
-                said = f"Decided anew they claimed {self.last_claim_kw:.1f} kW, of which no more passed."
-            self.last_claim_kw = claimed
-            stop = stop[0], f"{stop[1]} {said}"
-        for _ in range(self.options.walks - 1):
-            before, claimed = self.trials.certified_kw, self.last_claim_kw
-            if stop[0] == OUT_OF_TIME or self._seconds_left() < WORTH_REOPENING_S:
-                break
-            again = self._walk_again()
-            if self.trials.certified_kw <= (1.0 + self.options.tolerance / 4) * before:
-                self.last_claim_kw = claimed
-                break
-            stop = again
-        return self._certificate(*stop)
+    def _walk(self, schedule: Schedule) -> Walk:
+        return Walk(
+            self.trials, decisions_of(schedule), self.options, self.largest_kw, self._log, lambda: bool(self._cut())
+        )
 
-    def _walk_again(self) -> tuple[str, str]:
-        """From the best there is, in a wide region: the first walk's was small by the end, and with it what the
-        programs could claim."""
-        best, found = self.trials.best
-        self._take_up(best)
-        self.trials.keep_if_passed(best, found)
-        self.center = Standing(best, self.trials.visit(best), self.trials.certified_kw)
-        self.margins = replace(self.least, loading_pu=self.margins.loading_pu)
-        self.share[:] = 1.0
-        self.visited = []
-        return self._walk(WIDE_RADIUS)
-
-    def _take_up(self, schedule: Schedule) -> None:
-        """The decisions of a schedule, from its devices doing nothing on."""
-        self.decisions = decisions_of(schedule)
-        self.center = self.trials.begin_anew(schedule)
-
-    def _walk(self, first_radius: float) -> tuple[str, str]:
-        """Rounds until claim and certificate meet, nothing helps, or time is up: status and sentence."""
-        options = self.options
-        radius, settled, failures = first_radius * self.largest, 0, 0
-        while True:
-            if stop := self._out_of_budget():
-                return stop
-            before = self.trials.certified_kw
-            try:
-                proposal = self._propose(radius)
-            except (InfeasibleError, SolverError) as error:
-                failures += 1
-                if failures > FAILURES:
-                    return STALLED, f"The linear program of round {len(self.rounds) + 1} failed: {error}"
-                radius *= 0.4
-                continue
-            failures = 0
-            self.last_claim_kw = proposal.hc_kw
-            seen = self.trials.visit(proposal)
-            self.visited.append(seen.found)
-            passed = self.trials.keep_if_passed(proposal, seen.found)
-            moved = self._move(proposal, seen, passed)
-            self._log(proposal, seen.found, passed, radius)
-            hunted = self._hold_hour(seen.found)
-            radius = min(radius * 1.5, self.largest) if passed else radius * (0.7 if moved or hunted else 0.4)
-            nearby = self.trials.anchor.hc_kw > NEARBY * self.last_claim_kw
-            self.margins = self.margins.after(seen.found, self.least, self.most, nearby)
-            near = abs(self.trials.certified_kw - self.last_claim_kw) <= options.tolerance * self.last_claim_kw
-            still = self.trials.certified_kw - before <= options.tolerance / 4 * max(self.trials.certified_kw, 1.0)
-            settled = settled + 1 if near and still else 0
-            if settled >= 2:
-                return CERTIFIED, (
-                    f"Certified capacity and claim agree to {100 * options.tolerance:g} %, and another round "
-                    "moved neither."
-                )
-            if radius < options.smallest_radius * self.largest:
-                return STALLED, why_stalled(seen, self.visited, self.largest)
-
-    def _reopen(self) -> str:
-        """Decides placement and statuses anew at the best schedule; PV stays in a trust region. The center
-        moves to the new decisions where they claim more ("" is returned); else a sentence says that they do not."""
-        best = self.trials.best[0]
-        seen = self.trials.visit(best)
-        radius = REOPENED_RADIUS * self.largest
-        trust = TrustRegion(best.pv_kw, best.pv_q_kvar, {}, radius, radius, np.inf)
-        problem = self._problem(seen, trust, Decisions(self.open_fleet, None))
-        options = self.bench.solve_options(None, min(SOLVE_S, self._seconds_left() / 3))
+    def can_be_mended(self) -> bool:
+        """Whether devices can keep what the bare feeder breaks inside its limits, by its own tangent."""
         try:
-            anew = solve_hosting(problem, self.claim.case, options)
-        except (InfeasibleError, SolverError) as error:
-            return f"Deciding placement and statuses anew failed: {error}"
-        if anew.hc_kw <= (1.0 + self.options.tolerance / 4) * self.trials.certified_kw:
-            return f"Placement and statuses decided anew claim {anew.hc_kw:.1f} kW: they stay."
-        self._take_up(anew)
-        there = self.trials.visit(anew)
-        passed = self.trials.keep_if_passed(anew, there.found)
-        self.visited = [there.found]
-        self._move(anew, there, passed)
-        self._log(anew, there.found, passed, radius, "placement and statuses decided anew")
-        return ""
-
-    # -- one round ----------------------------------------------------------------------------------------
-
-    def _propose(self, radius: float) -> Schedule:
-        left = self._seconds_left()
-        options = self.bench.solve_options(None, max(min(SOLVE_S, left), 1.0))
-        problem = self._problem(self.center.seen, self._trust(self.center.schedule, radius), self.decisions)
-        return solve_hosting(problem, self.claim.case, options)
-
-    def _problem(self, seen: Visit, trust: TrustRegion | None, decisions: Decisions) -> HostingProblem:
-        hard = trust is None
-        return HostingProblem(
-            model=seen.model,
-            profiles=self.bench.profiles,
-            limits=self.bench.limits,
-            pv_nodes=self.claim.pv_nodes,
-            fleet=decisions.fleet,
-            night_var=self.bench.pv.night_var,
-            already=self.trials.bare.before,
-            margin_pu=0.0 if hard else self.margins.pu,
-            margin_kw=0.0 if hard else self.margins.kw,
-            margin_loading_pu=0.0 if hard else self.margins.loading_pu,
-            elastic_kw_per_pu=None if hard else self.options.elastic_kw_per_pu,
-            trust=trust,
-            charging=decisions.charging,
-        )
-
-    def _trust(self, center: Schedule, radius: float) -> TrustRegion:
-        largest = max((u.power_kw for u in center.bess), default=0.0)
-        share = min(1.0, radius / self.largest)
-        net = {n: center.bess_p_kw[:, d] for d, n in enumerate(center.bess_nodes)}
-        return TrustRegion(
-            center.pv_kw, center.pv_q_kvar, net, radius, radius, max(2.0 * share * largest, 1.0), self.share
-        )
-
-    def _move(self, proposal: Schedule, seen: Visit, passed: bool) -> bool:
-        """Moves the center to the proposal, or to the furthest on the way there that passes, if that is better."""
-        merit = -np.inf if not passed and self.trials.passes(seen.found) else self.trials.merit(proposal, seen.found)
-        moved = merit > self.center.merit
-        if moved:
-            self.center = Standing(proposal, seen, merit)
-        if not passed:
-            if not self.trials.repair(proposal, seen, self.least):
-                self.trials.search_segment(proposal)
-            if self.trials.anchor.hc_kw > self.center.merit:
-                self.center = Standing(
-                    self.trials.anchor, self.trials.visit(self.trials.anchor), self.trials.anchor.hc_kw
-                )
-                moved = True
-        return moved
-
-    def _hold_hour(self, found: ReplayResult) -> bool:
-        """The first hour without a solution keeps what it has at the center; whether that is news."""
-        if found.converged.all():
+            offered = self.walk.offer(self.trials.start, self.options.first_radius)
+        except (InfeasibleError, SolverError):
             return False
-        t = int(np.argmin(found.converged))
-        news = self.share[t] > 0
-        self.share[t] = 0.0
-        return bool(news)
+        return offered.overstep_mw <= 1e-6
 
-    # -- the end ------------------------------------------------------------------------------------------
+    def worth_forgiving(self, starts: Sequence[Schedule], before: Before) -> bool:
+        """Whether clearly more passes once what the bare feeder breaks is forgiven."""
+        forgiving = Trials(self.bench, self.claim, self.open_fleet, self.options, self.trials.accept, before)
+        for start in (*starts, self.trials.best.schedule):
+            start = replace(start, bess=tuple(with_reserve(u, self.options.soc_reserve) for u in start.bess))
+            forgiving.keep_if_passed(start, forgiving.visit(start))
+        self.trials.power_flows += forgiving.power_flows
+        if self.trials.certified_kw <= 0 or self.ended == "cut":
+            return not self.trials.passes(self.trials.best.seen.found)
+        return self.trials.certified_kw < STRICT_SHARE * forgiving.certified_kw
 
-    def _seconds_left(self) -> float:
-        limit = (1.0 - BOUND_SHARE) * self.options.time_limit_s
-        return limit - (time.perf_counter() - self.begun)
+    def run(self, starts: Sequence[Schedule]) -> None:
+        options, trials = self.options, self.trials
+        self.most_rounds = len(self.rounds) + options.max_rounds
+        if options.max_rounds:
+            self._leg(trials.start)
+        others = []
+        for start in (self.claim, *starts):
+            seen = trials.visit(start)
+            known = trials.certified_kw
+            if trials.keep_if_passed(start, seen) and start.hc_kw > known:
+                others.append(trials.best)
+        if others and options.max_rounds:
+            best = others[-1]
+            self.most_rounds = len(self.rounds) + options.max_rounds
+            if not same_devices(best.schedule, self.walk.trials.anchor.schedule):
+                trials.begin_anew(best.schedule)
+                trials.keep_if_passed(best.schedule, best.seen)
+            self.walk = self._walk(best.schedule)
+            self._leg(best)
 
-    def _out_of_budget(self) -> tuple[str, str] | None:
-        if self._seconds_left() <= 0:
-            last = f" {self.rounds[-1].worst} stood in the way." if self.rounds and self.rounds[-1].worst else ""
-            return OUT_OF_TIME, f"{self.options.time_limit_s:g} s were over after {len(self.rounds)} rounds.{last}"
-        if len(self.rounds) >= self.options.max_rounds:
-            return STALLED, f"{self.options.max_rounds} rounds did not settle it."
-        return None
+    def _leg(self, center: Standing) -> None:
+        """Walks on from `center`, again from the best there is, and with what is decided anew, as long as it pays."""
+        options, trials = self.options, self.trials
+        for _ in range(options.walks):
+            before = trials.certified_kw
+            self.ended = self.walk.go(center, options.first_radius)
+            gained = trials.certified_kw > (1.0 + options.tolerance / 4) * before
+            if self.ended == "cut" or (not gained and not self._reopened()):
+                return
+            center = trials.best
+            if not same_devices(center.schedule, trials.anchor.schedule):
+                return
 
-    def _log(self, proposal: Schedule, found: ReplayResult, passed: bool, radius: float, note: str = "") -> None:
+    def _reopened(self) -> bool:
+        """Decides placement and statuses anew at the best schedule, PV in a trust region; whether that is a way on."""
+        if self.open_fleet is None or self.reopened >= self.options.reopenings or self._cut():
+            return False
+        self.reopened += 1
+        trials, best = self.trials, self.trials.best
+        radius = REOPENED_RADIUS * self.largest_kw
+        trust = TrustRegion(best.schedule.pv_kw, best.schedule.pv_q_kvar, {}, radius, radius, np.inf)
+        problem = replace(self._open_problem(best), elastic_kw_per_pu=self.options.elastic_kw_per_pu, trust=trust)
+        solver = replace(self.bench.solve_options(), max_nodes=REOPENED_NODES)
+        try:
+            anew = solve_hosting(problem, self.claim.case, solver, tidy=False)
+        except (InfeasibleError, SolverError) as error:
+            self.said.append(f"Deciding placement and statuses anew failed: {error}")
+            return False
+        if anew.hc_kw <= (1.0 + self.options.tolerance / 4) * trials.certified_kw:
+            self.said.append(f"Placement and statuses decided anew claim {anew.hc_kw:.1f} kW: they stay.")
+            return False
+        known = trials.certified_kw
+        start, walk = trials.begin_anew(anew), self.walk
+        self.walk = self._walk(anew)
+        there = trials.visit(anew)
+        trials.keep_if_passed(anew, there)
+        trials.search_segment(anew)
+        self._log(
+            Proposed(anew, there.found, trials.passes(there.found), radius), "placement and statuses decided anew"
+        )
+        self.ended = self.walk.go(max(start, trials.anchor, key=lambda s: s.merit), REOPENED_RADIUS)
+        if trials.certified_kw > known:
+            return True
+        self.said.append(f"Decided anew they claimed {anew.hc_kw:.1f} kW, of which no more passed.")
+        self.walk = walk
+        return False
+
+    # -- budgets and notes ----------------------------------------------------------------------------------
+
+    def _cut(self) -> str:
+        if time.perf_counter() - self.begun > self.options.time_limit_s:
+            return "time"
+        return "work" if len(self.rounds) >= self.most_rounds else ""
+
+    def _log(self, round_: Proposed, note: str = "") -> None:
+        found = round_.found
         self.rounds.append(
             Round(
                 number=len(self.rounds) + 1,
-                claim_kw=proposal.hc_kw,
-                passed=passed,
+                claim_kw=round_.proposal.hc_kw,
+                passed=round_.passed,
                 new_violations=len(new_violations(found.violations)),
                 worst=worst_in_words(found),
                 worst_pu=excess(found, ("overvoltage", "undervoltage")),
                 tap_operations=found.tap_operations,
                 certified_kw=self.trials.certified_kw,
-                radius_kw=radius,
+                radius_kw=round_.radius_kw,
                 seconds=time.perf_counter() - self.begun,
                 note=note,
             )
@@ -300,28 +225,78 @@ class _ClosedLoop:
         if self.listen:
             self.listen(self.rounds[-1])
 
-    def _bound_kw(self, best: Schedule) -> float:
-        limit = max(0.5 * BOUND_SHARE * self.options.time_limit_s, 2.0)
-        problem = self._problem(self.trials.visit(best), None, Decisions(self.open_fleet, None))
+    # -- the end --------------------------------------------------------------------------------------------
+
+    def _open_problem(self, at: Standing, decisions: Decisions | None = None) -> HostingProblem:
+        decisions = decisions or Decisions(self.open_fleet, None)
+        return replace(
+            self.bench.problem("none"),
+            model=at.seen.model,
+            pv_nodes=self.claim.pv_nodes,
+            fleet=decisions.fleet,
+            already=self.trials.before,
+            charging=decisions.charging,
+        )
+
+    def _bound_kw(self, best: Standing) -> float:
+        solver = replace(self.bench.solve_options(), max_nodes=BOUND_NODES)
         try:
-            solved = solve_hosting(problem, best.case, self.bench.solve_options(None, limit), tidy=False)
+            solved = solve_hosting(self._open_problem(best), self.claim.case, solver, tidy=False)
         except (InfeasibleError, SolverError):
             return np.nan
         return solved.solve.bound if solved.solve else np.nan
 
-    def _certificate(self, status: str, reason: str) -> Certificate:
-        schedule, found = self.trials.best
-        bound_kw = self._bound_kw(schedule) if self.options.bound else np.nan
+    def _offered(self, best: Standing) -> Decided | None:
+        self.walk.decisions = decisions_of(best.schedule)
+        try:
+            return self.walk.offer(best, self.options.first_radius)
+        except (InfeasibleError, SolverError):
+            return None
+
+    def certificate(self) -> Certificate:
+        best, options = self.trials.best, self.options
+        offered = self._offered(best)
+        offered_kw = 1e3 * offered.worth_mw - best.merit if offered else np.nan
+        status, cut = STALLED, ""
+        settled = offered_kw <= options.tolerance * max(best.merit, 1.0)
+        if settled or self.ended == "nothing offered":
+            status = CERTIFIED
+        elif self.ended == "cut":
+            cut = self._cut()
+            status = OUT_OF_TIME if cut == "time" else OUT_OF_ROUNDS
+        schedule, found = best.schedule, best.seen.found
         return Certificate(
             case=self.claim.case,
             schedule=replace(schedule, assumptions=(*schedule.assumptions, f"certified, controls {found.controls}")),
             replay=found,
-            claim_kw=self.last_claim_kw,
-            bound_kw=bound_kw,
+            claim_kw=schedule.hc_kw + max(offered_kw, 0.0) if offered else self.walk.last_claim_kw,
+            bound_kw=self._bound_kw(best) if options.bound else np.nan,
             status=status,
-            reason=reason,
+            reason=" ".join([self._reason(status, offered_kw, settled), *self.said]),
             rounds=tuple(self.rounds),
             power_flows=self.trials.power_flows,
             seconds=time.perf_counter() - self.begun,
             controls=self.bench.selection,
+            cut=cut,
+            offered_kw=offered_kw,
+            binding=offered.prices if offered else (),
+            bare_losses_kwh=float(self.trials.bare.losses_kw.sum() * schedule.step_h),
         )
+
+    def _reason(self, status: str, offered_kw: float, settled: bool) -> str:
+        tolerance, reach = 100 * self.options.tolerance, self.options.first_radius * self.largest_kw
+        last = f" {self.rounds[-1].worst} stood in the way." if self.rounds and self.rounds[-1].worst else ""
+        if status == OUT_OF_TIME:
+            return f"{self.options.time_limit_s:g} s were over after {len(self.rounds)} rounds.{last}"
+        if settled:
+            return (
+                f"Within {reach:.0f} kW at each site the tangent offers no move that gains more than {tolerance:g} %."
+            )
+        words = f"Within {reach:.0f} kW at each site the tangent offers {offered_kw:.1f} kW more"
+        if status == CERTIFIED:
+            return f"{words}, but none further inside the limits by what the controls' answers took."
+        if status == OUT_OF_ROUNDS:
+            return f"{words}; {len(self.rounds)} rounds did not settle it.{last}"
+        seen = self.walk.visited
+        why = why_stalled(seen[-1], [s.found for s in seen], self.largest_kw) if seen else self.walk.why
+        return f"{words}, which replays refuse. {why}"

@@ -1,12 +1,16 @@
-"""How far inside their limits the closed loop's programs stay: as far as replays had to teach them."""
+"""How far inside their limits the closed loop's programs stay: as far as replays had to teach them, hour by hour."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from hcsim.certify.options import LoopOptions
-from hcsim.certify.stalls import excess
+from hcsim.certify.stalls import oversteps
 from hcsim.replay.result import ReplayResult
+from optim.data.linear_model import Floats
+from optim.data.violations import new_violations
 
 KEPT = 0.7
 """Share of a margin that outlives a round, and of an overstep that becomes margin."""
@@ -14,6 +18,10 @@ MOST_PU, MOST_KW, MOST_SHARE = 3e-3, 30.0, 0.05
 """Half a tap step; what tap steps are worth in load: at most these kW, or this share of a phase's peak load where
 that is more."""
 MOST_LOADING_PU = 0.03
+LEVERS = {"overvoltage": 0, "undervoltage": 0, "reverse_flow": 1, "loading": 2}
+"""Criterion -> which of (pu of voltage, kW, pu of loading) keeps it at a distance."""
+BROKE, CALM, LEAST_SHARE = 0.5, 1.3, 0.02
+"""What becomes of an hour's share of the trust region where the replay broke something, and where it did not."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +43,49 @@ class Margins:
 
     def of(self, criterion: str) -> float:
         """In the criterion's unit; 0 where none is kept."""
-        known = {"overvoltage": self.pu, "undervoltage": self.pu, "reverse_flow": self.kw, "loading": self.loading_pu}
-        return known.get(criterion, 0.0)
+        lever = LEVERS.get(criterion)
+        return 0.0 if lever is None else (self.pu, self.kw, self.loading_pu)[lever]
 
-    def after(self, found: ReplayResult, least: Margins, most: Margins, near: bool) -> Margins:
-        """What a replay broke, the linear model did not see: stay further inside by most of it. Everywhere, as
-        what is kept inside here breaks next door. As long as nothing `near` has passed, margins only grow."""
+    @property
+    def levers(self) -> Floats:
+        return np.array([self.pu, self.kw, self.loading_pu])
 
-        def wider(margin: float, least: float, most: float, *criteria: str) -> float:
-            grown = min(KEPT * (margin + min(excess(found, criteria), most / 3)), most)
-            return max(least, grown if near else max(grown, margin))
 
-        return Margins(
-            wider(self.pu, least.pu, most.pu, "overvoltage", "undervoltage"),
-            wider(self.kw, least.kw, most.kw, "reverse_flow"),
-            wider(self.loading_pu, least.loading_pu, most.loading_pu, "loading"),
-        )
+@dataclass
+class Learned:
+    """What replays have taught of each hour: margins and its share of the trust region. What is broken in one hour
+    says little of the others."""
+
+    least: Margins
+    most: Margins
+    steps: int
+    kept: Floats = field(init=False)
+    """(3, T) of LEVERS."""
+    share: Floats = field(init=False)
+    """(T,)"""
+
+    def __post_init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        self.kept = np.repeat(self.least.levers[:, None], self.steps, axis=1)
+        self.share = np.ones(self.steps)
+
+    def take(self, found: ReplayResult, *, moved: bool) -> None:
+        """What a replay broke, the linear model did not see: that hour stays further inside by most of it and moves
+        less. Where nothing is broken margins fade, as long as the loop moves; an hour without a solution keeps what
+        it has."""
+        table = new_violations(found.violations)
+        most, least = self.most.levers[:, None], self.least.levers[:, None]
+        over = np.zeros_like(self.kept)
+        broken = np.zeros(self.steps, dtype=bool)
+        for criterion, step, by in zip(table["criterion"], table["step"].astype(int), oversteps(table), strict=True):
+            broken[step] = True
+            lever = LEVERS.get(str(criterion))
+            if lever is not None and np.isfinite(by):
+                over[lever, step] = max(over[lever, step], float(by))
+        grown = KEPT * (self.kept + np.minimum(over, most / 3))
+        self.kept = np.clip(grown if moved else np.where(over > 0, grown, self.kept), least, most)
+        self.share = np.where(broken, np.maximum(BROKE * self.share, LEAST_SHARE), np.minimum(CALM * self.share, 1.0))
+        if not found.converged.all():
+            self.share[int(np.argmin(found.converged))] = 0.0

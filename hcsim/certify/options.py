@@ -15,25 +15,27 @@ S_PER_NODE = 0.03
 class LoopOptions:
     """How long and how finely the loop looks, and what it must keep."""
 
-    time_limit_s: float = 60.0
+    time_limit_s: float = 3600.0
+    """A guard, far outside of what rounds take."""
     max_rounds: int = 60
+    """From the claim alone; as many again from what else there is to start from."""
     tolerance: float = 2e-3
-    """Certified to tolerance: the certified capacity is within this share of the claim, and of the round
-    before."""
+    """Certified to tolerance: at the certified schedule no move that the tangent offers gains more than this share."""
     margin_pu: float = 2e-4
     """Least distance from voltage limits inside the programs; grows where replays overstep them."""
     margin_kw: float = 0.5
     margin_loading_pu: float = 1e-3
     """The same for loadings, as a share of the rating."""
     elastic_kw_per_pu: float = 2e5
-    first_radius: float = 1.0
-    """Share of the first claim that a site's capacity or reactive power may move in one round."""
-    smallest_radius: float = 1e-3
-    probes: int = 3
+    first_radius: float = 0.1
+    """Share of the first claim that a site's capacity or reactive power may move in the first round, and within which
+    nothing may be offered at the end."""
+    smallest_radius: float = 2e-3
+    probes: int = 2
     """Replays spent on the segment between the certified schedule and a proposal that failed."""
     reopenings: int = 1
     """How often placement and statuses are decided anew after a stall."""
-    walks: int = 2
+    walks: int = 6
     """How often the loop sets out: again from the best it has, in a wide region, as long as that raises it."""
     controls: Controls = "free"
     """"locked" asks what could be had if no regulator moved (error budget)."""

@@ -16,15 +16,16 @@ from hcsim.replay.options import ReplayOptions
 from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import blend, idle, same_devices
 from hcsim.workbench.allocation import Workbench
+from optim.data.criteria import Before
 from optim.data.schedule import Schedule
 from optim.hosting.storage import Fleet
 from optim.linearize.tangent import Acting
 
-FIRST_PROBES = 7
-"""On a segment as long as nothing is certified: down to a hundredth of the claim."""
+FIRST_PROBES = 5
+"""On a segment as long as nothing is certified: down to a thirtieth of the claim."""
 NEARBY = 0.8
 """Share of a proposal from which on the best that passed is worth more than one probe between the two."""
-REPAIRS, WORTH_REPAIRING = 4, 0.99
+REPAIRS, WORTH_REPAIRING = 3, 0.99
 """Replays spent on taking back what a proposal broke, where nothing above this share of it has passed."""
 
 
@@ -37,8 +38,11 @@ class Standing(NamedTuple):
 
 
 class Trials:
-    """Replays with all controls acting as the loop's options say. Begins with the claim's devices doing nothing,
-    which always passes."""
+    """Replays with all controls acting as the loop's options say. Begins with the claim's devices doing nothing.
+
+    `before` is the feeder without devices: what it breaks as badly is forgiven. None: limits hold everywhere, what
+    the bare feeder breaks has to be mended.
+    """
 
     def __init__(
         self,
@@ -47,78 +51,79 @@ class Trials:
         open_fleet: Fleet | None,
         options: LoopOptions,
         accept: Callable[[Schedule], bool] | None,
+        before: Before | None,
     ) -> None:
-        self.bench, self.options, self.accept = bench, options, accept
+        self.bench, self.options, self.accept, self.before = bench, options, accept, before
         sites = [n for _, n in open_fleet.converters] if open_fleet else []
         self.ports = tuple(dict.fromkeys((*bench.pv_nodes, *claim.pv_nodes, *claim.bess_nodes, *sites)))
         self.acting = _acting(bench, claim, sites, self.ports)
         self.bare = bench.bare(options.controls).found
         self.power_flows = 0
-        nothing = idle(claim)
-        seen = self.visit(nothing)
-        self.start = Standing(nothing, seen, self.merit(nothing, seen.found))
-        self.best: tuple[Schedule, ReplayResult] = (nothing, seen.found)
-        self.anchor = nothing
-        """The best schedule with the present decisions that passed."""
+        self.start = self.begin_anew(claim)
+        self.best = self.start
+        """Of those that passed; the devices doing nothing as long as there is none."""
 
     @property
     def certified_kw(self) -> float:
-        return self.best[0].hc_kw
+        return self.best.schedule.hc_kw
 
     def begin_anew(self, schedule: Schedule) -> Standing:
         """Other decisions: the anchor is their devices doing nothing."""
         nothing = idle(schedule)
         seen = self.visit(nothing)
-        self.anchor = nothing
-        return Standing(nothing, seen, self.merit(nothing, seen.found))
+        self.anchor = Standing(nothing, seen, self.merit(nothing, seen.found))
+        """The best with the present decisions that passed."""
+        return self.anchor
 
     def visit(self, schedule: Schedule) -> Visit:
         self.power_flows += len(self.bench.profiles)
-        options = ReplayOptions(self.options.controls, before=self.bare.before, give_up=True)
+        options = ReplayOptions(self.options.controls, before=self.before, give_up=True)
         return visit(self.bench.model, schedule, self.ports, options, acting=self.acting)
 
     def passes(self, found: ReplayResult) -> bool:
         return found.passed and taps_kept(found, self.bare, self.options.max_tap_operations)
 
-    def keep_if_passed(self, schedule: Schedule, found: ReplayResult) -> bool:
-        passed = self.passes(found) and (self.accept is None or self.accept(schedule))
-        if passed and schedule.hc_kw > self.certified_kw:
-            self.best = (schedule, found)
-        if passed and same_devices(schedule, self.anchor) and schedule.hc_kw > self.anchor.hc_kw:
-            self.anchor = schedule
-        return passed
+    def keep_if_passed(self, schedule: Schedule, seen: Visit) -> bool:
+        passed = self.passes(seen.found) and (self.accept is None or self.accept(schedule))
+        if not passed:
+            return False
+        there = Standing(schedule, seen, schedule.hc_kw)
+        if schedule.hc_kw > self.certified_kw:
+            self.best = there
+        if same_devices(schedule, self.anchor.schedule) and schedule.hc_kw > self.anchor.schedule.hc_kw:
+            self.anchor = there
+        return True
 
     def merit(self, schedule: Schedule, found: ReplayResult) -> float:
         return schedule.hc_kw - price_kw(found, self.options.elastic_kw_per_pu)
 
     def repair(self, far: Schedule, seen: Visit, inside: Margins) -> bool:
         """Takes back what a proposal broke, as its own tangent asks for; whether that has passed."""
-        if not 0 < self.anchor.hc_kw <= WORTH_REPAIRING * far.hc_kw:
+        if self.anchor.schedule.hc_kw > WORTH_REPAIRING * far.hc_kw:
             return False
         for _ in range(REPAIRS):
             less = repaired(far, seen.found, seen.model, inside) if seen.found.converged.all() else None
             if less is None or less.hc_kw <= self.certified_kw:
                 return False
             far, seen = less, self.visit(less)
-            if self.keep_if_passed(less, seen.found):
+            if self.keep_if_passed(less, seen):
                 return True
         return False
 
-    def search_segment(self, far: Schedule) -> None:
-        """Bisects between the anchor and one that failed for the furthest that passes."""
-        near, low, high = self.anchor, 0.0, 1.0
+    def search_segment(self, far: Schedule) -> bool:
+        """Bisects between the anchor and one that failed for the furthest that passes; whether any has."""
+        near, low, high, found = self.anchor.schedule, 0.0, 1.0, False
         if far.hc_kw <= near.hc_kw:
-            return
-        probes = self.options.probes if near.hc_kw > 0 else FIRST_PROBES
-        for _ in range(probes if near.hc_kw > NEARBY * far.hc_kw or near.hc_kw <= 0 else 1):
+            return False
+        probes = self.options.probes if near.hc_kw > NEARBY * far.hc_kw else FIRST_PROBES
+        for _ in range(probes):
             share = (low + high) / 2
             probe = blend(near, far, share)
-            self.power_flows += len(self.bench.profiles)
-            found = self.bench.replay(probe, self.options.controls, base=self.bare, give_up=True)
-            if self.keep_if_passed(probe, found):
-                low = share
+            if self.keep_if_passed(probe, self.visit(probe)):
+                low, found = share, True
             else:
                 high = share
+        return found
 
 
 def _acting(bench: Workbench, claim: Schedule, sites: list[str], ports: tuple[str, ...]) -> Acting:

@@ -63,6 +63,8 @@ class Decided:
     iterations: int
     cut: str
     """ "", "work" or "time": what ended it before its optimum."""
+    overstep_mw: float = 0.0
+    """What its oversteps cost of it; 0 where limits are hard."""
     unfinished: tuple[str, ...] = ()
     """Those of ORDER that were not solved to their end."""
 
@@ -172,6 +174,7 @@ class _Solve:
             prices,
             self.programs.iterations - begun,
             first.cut,
+            float(-cost[self.at.overstep :] @ first.values[self.at.overstep :][: self.at.count - self.at.overstep]),
             tuple(unfinished),
         )
 
