@@ -16,7 +16,7 @@ from hcsim.schedules.files import write_schedule
 from hcsim.util.files import output_folder, write_csv, write_json
 from optim.data.criteria import CRITERIA
 from optim.data.schedule import Schedule
-from optim.hosting.decided import Price
+from optim.hosting.binding import Price
 
 CERTIFIED, STALLED, OUT_OF_TIME = "certified to tolerance", "stalled", "out of time"
 OUT_OF_ROUNDS = "out of rounds"
@@ -171,7 +171,7 @@ def write_certificate(found: Certificate, folder: Path) -> Path:
 
 def round_in_words(r: Round) -> str:
     """One line while the loop runs: claim, worst violation and where, tap moves, certified so far."""
-    said = r.worst or "passed"
+    said = r.worst or ("passed" if r.passed else "within all limits, but refused for its taps or on other days")
     note = f" ({r.note})" if r.note else ""
     return (
         f"round {r.number}: claims {r.claim_kw:.1f} kW, {said}, {r.tap_operations} tap moves, "

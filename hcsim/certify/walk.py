@@ -107,7 +107,8 @@ class Walk:
         """Where to stand after a proposal: there, if it is worth more; or at the best on the way that passed."""
         trials = self.trials
         passed = trials.keep_if_passed(proposal, seen)
-        merit = -np.inf if not passed and trials.passes(seen.found) else trials.merit(proposal, seen.found)
+        refused = not passed and seen.found.passed  # within every limit, but for its taps or on other days
+        merit = -np.inf if refused else trials.merit(proposal, seen.found)
         if merit > center.merit:
             center = trials.best if trials.best.schedule is proposal else Standing(proposal, seen, merit)
         if not passed and not trials.search_segment(proposal):

@@ -1,3 +1,3 @@
 """HiGHS sessions, and second-order cones for them."""
 
-__all__ = ["cones", "conic_engines", "highs", "options", "outcome", "pyomo_solvers"]
+__all__ = ["cones", "conic_engines", "highs", "linear", "options", "outcome", "pyomo_solvers"]

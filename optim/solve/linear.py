@@ -17,6 +17,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from optim.errors import InfeasibleError, SolverError
+from optim.solve.highs_process import QuietHighs, use_threads
 
 Floats = NDArray[np.float64]
 INF = highspy.kHighsInf
@@ -51,11 +52,11 @@ class LinearPrograms:
     """A series of similar programs, maximized. `most_iterations` is for each solve, `guard_s` too."""
 
     def __init__(self, most_iterations: int, guard_s: float) -> None:
-        self._h = highspy.Highs()
+        self._h = QuietHighs()
+        use_threads(1)
         self.iterations = 0
         """Of all solves so far."""
         for name, value in (
-            ("output_flag", False),
             ("threads", 1),
             ("parallel", "off"),
             ("solver", "simplex"),

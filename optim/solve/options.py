@@ -12,6 +12,8 @@ class SolveOptions:
 
     gap: float = 1e-3
     time_limit_s: float = 60.0
+    max_nodes: int = 20_000
+    """Branch-and-bound nodes of one program, all its stages together: a budget, where seconds are a guard."""
     threads: int = 1
     """Of other solvers than HiGHS, which always has one: its answer must not depend on how many there are."""
     solver: str = "highs"

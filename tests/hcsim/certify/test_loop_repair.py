@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from test_certify import bench_of
 
-from hcsim.certify.margins import Margins
+from hcsim.certify.margins import Learned, Margins
 from hcsim.certify.options import LoopOptions
 from hcsim.certify.repair import MORE, repaired
 from hcsim.replay.operating_points import Visit, visit
@@ -77,12 +77,18 @@ def test_other_things_are_not_for_it(bench, far):
     assert repaired(far, replace(seen.found, violations=table.iloc[:0]), seen.model, NONE) is None
 
 
-def test_margins_learn_from_what_was_broken(bench, far):
+def test_an_hour_learns_from_what_was_broken_in_it(bench, far):
     found = seen_at(bench, far).found
     least, most = Margins.least(LoopOptions()), Margins.most(900.0)
     assert most.kw == 30.0 and Margins.most(9000.0).kw == 150.0
-    grown = least.after(found, least, most, near=False)
-    over = (found.operation.v_pu - 1.02).max()
-    assert grown.pu == pytest.approx(0.7 * (least.pu + min(over, most.pu / 3)))
-    assert (grown.kw, grown.loading_pu) == (least.kw, least.loading_pu)
-    assert grown.of("undervoltage") == grown.pu and grown.of("stored_energy") == 0.0
+    learned = Learned(least, most, len(bench.profiles))
+    learned.take(found, moved=False)
+    broken = np.isin(np.arange(len(bench.profiles)), new_violations(found.violations)["step"])
+    assert broken.any() and not broken.all()
+    assert np.all(learned.kept[0, broken] > least.pu) and np.all(learned.kept[0] <= most.pu)
+    assert np.all(learned.kept[0, ~broken] == least.pu), "other hours have broken nothing"
+    assert np.all(learned.kept[1] == least.kw), "only voltages were broken"
+    assert np.all(learned.share[broken] < 1.0) and np.all(learned.share[~broken] == 1.0)
+    worse = learned.kept.copy()
+    learned.take(seen_at(bench, blend(far, resized(far, 0.0), 0.9)).found, moved=True)
+    assert np.all(learned.kept[0, broken] < worse[0, broken]), "fades where nothing is broken any more"
