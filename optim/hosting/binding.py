@@ -49,7 +49,7 @@ def prices(matrices: Matrices, answer: Answer) -> tuple[Price, ...]:
         for t, u in zip(*np.nonzero(np.abs(energy) > 1e-7), strict=True):
             word = "battery full" if energy[t, u] > 0 else "battery empty"
             found.append(Price(word, names[u], labels[t], abs(float(energy[t, u])), "kWh"))
-        at_rating = (power > 1e-7) & (matrices.power(answer.values) > 1e-9)
+        at_rating = (power > 1e-7) & (matrices.power(answer.values) > matrices.rated - 1e-7)
         for t, c in zip(*np.nonzero(at_rating), strict=True):
             unit, node = matrices.converters[c]
             word = f"{names[unit]}.{node.rsplit('.', 1)[1]}"

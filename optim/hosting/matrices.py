@@ -61,6 +61,12 @@ class Matrices:
         self._of = np.array([u for u, _ in self.converters], dtype=int)
         charging = np.zeros((steps, units)) if problem.charging is None else np.round(problem.charging)
         self.sign = np.where(charging[:, self._of] > 0.5, -1.0, 1.0)  # (T, C), positive into the network
+        self.rated = np.zeros(self.sign.shape)
+        """(T, C) MW in the direction that the status has."""
+        for c, (u, _) in enumerate(self.converters):
+            assert fleet is not None
+            rated = fleet.phase_mw(u)
+            self.rated[:, c] = np.where(self.sign[:, c] < 0, rated, fleet.units[u].eta_discharge * rated)
         square = self.model.voltage_kind == "squared"
         high, low = problem.voltage_ceiling(), problem.voltage_floor()
         self.high, self.low = (high**2, low**2) if square else (high, low)
@@ -90,11 +96,8 @@ class Matrices:
         lower, upper = np.zeros(at.count), np.full(at.count, INF)
         upper[: at.sites] = CEILING_MW
         upper[at.up : at.power] = CEILING_MW
-        power, sign = np.zeros((steps, at.converters)), self.sign
+        power = self.rated
         if p.fleet:
-            for c, (u, _) in enumerate(self.converters):
-                rated = p.fleet.phase_mw(u)
-                power[:, c] = np.where(sign[:, c] < 0, rated, p.fleet.units[u].eta_discharge * rated)
             energy = np.array([u.energy_kwh / 1e3 for u in p.fleet.units])
             least, most = (np.array([getattr(u, k) for u in p.fleet.units]) for k in ("soc_min", "soc_max"))
             lower[at.energy : at.overstep] = np.tile(least * energy, steps + 1)
