@@ -12,6 +12,7 @@ from hcsim.certify.options import loop_options
 from hcsim.cli.console import out_console, say
 from hcsim.cli.options import CaseArgument, FreeOption, LockOption, MarginTimeOption, Program, refuse
 from hcsim.cli.progress import working
+from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from hcsim.certify.certificate import Certificate
@@ -101,7 +102,13 @@ def _claims(bench: Workbench, folders: list[Path], programs: list[Program]) -> l
     from hcsim.schedules.files import read_schedule
 
     if folders:
-        return [read_schedule(f, network=bench.network, profiles=bench.profiles) for f in folders]
+        found = [read_schedule(f, network=bench.network, profiles=bench.profiles) for f in folders]
+        if plans := [str(f) for f, schedule in zip(folders, found, strict=True) if schedule.kind == "planning"]:
+            raise ConfigError(
+                f"{', '.join(plans)}: the closed loop certifies schedules of allocation, not plans of storage.",
+                "`hcsim replay` judges a plan.",
+            )
+        return found
     bench.check_sites()
     return [_solved(bench, name.value) for name in programs]
 

@@ -56,6 +56,7 @@ def replay(
         show_violations(found, out_console)
         if folder:
             write_replay(found, folder / word)
+            write_replay(base, folder / "bare" / word)  # what decides which violations were there before
         if control:
             day = inverter_day(found, plain(at_unity(commanded), word, base), commanded.step_h)
             for sentence in day_in_words(day):

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError
+from hcsim.replay.operation_files import TABLES as OPERATION_TABLES
+from hcsim.replay.operation_files import long_table, operation_facts, operation_from, operation_tables
 from hcsim.util.files import output_folder, write_json, write_parquet
 from optim.data.criteria import Before
+from optim.data.limits import Limits, VoltageBand
 from optim.data.operation import Operation
 from optim.data.violations import new_violations
 
@@ -58,6 +64,8 @@ class ReplayResult:
     """How PV inverters behaved: "off" (as commanded), or the mode of an `InverterControl`."""
     resting: tuple[Operation, ...] = ()
     """Bare feeder, controls free: the same steps with controls come to rest from elsewhere (`replay.deadbands`)."""
+    limits: Limits | None = None
+    """What `violations` were judged against."""
 
     @property
     def before(self) -> Before:
@@ -70,28 +78,31 @@ class ReplayResult:
         return bool(self.converged.all()) and not len(new_violations(self.violations))
 
 
-REPLAY_TABLES = ("voltages", "loading", "substation", "feeder", "taps", "devices", "soc", "violations")
+REPLAY_TABLES = (*OPERATION_TABLES, "feeder", "taps", "devices", "soc", "violations")
+RESTING = "resting"
 
 
 def write_replay(replay: ReplayResult, folder: Path) -> list[Path]:
-    """Long-form Parquet, one file per REPLAY_TABLES, units in the column names, and `replay.json`.
+    """Long-form Parquet, one file per REPLAY_TABLES, units in the column names, and `replay.json`. All that decides
+    a verdict is in it: `read_replay` gives back the same to the last bit.
 
-    voltages (step, time, bus, phase, v_pu), loading (step, time, element, phase, loading_pu), substation
-    (step, time, phase, p_kw, q_kvar), feeder (step, time, converged, losses_kw, load_kw), taps (step, time,
-    regulator, tap), devices, soc and violations as in ReplayResult. Raises OutputError.
+    The tables of `hcsim.replay.operation_files` with q_kvar in substation; feeder (step, time, converged, losses_kw,
+    load_kw), taps (step, time, regulator, tap), devices, soc and violations as in ReplayResult. Where the bare
+    feeder's controls may rest elsewhere, resting/0 and resting/1 hold the same tables of those days. Raises
+    OutputError.
     """
     output_folder(folder)
     tables = _replay_tables(replay)
     written = [write_parquet(folder / f"{name}.parquet", tables[name]) for name in REPLAY_TABLES]
+    shutil.rmtree(folder / RESTING, ignore_errors=True)  # an earlier replay's days are not this one's
+    for k, day in enumerate(replay.resting):
+        where = output_folder(folder / RESTING / str(k))
+        written += [write_parquet(where / f"{name}.parquet", table) for name, table in operation_tables(day).items()]
     facts = {
         "case": replay.case,
         "controls": replay.controls,
-        "times": replay.operation.times,
-        "nodes": replay.operation.nodes,
-        "kv_base": replay.operation.kv_base,
-        "branches": replay.operation.branches,
-        "loading_recorded": replay.operation.loading_pu is not None,
-        "substation_phases": replay.operation.substation_phases,
+        **operation_facts(replay.operation),
+        "resting": [operation_facts(day) for day in replay.resting],
         "regulators": replay.regulators,
         "tap_operations": replay.tap_operations,
         "energy_not_delivered_kwh": replay.energy_not_delivered_kwh,
@@ -99,42 +110,26 @@ def write_replay(replay: ReplayResult, folder: Path) -> list[Path]:
         "seconds": replay.seconds,
         "notes": list(replay.notes),
         "inverters": replay.inverters,
+        "limits": replay.limits,
     }
     return [*written, write_json(folder / "replay.json", facts)]
 
 
 def read_replay(folder: Path) -> ReplayResult:
     """The replay that `write_replay` wrote. Raises ConfigError where a file is missing."""
-    needed = ["replay.json", *(f"{name}.parquet" for name in REPLAY_TABLES)]
-    absent = [name for name in needed if not (folder / name).is_file()]
-    if absent:
-        raise ConfigError(
-            f"{folder} is no complete replay: {', '.join(absent)} missing.",
-            "Run `hcsim replay` again; it writes replay.json last.",
-        )
+    _require(folder, ["replay.json", *(f"{name}.parquet" for name in REPLAY_TABLES)])
     facts = json.loads((folder / "replay.json").read_text(encoding="utf-8"))
+    days = [folder / RESTING / str(k) for k in range(len(facts["resting"]))]
+    for day in days:
+        _require(day, [f"{name}.parquet" for name in OPERATION_TABLES])
     table = {name: pd.read_parquet(folder / f"{name}.parquet") for name in REPLAY_TABLES}
-    steps, times = len(facts["times"]), tuple(facts["times"])
-
-    def wide(name: str, column: str, width: int) -> Floats:
-        return table[name][column].to_numpy(float).reshape(steps, width)
-
-    nodes, phases, branches = (tuple(facts[k]) for k in ("nodes", "substation_phases", "branches"))
+    steps = len(facts["times"])
     return ReplayResult(
         case=facts["case"],
         controls=facts["controls"],
         converged=table["feeder"]["converged"].to_numpy(bool),
-        operation=Operation(
-            times=times,
-            nodes=nodes,
-            v_pu=wide("voltages", "v_pu", len(nodes)),
-            substation_phases=phases,
-            substation_kw=wide("substation", "p_kw", len(phases)),
-            branches=branches,
-            loading_pu=wide("loading", "loading_pu", len(branches)) if facts["loading_recorded"] else None,
-            kv_base=np.array(facts["kv_base"], dtype=float) if facts.get("kv_base") else None,
-        ),
-        substation_kvar=wide("substation", "q_kvar", len(phases)),
+        operation=operation_from(facts, table),
+        substation_kvar=table["substation"]["q_kvar"].to_numpy(float).reshape(steps, len(facts["substation_phases"])),
         regulators=tuple(facts["regulators"]),
         tap=table["taps"]["tap"].to_numpy(np.int64).reshape(steps, len(facts["regulators"])),
         tap_operations=facts["tap_operations"],
@@ -147,48 +142,43 @@ def read_replay(folder: Path) -> ReplayResult:
         power_flows=facts["power_flows"],
         seconds=_number(facts["seconds"]),
         notes=tuple(facts["notes"]),
-        inverters=facts.get("inverters", "off"),
+        inverters=facts["inverters"],
+        resting=tuple(
+            operation_from(said, {name: pd.read_parquet(day / f"{name}.parquet") for name in OPERATION_TABLES})
+            for said, day in zip(facts["resting"], days, strict=True)
+        ),
+        limits=_limits(facts["limits"]),
     )
+
+
+def _require(folder: Path, names: Iterable[str]) -> None:
+    absent = [name for name in names if not (folder / name).is_file()]
+    if absent:
+        raise ConfigError(
+            f"{folder} is no complete replay: {', '.join(absent)} missing.",
+            "Run `hcsim replay` again; it writes replay.json last.",
+        )
+
+
+def _limits(facts: dict[str, Any] | None) -> Limits | None:
+    if facts is None:
+        return None
+    return Limits(**{**facts, "bands": tuple(VoltageBand(**band) for band in facts["bands"])})
 
 
 def _replay_tables(replay: ReplayResult) -> dict[str, pd.DataFrame]:
     found = replay.operation
-    loading = found.loading_pu if found.loading_pu is not None else np.empty((len(found.times), 0))
-    branches = found.branches if found.loading_pu is not None else ()
-    names = {"bus": [n.rsplit(".", 1)[0] for n in found.nodes], "phase": [_phase(n) for n in found.nodes]}
-    parts = {"element": [b.rsplit(".", 1)[0] for b in branches], "phase": [_phase(b) for b in branches]}
     feeder = {"converged": replay.converged, "losses_kw": replay.losses_kw, "load_kw": replay.load_kw}
+    tables = operation_tables(found)
+    tables["substation"]["q_kvar"] = replay.substation_kvar.reshape(-1)
     return {
-        "voltages": _long(found.times, names, v_pu=found.v_pu),
-        "loading": _long(found.times, parts, loading_pu=loading),
-        "substation": _long(
-            found.times,
-            {"phase": list(found.substation_phases)},
-            p_kw=found.substation_kw,
-            q_kvar=replay.substation_kvar,
-        ),
+        **tables,
         "feeder": pd.DataFrame({"step": np.arange(len(found.times)), "time": found.times, **feeder}),
-        "taps": _long(found.times, {"regulator": list(replay.regulators)}, tap=replay.tap),
+        "taps": long_table(found.times, {"regulator": list(replay.regulators)}, tap=replay.tap),
         "devices": replay.devices,
         "soc": replay.soc,
         "violations": replay.violations,
     }
-
-
-def _long(times: tuple[str, ...], names: dict[str, list[str]], **wide: NDArray) -> pd.DataFrame:
-    """(T, K) arrays as one table with T*K rows, step by step."""
-    width = len(next(iter(names.values())))
-    table: dict[str, object] = {
-        "step": np.repeat(np.arange(len(times)), width),
-        "time": pd.Series(np.repeat(np.array(times, dtype=object), width), dtype="str"),
-    }
-    for column, of in names.items():
-        table[column] = pd.Series(np.tile(np.array(of, dtype=object), len(times)), dtype="str")
-    return pd.DataFrame(table | {column: values.reshape(-1) for column, values in wide.items()})
-
-
-def _phase(name: str) -> str:
-    return name.rsplit(".", 1)[1] if "." in name else ""
 
 
 def _number(value: float | None) -> float:

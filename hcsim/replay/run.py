@@ -110,6 +110,7 @@ def replay(
         notes=_notes(series, recording, profiles),
         resting=resting,
         inverters=inverters.mode if inverters else "off",
+        limits=limits,
     )
 
 

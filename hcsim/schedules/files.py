@@ -1,6 +1,7 @@
 """A `Schedule` as files that a person can edit and any other optimizer can write.
 
-    schedule.json             case, step_h, times, assumptions, solve (or null), and a word on each file
+    schedule.json             kind, case, step_h, times, assumptions, solve (or null), and a word on each file;
+                              scenario for the kind planning. Without a kind it is of the kind allocation
     pv.csv                    node, capacity_kw
     pv_dispatch.csv           step, time, node, p_kw, q_kvar             positive into the network
     bess_units.csv            unit, bus, energy_kwh, power_kw, eta_charge, eta_discharge, soc_min, soc_max
@@ -21,7 +22,7 @@ import json
 import math
 from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
@@ -32,7 +33,7 @@ from hcsim.util.files import output_folder, write_csv, write_json
 from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
 from optim.data.profiles import Profiles
-from optim.data.schedule import BessUnit, Floats, Schedule, SolveInfo
+from optim.data.schedule import BessUnit, Floats, Scenario, Schedule, ScheduleKind, SolveInfo, SolveStatus
 
 END = "end"
 """Time label of the row of soc.csv after the last step."""
@@ -110,6 +111,8 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
         (STEP, Column("node", "name", known=pv_nodes, known_from="pv.csv"), Column("p_kw"), Column("q_kvar")),
         times,
     )
+    if facts["kind"] == "planning" and profiles is not None:  # its PV has a curve of its own: all it has at any hour
+        profiles = replace(profiles, pv_pu=np.ones(len(profiles)))
     _check_pv_output(dispatch, dict(zip(pv_nodes, pv_kw.tolist(), strict=True)), profiles)
     p_kw, q_kvar = dispatch.grids(["node"], [(n,) for n in pv_nodes], ["p_kw", "q_kvar"])
 
@@ -173,6 +176,8 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
         predicted_substation_kw=substation,
         solve=facts["solve"],
         assumptions=facts["assumptions"],
+        kind=facts["kind"],
+        scenario=facts["scenario"],
     )
     return found if facts["digest"] in (None, _digest(found)) else _without_proof(found)
 
@@ -220,6 +225,8 @@ def _facts(schedule: Schedule) -> dict[str, Any]:
         }
     return {
         "format": "hcsim schedule 1",
+        "kind": schedule.kind,
+        **({"scenario": schedule.scenario} if schedule.scenario else {}),
         "case": schedule.case,
         "step_h": schedule.step_h,
         "times": schedule.times,
@@ -243,7 +250,7 @@ def _read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
     if not isinstance(facts, dict):
         faults.add("is not a JSON object", 'Write {"case": ..., "step_h": ..., "times": [...]}.')
         faults.speak()
-    known = ("format", "case", "step_h", "times", "solve", "assumptions", "devices_sha256", "about")
+    known = ("format", "kind", "scenario", "case", "step_h", "times", "solve", "assumptions", "devices_sha256", "about")
     for key in sorted(facts.keys() - set(known)):
         faults.add(f"key {key!r} is unknown", did_you_mean(key, known))
     if not isinstance(facts.get("case"), str) or not facts.get("case"):
@@ -271,8 +278,17 @@ def _read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
     if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
         faults.add("key 'assumptions' is no list of sentences", "Write a list of texts, or leave it out.")
     solve = _read_solve(facts.get("solve"), faults)
+    kind, scenario = facts.get("kind", "allocation"), facts.get("scenario")
+    if kind not in get_args(ScheduleKind):
+        faults.add(f"kind {kind!r} is unknown", f"Kinds: {', '.join(get_args(ScheduleKind))}.")
+    elif kind == "planning" and scenario not in get_args(Scenario):
+        faults.add(f"scenario {scenario!r} is none of a plan", f"Scenarios: {', '.join(get_args(Scenario))}.")
+    elif kind != "planning" and scenario is not None:
+        faults.add(f"key 'scenario' belongs to the kind planning, not {kind}", "Take it out.")
     faults.speak()
     return {
+        "kind": kind,
+        "scenario": scenario,
         "case": facts["case"],
         "step_h": float(facts["step_h"]),
         "times": tuple(times),
@@ -290,8 +306,8 @@ def _read_solve(raw: Any, faults: Faults) -> SolveInfo | None:
     if not isinstance(raw, dict) or raw.keys() - keys or needed - raw.keys():
         faults.add("key 'solve' is neither null nor a whole solve record", f"Use null, or {sorted(needed)}.")
         return None
-    if raw["status"] not in ("optimal", "gap", "time_limit", "interrupted"):
-        faults.add(f"solve status {raw['status']!r} is unknown", "Use optimal, gap, time_limit or interrupted.")
+    if raw["status"] not in get_args(SolveStatus):
+        faults.add(f"solve status {raw['status']!r} is unknown", f"Use one of {', '.join(get_args(SolveStatus))}.")
         return None
     try:
         numbers = {k: float(raw[k]) for k in ("objective", "bound", "gap", "build_s", "solve_s")}

@@ -10,6 +10,7 @@ import pandas as pd
 
 from hcsim.errors import ConfigError
 from hcsim.results.planning import claim_in_words
+from hcsim.studies.runner import how_it_ended
 from hcsim.util.progress import Event, Listener, silent
 from hcsim.workbench.planning import PlanningBench
 from optim.planning.result import PlanningResult
@@ -51,7 +52,7 @@ def sweep_revenue(
         try:
             found = solve_planning(case, "C", options, _teller(part, options, listener))
         except BaseException as error:
-            listener(Event(part, "failed", str(error)))
+            listener(Event(part, "failed", how_it_ended(error)))
             if isinstance(error, KeyboardInterrupt) and rows:
                 break
             raise

@@ -23,6 +23,16 @@ class Interrupted(Exception):
     """The user wants to stop, and the part at work has already ended in order."""
 
 
+def how_it_ended(error: BaseException) -> str:
+    """What a listener hears of a part without a result: only Ctrl-C is the user's doing; anything that is neither it
+    nor a fault we explain is one of hcsim itself."""
+    if isinstance(error, KeyboardInterrupt | Interrupted):
+        return INTERRUPTED
+    if isinstance(error, HcsimError):
+        return str(error)
+    return f"a fault of hcsim itself ({type(error).__name__}: {error})"
+
+
 class Parts:
     """A study in the making. `missing` names the parts without a result, `seconds` what each took."""
 
@@ -60,7 +70,7 @@ class Parts:
         try:
             yield
         except BaseException as error:
-            words = str(error) if isinstance(error, HcsimError) else INTERRUPTED
+            words = how_it_ended(error)
             self.listener(Event(name, "done" if isinstance(error, Interrupted) else "failed", words))
             raise
         finally:

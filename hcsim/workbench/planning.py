@@ -39,8 +39,6 @@ Floats = NDArray[np.float64]
 Sharing = Literal["as_planned", "uniform"]
 
 SCENARIOS: tuple[ScenarioName, ...] = ("typical", "pvhc")
-MARK = "planning "
-"""How the case of a planning schedule begins: its replay has the charging station in the feeder."""
 
 
 @dataclass(frozen=True)
@@ -203,7 +201,7 @@ class PlanningBench:
         column = {bus: i for i, bus in enumerate(operation.buses)}
         sources = [network.nodes[n] for n in network.source_nodes]
         return Schedule(
-            case=f"{MARK}{result.scheme} {scenario}",
+            case=f"planning {result.scheme} {scenario}",
             times=case.profiles.times,
             step_h=case.profiles.step_h,
             pv_nodes=tuple(pv_nodes),
@@ -221,6 +219,8 @@ class PlanningBench:
             substation_phases=tuple(sources),
             predicted_substation_kw=np.repeat(operation.substation_kw[:, None] / len(sources), len(sources), 1),
             assumptions=(*result.notes, *station_note(self.section)),
+            kind="planning",
+            scenario=scenario,
         )
 
 
@@ -229,14 +229,8 @@ Replayer = Callable[[Schedule | None, Controls, ReplayResult | None], ReplayResu
 
 
 def read_commanded(bench: Workbench, folder: Path) -> Schedule:
-    """The schedule in a folder, checked against the case. The PV of a planning schedule has a curve of its own:
-    its inverters are taken to give all they have at any hour. Raises ConfigError."""
-    facts = folder / "schedule.json"
-    text = facts.read_text(encoding="utf-8", errors="replace") if facts.is_file() else ""
-    profiles = bench.profiles
-    if f'"case": "{MARK}' in text:
-        profiles = replace(profiles, pv_pu=np.ones(len(profiles)))
-    return read_schedule(folder, network=bench.network, profiles=profiles)
+    """The schedule in a folder, checked against the case. Raises ConfigError."""
+    return read_schedule(folder, network=bench.network, profiles=bench.profiles)
 
 
 def replayer(bench: Workbench, commanded: Schedule, inverters: InverterControl | None = None) -> Replayer:
@@ -245,10 +239,10 @@ def replayer(bench: Workbench, commanded: Schedule, inverters: InverterControl |
 
     Raises ConfigError for a planning schedule of a case without [planning].
     """
-    if not commanded.case.startswith(MARK):
+    if commanded.kind != "planning":
         return lambda schedule, controls, base: bench.replay(schedule, controls, base=base, inverters=inverters)
     own = PlanningBench.of(bench)
-    scenario: ScenarioName = "pvhc" if commanded.case.endswith("pvhc") else "typical"
+    scenario = commanded.scenario or "typical"
     return lambda schedule, controls, base: own.replay(schedule, scenario, controls, base=base, inverters=inverters)
 
 

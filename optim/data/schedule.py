@@ -17,6 +17,11 @@ SolveStatus = Literal["optimal", "gap", "time_limit", "interrupted", "feasible"]
 """optimal: proven to the solver's tolerance; gap: proven to the gap asked for; time_limit and interrupted:
 best solution so far, with its proven bound; feasible: the same, where no more
 could be proven although there was time (a solver's tolerance, a correction that moved)."""
+ScheduleKind = Literal["allocation", "planning"]
+"""allocation: paper 1's, or anyone's, PV that follows the day's curve; planning: a plan of paper 2, replayed with the
+charging station in the feeder and its scenario's limits, PV with a curve of its own."""
+Scenario = Literal["typical", "pvhc"]
+"""Of a plan: the typical day, or the day of the largest PV."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,9 @@ class Schedule:
     solve: SolveInfo | None = None
     """None where the schedule was not made by a program of ours."""
     assumptions: tuple[str, ...] = field(default=())
+    kind: ScheduleKind = "allocation"
+    scenario: Scenario | None = None
+    """Of a schedule of kind planning; None for all others."""
 
     @property
     def hc_kw(self) -> float:

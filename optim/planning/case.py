@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from optim.data.profiles import Profiles
+from optim.data.schedule import Scenario
 from optim.errors import ModelError
 from optim.feeder.radial import RadialFeeder
 
 Floats = NDArray[np.float64]
 Scheme = Literal["A", "B", "C"]
-ScenarioName = Literal["typical", "pvhc"]
+ScenarioName = Scenario
 Exactness = Literal["capped", "none"]
 
 

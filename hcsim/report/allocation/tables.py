@@ -24,6 +24,7 @@ STATUS_WORDS = {
     "gap": "gap reached",
     "time_limit": "time limit",
     "interrupted": "interrupted",
+    "feasible": "feasible",
     "given": "given, no proof",
 }
 NOTHING = "–"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields, replace
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from synthetic_study import TIMES, network, profiles, schedule, unit
 from hcsim.errors import ConfigError, OutputError
 from hcsim.schedules.files import EDITED, read_schedule, write_schedule
 from optim.data.profiles import Profiles
+from optim.data.schedule import SolveStatus
 
 
 @pytest.fixture
@@ -54,6 +56,49 @@ def test_an_infinite_bound_comes_back(made, tmp_path):
     write_schedule(unproven, tmp_path)
     json.loads((tmp_path / "schedule.json").read_text(), parse_constant=pytest.fail)
     assert read_schedule(tmp_path).solve == unproven.solve
+
+
+@pytest.mark.parametrize("status", get_args(SolveStatus))
+def test_every_status_a_program_may_end_with_comes_back(status, made, tmp_path):
+    write_schedule(replace(made, solve=replace(made.solve, status=status)), tmp_path)
+    assert read_schedule(tmp_path).solve.status == status
+
+
+def test_a_plan_is_known_by_its_kind_not_by_its_name(made, tmp_path):
+    """Its PV has a curve of its own: all of it at midnight is no fault of the file, as it is for other schedules."""
+    night = replace(made, pv_p_kw=np.tile(made.pv_kw, (len(TIMES), 1)), pv_q_kvar=np.zeros_like(made.pv_q_kvar))
+    plan = replace(night, case="mine", kind="planning", scenario="pvhc")
+    write_schedule(plan, tmp_path / "plan")
+    assert json.loads((tmp_path / "plan" / "schedule.json").read_text())["kind"] == "planning"
+    assert_same(plan, read_schedule(tmp_path / "plan", profiles=profiles()))
+    write_schedule(replace(night, case="planning C pvhc"), tmp_path / "named")
+    with pytest.raises(ConfigError, match="p_kw"):
+        read_schedule(tmp_path / "named", profiles=profiles())
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"kind": "plan"}, "kind 'plan' is unknown"),
+        ({"kind": "planning"}, "scenario None"),
+        ({"kind": "planning", "scenario": "pv"}, "scenario 'pv'"),
+        ({"scenario": "pvhc"}, "belongs to the kind planning"),
+    ],
+)
+def test_a_kind_that_is_none(keys, words, made, tmp_path):
+    write_schedule(made, tmp_path)
+    facts = json.loads((tmp_path / "schedule.json").read_text())
+    (tmp_path / "schedule.json").write_text(json.dumps(facts | keys))
+    with pytest.raises(ConfigError, match=words):
+        read_schedule(tmp_path)
+
+
+def test_a_file_without_a_kind_is_of_anyone_s_making(made, tmp_path):
+    write_schedule(made, tmp_path)
+    facts = json.loads((tmp_path / "schedule.json").read_text())
+    del facts["kind"]
+    (tmp_path / "schedule.json").write_text(json.dumps(facts))
+    assert read_schedule(tmp_path).kind == "allocation"
 
 
 def test_rows_are_found_by_name_not_by_position(made, tmp_path):
