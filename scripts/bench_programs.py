@@ -2,7 +2,7 @@
 
     python scripts/bench_programs.py [CASE] [--gap 1e-3] [--naive-limit 120] [--no-naive]
 
-"search" is what `hcsim` does (optim/hosting_search.py). "naive" is the same program as the paper writes it, every
+"search" is what `hcsim` does (optim/hosting/search.py). "naive" is the same program as the paper writes it, every
 voltage row of every hour, in one mixed-integer program handed to the same HiGHS with the same threads and gap.
 Seconds are wall time from the linear model to the schedule, building included. Claim and bound in kW; a naive
 program without any schedule when its time is up has no claim.

@@ -61,7 +61,7 @@ def study_text(network: Network, ledger: Ledger, master: str, load_peak_pu: floa
     listed = "\n".join(f"    {quoted(bus, ensure_ascii=False)}," for bus in sites)
     return f"""\
 # Written by `hcsim init`: a study of {network.name} with every default spelled out. Edit what you know better.
-# Unknown keys and wrong units are refused by name. Run it with `hcsim study <this folder>`.
+# Unknown keys and wrong units are refused by name. Run it with `hcsim study FOLDER`.
 title = {quoted(f"PV hosting capacity and batteries on {network.name}", ensure_ascii=False)}
 
 [feeder]

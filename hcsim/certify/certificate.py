@@ -1,4 +1,4 @@
-"""What the closed loop is asked for, what it says on its way, and what it hands out. See `hcsim/certify.py`."""
+"""What the closed loop is asked for, what it says on its way, and what it hands out. See `hcsim.certify.loop`."""
 
 from __future__ import annotations
 

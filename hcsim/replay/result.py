@@ -53,7 +53,7 @@ class ReplayResult:
     soc: pd.DataFrame
     """Long: time, step, unit, soc_commanded_kwh, soc_delivered_kwh (end of step)."""
     violations: pd.DataFrame
-    """optim.data.limits.VIOLATION_COLUMNS."""
+    """optim.data.violations.VIOLATION_COLUMNS."""
     energy_not_delivered_kwh: float
     """Sum over devices and steps of |commanded - delivered| active energy."""
     power_flows: int
@@ -63,7 +63,7 @@ class ReplayResult:
     inverters: str = "off"
     """How PV inverters behaved: "off" (as commanded), or the mode of an `InverterControl`."""
     resting: tuple[Operation, ...] = ()
-    """Bare feeder, controls free: the same steps with controls come to rest from elsewhere (`replay.deadbands`)."""
+    """Bare feeder, controls free: the same steps with controls come to rest from elsewhere (`hcsim.replay.deadbands`)."""
     limits: Limits | None = None
     """What `violations` were judged against."""
 

@@ -219,7 +219,7 @@ class Workbench:
         inverters: InverterControl | None = None,
         give_up: bool = False,
     ) -> ReplayResult:
-        """`hcsim.replay.replay` on this case; `schedule` None is the bare feeder."""
+        """`hcsim.replay.run.replay` on this case; `schedule` None is the bare feeder."""
         if schedule is None:
             return self.bare(controls, progress).found
         before = base.before if base else None
@@ -234,7 +234,7 @@ class Workbench:
         progress: Callable[[int, int], None] | None = None,
         reactive: Reactive = "as_given",
     ) -> HostingCapacityResult:
-        """`hcsim.baseline.hosting_capacity` on this case's sites, the BESS of `schedule` beside the PV. `reactive`
+        """`hcsim.hosting.system_wide.hosting_capacity` on this case's sites, the BESS of `schedule` beside the PV. `reactive`
         takes the place of the reactive power that goes with the weights: none at all, or the inverters' own."""
         shares = shares_of(self.network, self.pv_nodes, weights, schedule)
         if reactive != "as_given":

@@ -1,4 +1,4 @@
-"""What the programs of `hosting.py` are given: one linear model, one set of limits, sites, and a fleet."""
+"""What the programs of `optim.hosting.program` are given: one linear model, one set of limits, sites, and a fleet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the programs of `hosting.py` are solved: rows as they are broken, statuses as they are needed.
+"""How the programs of `optim.hosting.program` are solved: rows as they are broken, statuses as they are needed.
 
 The naive distributed program is hard: 20 candidates times 24 statuses, all permutations of equal units, and
 thousands of dense voltage rows. Two solvers work on the one Pyomo model instead:

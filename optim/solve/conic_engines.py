@@ -52,7 +52,7 @@ class ConicEngine(Protocol):
 
 
 class HighsEngine:
-    """Outer approximation: `cone.py` on a HiGHS session."""
+    """Outer approximation: `optim.solve.cones` on a HiGHS session."""
 
     def __init__(
         self,

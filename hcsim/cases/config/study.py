@@ -1,7 +1,7 @@
 """study.toml: what a study assumes, validated. Every key carries its unit in its name.
 
 Sections are frozen pydantic models; a key that is not listed here is an error that names the nearest one.
-The messages are put together in `hcsim/faults.py`.
+The messages are put together in `hcsim.cases.config.explain`.
 """
 
 from __future__ import annotations
