@@ -63,7 +63,8 @@ class ReplayResult:
     inverters: str = "off"
     """How PV inverters behaved: "off" (as commanded), or the mode of an `InverterControl`."""
     resting: tuple[Operation, ...] = ()
-    """Bare feeder, controls free: the same steps with controls come to rest from elsewhere (`hcsim.replay.deadbands`)."""
+    """Bare feeder, controls free: the same steps with controls come to rest from elsewhere
+    (`hcsim.replay.deadbands`)."""
     limits: Limits | None = None
     """What `violations` were judged against."""
 
