@@ -235,7 +235,7 @@ class Workbench:
         reactive: Reactive = "as_given",
     ) -> HostingCapacityResult:
         """`hcsim.hosting.system_wide.hosting_capacity` on this case's sites, the BESS of `schedule` beside the PV.
-        `reactive` takes the place of the reactive power that goes with the weights: none at all, or the inverters' own."""
+        `reactive` takes the place of the reactive power that goes with the weights: none, or the inverters' own."""
         shares = shares_of(self.network, self.pv_nodes, weights, schedule)
         if reactive != "as_given":
             shares = replace(shares, q_per_kw=None)
