@@ -29,7 +29,7 @@ import numpy as np
 
 from hcsim.cases.case import load_case
 from hcsim.cases.defaults import SitesWanted
-from hcsim.devices.fleets import terminal
+from hcsim.devices.fleets import bus_and_kv
 from hcsim.errors import HcsimError
 from hcsim.feeder.check import check_feeder
 from hcsim.feeder.gate import model_error, probe_port, tangent_at
@@ -141,7 +141,7 @@ def with_pv(bench: Workbench, ports: tuple[str, ...], each_kw: float) -> Complex
     names = [f"pv_{k}" for k in range(len(ports))]
     for name, port in zip(names, ports, strict=True):
         bench.circuit.define(
-            "generator", name, f"{terminal(bench.network, port)} kw={each_kw!r} pf=1 model=1 vminpu=0.01 vmaxpu=9"
+            "generator", name, f"{bus_and_kv(bench.network, port)} kw={each_kw!r} pf=1 model=1 vminpu=0.01 vmaxpu=9"
         )
     found = solved(bench)
     for name in names:

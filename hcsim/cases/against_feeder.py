@@ -8,6 +8,7 @@ from hcsim.cases.config.study import StudyConfig
 from hcsim.errors import ConfigError
 from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
+from optim.data.node import phase_of
 
 
 def read_sites(file: Path) -> tuple[str, ...]:
@@ -65,7 +66,7 @@ def site_nodes(network: Network, buses: tuple[str, ...], where: str) -> tuple[st
             continue
         missing = [node for node in wanted if node not in present]
         if missing or not wanted:
-            has = ", ".join(n.rsplit(".", 1)[1] for n in present) or "no phase conductor"
+            has = ", ".join(phase_of(n) for n in present) or "no phase conductor"
             faults.append(f"{entry!r}: bus {bus} has phases {has}, not {', '.join(missing) or '1-3'}.")
             continue
         nodes.update(dict.fromkeys(wanted))

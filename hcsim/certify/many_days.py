@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from types import TracebackType
 
-from hcsim.replay.crew import Crew
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import judges_regulation
+from hcsim.replay.scheduled_devices import ScheduledDevices
 from hcsim.replay.series import DailySeries
 from hcsim.workbench.allocation import Workbench
 from optim.data.linear_model import Floats
@@ -25,30 +25,30 @@ class Days:
 
     def __init__(self, bench: Workbench, schedule: Schedule) -> None:
         self._bench = bench
-        self._crew = Crew(bench.circuit, bench.network, schedule, bench.profiles.step_h)
+        self._devices = ScheduledDevices(bench.circuit, bench.network, schedule, bench.profiles.step_h)
         self._series = DailySeries(bench.circuit, bench.network, bench.profiles)
         self._loading = bench.limits.loading_max_pu is not None
         self.power_flows = 0
 
     def __enter__(self) -> Days:
-        self._crew.report_to_duty()
+        self._devices.connect()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._crew.leave()
+        self._devices.disconnect()
 
     def run(self, schedule: Schedule, load_pu: Floats) -> Operation | None:
         """One day with the powers and sizes of `schedule` (same devices) under this load. None where a step has no
         answer."""
         profiles = replace(self._bench.profiles, load_pu=load_pu)
         self._series.reload(profiles)
-        self._crew.take(schedule)
+        self._devices.take(schedule)
         recording = self._series.run(
             ReplayOptions("free"),
-            before_step=self._crew.command,
-            after_step=self._crew.collect,
+            before_step=self._devices.command,
+            after_step=self._devices.collect,
             loading=self._loading,
             regulation=judges_regulation(self._bench.limits),
         )
@@ -57,4 +57,4 @@ class Days:
 
     def delivered(self) -> bool:
         """Whether the devices did on the last day what they were told, batteries inside their range."""
-        return self._crew.kept(self._bench.limits.p_tolerance_kw)
+        return self._devices.kept(self._bench.limits.p_tolerance_kw)

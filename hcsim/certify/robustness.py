@@ -54,6 +54,22 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
+class RobustnessSettings:
+    """How many days are drawn, how far off they are, and what is looked for then."""
+
+    draws: int = 200
+    seed: int = 1
+    spread: float = SPREAD
+    """Half width of the uniform factors of load and PV."""
+    wanted: float = WANTED
+    """Share of the draws that a schedule with a margin has to pass."""
+    most_s: float = np.inf
+    """Draws not made when these seconds are over are left out."""
+    margin_s: float = 0.0
+    """Seconds for the closed loop that looks for the margin, 0 for none."""
+
+
+@dataclass(frozen=True)
 class Draws:
     """(K,) factors of load and PV."""
 
@@ -68,7 +84,7 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DrawsOutcome:
     """Of every draw, what is new and farthest beyond what is allowed, by criterion; nothing where it passes."""
 
     broken: tuple[tuple[Excess, ...], ...]
@@ -131,27 +147,23 @@ class Outcome:
 def with_robustness(
     bench: Workbench,
     found: Certificate,
+    settings: RobustnessSettings | None = None,
     *,
-    draws: int = 200,
-    seed: int = 1,
-    spread: float = SPREAD,
-    wanted: float = WANTED,
-    most_s: float = np.inf,
-    margin_s: float = 0.0,
     progress: Progress | None = None,
 ) -> Certificate:
     """The certificate with `robustness`: draws (made), draws_wanted, seed, spread, wanted, share_passed;
-    share_in_range, by_criterion and causes (see `Outcome`); needed_pu, needed_kw, needed_loading_pu (see
-    `Outcome.overstepped`); margin_status ("not needed", "not searched", "found", "not found") and margin_reason;
+    share_in_range, by_criterion and causes (see `DrawsOutcome`); needed_pu, needed_kw, needed_loading_pu (see
+    `DrawsOutcome.overstepped`); margin_status ("not needed", "not searched", "found", "not found") and margin_reason;
     robust_kw, the capacity left, robust_share, how many draws pass with it, margin_kw, the capacity given up, and
     inside_pu, inside_kw, what its programs kept from limits (NaN where there is none); seconds.
 
-    `most_s`: draws not made when these seconds are over are left out.
-    `margin_s`: seconds for the closed loop that looks for it, 0 for none; its schedule is the certificate's `robust`.
+    The schedule that holds with a margin is the certificate's `robust`.
     """
     begun = time.perf_counter()
+    settings = settings or RobustnessSettings()
+    draws, seed, spread, wanted = settings.draws, settings.seed, settings.spread, settings.wanted
     tester = Tester(bench, Draws.seeded(draws, seed, spread), progress)
-    first = tester.outcome(found.schedule, most_s)
+    first = tester.outcome(found.schedule, settings.most_s)
     tester.keep(len(first.broken))
     needed = first.overstepped(wanted)
     facts: dict[str, Any] = {
@@ -188,12 +200,12 @@ def with_robustness(
             "margin_status": "not found",
             "margin_reason": f"No distance from a limit mends {worst.replace('_', ' ')}.",
         }
-    elif margin_s <= 0:
+    elif settings.margin_s <= 0:
         facts |= {"margin_status": "not searched"}
     else:
         regulated = any(name.startswith("RegControl.") for name in bench.selection.free)
         inside = np.maximum(needed, [HALF_A_STEP_PU if regulated else 0.0, 0.0, 0.0])
-        again = _with_margin(tester, found, inside, wanted, margin_s)
+        again = _with_margin(tester, found, inside, wanted, settings.margin_s)
         share = tester.outcome(again.schedule).share_passed
         held = again.certified_kw > 0 and share >= wanted
         facts |= {"margin_status": "found" if held else "not found", "margin_reason": f"{again.status}: {again.reason}"}
@@ -224,11 +236,13 @@ def _with_margin(tester: Tester, found: Certificate, inside: Floats, wanted: flo
         first_radius=NEAR,
     )
 
-    def hear(r: Round) -> None:
+    def report_round(r: Round) -> None:
         words = f"s for a margin, {r.certified_kw:.0f} kW pass after {r.number} rounds"
         tester.say(words, int(min(r.seconds, seconds)), int(seconds))
 
-    return certify(bench, found.schedule, options, hear, accept=lambda schedule: tester.enough(schedule, wanted))
+    return certify(
+        bench, found.schedule, options, report_round, accept=lambda schedule: tester.enough(schedule, wanted)
+    )
 
 
 class Tester:
@@ -247,7 +261,7 @@ class Tester:
         self._draws = Draws(self._draws.load[:draws], self._draws.pv[:draws])
         self._hardest_first = list(range(draws))
 
-    def outcome(self, schedule: Schedule, most_s: float = np.inf) -> Outcome:
+    def outcome(self, schedule: Schedule, most_s: float = np.inf) -> DrawsOutcome:
         """Every draw; those for which there is time."""
         broken: list[tuple[Excess, ...]] = []
         ranged = 0
@@ -260,7 +274,7 @@ class Tester:
                 broken.append(found)
                 ranged += in_range
                 self.say("draws", k + 1, len(self._draws.load))
-        return Outcome(tuple(broken), self.bench.profiles.times, ranged / len(broken))
+        return DrawsOutcome(tuple(broken), self.bench.profiles.times, ranged / len(broken))
 
     def enough(self, schedule: Schedule, wanted: float) -> bool:
         """Whether the share of draws that is wanted passes. Draws that failed last time come first."""

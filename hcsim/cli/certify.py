@@ -57,7 +57,7 @@ def certify(
     from hcsim.certify.certificate import certified_in_words, round_in_words, write_certificate
     from hcsim.certify.error_budget import certify_with_budget
     from hcsim.certify.loop import certify as close_loop
-    from hcsim.certify.robustness import with_robustness
+    from hcsim.certify.robustness import RobustnessSettings, with_robustness
     from hcsim.schedules.edit import with_pv_of
     from hcsim.studies.runner import STUDY_PARTS, default_out
     from hcsim.util.locks import hold_folder
@@ -90,7 +90,10 @@ def certify(
             margin_s = own if margin_time is None else margin_time
             with working(f"robustness {claim.case}") as work:
                 found = with_robustness(
-                    bench, found, draws=robustness, seed=seed, margin_s=margin_s, progress=work.count_parts
+                    bench,
+                    found,
+                    RobustnessSettings(draws=robustness, seed=seed, margin_s=margin_s),
+                    progress=work.count_parts,
                 )
         where = write_certificate(found, folder)
         say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")

@@ -91,7 +91,7 @@ def nodal(
     """
     from hcsim.cases.screening_limits import simulation_limits
     from hcsim.hosting.nodal_result import NodalSettings, smallest
-    from hcsim.jobs.campaign import Means
+    from hcsim.jobs.campaign import Execution
     from hcsim.report.simulation.pages import nodal_page
     from hcsim.schedules.files import read_schedule
     from hcsim.studies.nodal import buses_of, run_nodal
@@ -99,6 +99,7 @@ def nodal(
     if scheduler:
         refuse(ctx, ("processes",), "A study on a Dask scheduler", "Its workers say how many tasks run at once.")
     opened, axis, folder = _open(case, hours, profiles, out, "nodal")
+    beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
     settings = NodalSettings(
         limits=simulation_limits(opened.case.config.limits, limit or (), opened.case.config.simulation),
         controls="locked" if locked else "free",
@@ -106,13 +107,12 @@ def nodal(
         largest_kw=largest,
         buses=buses_of(bus, opened.network) if bus else None,
         skip_steps=axis.skip_steps,
+        load=load,
+        bess=beside,
     )
-    beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
-    means = Means(processes or os.cpu_count() or 1, scheduler, resume)
+    execution = Execution(processes or os.cpu_count() or 1, scheduler, resume)
     with working("nodal") as work:
-        result = run_nodal(
-            opened, axis.profiles, settings, folder, means, load=load, bess=beside, progress=work.count("buses")
-        )
+        result = run_nodal(opened, axis.profiles, settings, folder, execution, progress=work.count("buses"))
     for name, outcome in result.outcomes.items():
         say(
             f"[bold]{name.replace('_', ' ')}[/]: {outcome.tasks} buses, {outcome.power_flows} power flows, "
@@ -157,7 +157,7 @@ def stochastic(
     """
     from hcsim.cases.screening_limits import simulation_limits
     from hcsim.hosting.stochastic_result import StochasticSettings
-    from hcsim.jobs.campaign import Means
+    from hcsim.jobs.campaign import Execution
     from hcsim.report.simulation.pages import stochastic_page
     from hcsim.schedules.files import read_schedule
     from hcsim.studies.stochastic import run_stochastic
@@ -180,10 +180,10 @@ def stochastic(
         skip_steps=axis.skip_steps,
     )
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
-    means = Means(processes or os.cpu_count() or 1, scheduler, resume)
+    execution = Execution(processes or os.cpu_count() or 1, scheduler, resume)
     with working("stochastic") as work:
         result = run_stochastic(
-            opened, axis.profiles, settings, folder, means, bess=beside, progress=work.count("deployments")
+            opened, axis.profiles, settings, folder, execution, bess=beside, progress=work.count("deployments")
         )
     summary = result.summary
     say(
@@ -208,6 +208,7 @@ def year_baseline(
     out: Path | None,
 ) -> None:
     """What `hcsim baseline --year` does."""
+    from hcsim.hosting.year_result import YearSettings
     from hcsim.report.simulation.pages import year_page
     from hcsim.schedules.files import read_schedule
     from hcsim.studies.year import run_year
@@ -215,9 +216,8 @@ def year_baseline(
     opened, axis, folder = _open(case, 8760, profiles, out, "year")
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
     with working("year") as work:
-        study = run_year(
-            opened, axis, folder, weights=weights, controls=controls, bess=beside, progress=work.count_parts
-        )
+        settings = YearSettings(weights, controls)
+        study = run_year(opened, axis, folder, settings, bess=beside, progress=work.count_parts)
     found, limit = study.capacity, study.capacity.limit
     say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     say("Limit: " + escape(", ".join(f"{k} {v}" for k, v in limit.items() if v not in ("", None))))

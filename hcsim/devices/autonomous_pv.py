@@ -30,6 +30,7 @@ from hcsim.devices.fleets import PREFIX, SMALLEST_KW, PvFleet
 from hcsim.devices.inverter_curves import FULL_VARS_FROM, NO_VARS_BELOW, Curve, InverterControl
 from hcsim.opendss.circuit import Circuit
 from optim.data.network import Network
+from optim.data.node import phase_of
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -108,7 +109,7 @@ class AutonomousPv(PvFleet):
         watched = ""
         if other >= 0:
             volts = float(self.network.v_judged_base_v[self._at[g]])
-            phase = self.network.nodes[other].rsplit(".", 1)[1]
+            phase = phase_of(self.network.nodes[other])
             watched = f' monbus=["{self.nodes[g]}.{phase}"] monbusesvbase=[{volts!r}]'
         steep = max(abs((b[1] - a[1]) / (b[0] - a[0])) for a, b in pairwise(self.control.volt_var))
         stride = f" deltaq_factor={STRIDE}" if steep <= GENTLE_SLOPE else ""

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from hcsim.errors import FeederError
 from hcsim.opendss.circuit import Circuit
 from optim.data.network import Network
+from optim.data.node import phase_of
 from optim.data.schedule import BessUnit
 
 Floats = NDArray[np.float64]
@@ -55,7 +56,7 @@ class _Fleet:
         self.names = tuple(PREFIX + re.sub(r"[^a-z0-9_]", "_", name.lower()) for name in names)
         self.elements = tuple(f"{self.kind}.{name}" for name in self.names)
         for node, name in zip(nodes, self.names, strict=True):
-            circuit.define(self.kind, name, f"{terminal(network, node)} {self.constants} enabled=no")
+            circuit.define(self.kind, name, f"{bus_and_kv(network, node)} {self.constants} enabled=no")
 
     def bind(self) -> None:
         """To be called once all elements stand, and before the first step."""
@@ -136,7 +137,7 @@ class BessFleet(_Fleet):
         nodes: Sequence[str],
         unit_of: Sequence[int],
     ) -> None:
-        names = [f"{units[u].name}_{node.rsplit('.', 1)[1]}" for node, u in zip(nodes, unit_of, strict=True)]
+        names = [f"{units[u].name}_{phase_of(node)}" for node, u in zip(nodes, unit_of, strict=True)]
         if len(set(names)) < len(names):
             raise FeederError(f"Two batteries have the same name: {', '.join(sorted(names))}.", "Rename one.")
         super().__init__(circuit, network, nodes, names)
@@ -203,7 +204,7 @@ def _share(available: Floats, wanted: Floats) -> Floats:
     return np.minimum(1.0, available / np.where(wanted > 0, wanted, np.inf), where=wanted > 0, out=np.ones_like(wanted))
 
 
-def terminal(network: Network, node: str) -> str:
+def bus_and_kv(network: Network, node: str) -> str:
     """Where a single-phase element connects: to ground, or to the other phase where the node floats."""
     index = network.node_index.get(node)
     if index is None:
@@ -213,4 +214,4 @@ def terminal(network: Network, node: str) -> str:
     other = network.v_reference[index]
     if other < 0:
         return f'phases=1 conn=wye bus1="{node}" kv={kv!r}'
-    return f'phases=1 conn=wye bus1="{node}.{network.nodes[other].rsplit(".", 1)[1]}" kv={kv!r}'
+    return f'phases=1 conn=wye bus1="{node}.{phase_of(network.nodes[other])}" kv={kv!r}'

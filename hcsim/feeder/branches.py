@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from hcsim.opendss.elements import Element
 from optim.data.network import Branch, BranchKind, Shunt
+from optim.data.node import bus_of
 from optim.feeder.two_port import OPEN, two_port
 
 Complexes = NDArray[np.complex128]
@@ -53,7 +54,7 @@ class Delivery:
 def delivery(element: Element, node_names: Sequence[str]) -> Delivery:
     """Merge the conductors of an enabled element's Yprim onto the nodes that it touches."""
     nodes, y = merged(element.node_ref.ravel(), element.y_prim_s)
-    return Delivery(element, nodes, y, tuple(node_names[n].rsplit(".", 1)[0] for n in nodes))
+    return Delivery(element, nodes, y, tuple(bus_of(node_names[n]) for n in nodes))
 
 
 def merged(conductors: NDArray[np.int64], y_prim_s: Complexes) -> tuple[tuple[int, ...], Complexes]:

@@ -22,6 +22,7 @@ from hcsim.feeder.ledger import NodeNote
 from hcsim.feeder.loads import Leg
 from hcsim.feeder.topology import floating_nodes, live_nodes
 from hcsim.opendss.elements import Element
+from optim.data.node import bus_of, phase_number
 
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
@@ -60,19 +61,19 @@ def judged_conductors(
     # the loose star point of a wye load is fed by the load alone: no conductor that a customer could be given
     wired = live_nodes(names, [e for e in elements if e.kind != "Load"], parts)
     index = {name: n for n, name in enumerate(names)}
-    number = np.array([int(name.rsplit(".", 1)[1]) for name in names], dtype=np.int64)
+    number = np.array([phase_number(name) for name in names], dtype=np.int64)
     v_pu = np.where(v_base_v > 0, np.abs(v_v) / np.where(v_base_v > 0, v_base_v, 1.0), 0.0)
     neutral = live & (((number > 3) & (v_pu < NEUTRAL_PU)) | (~floating & (v_pu < GROUNDED_PU)))
     neutral |= live & floating & (number > 3)
     neutrals_at: dict[str, list[int]] = {}
     for n in np.flatnonzero(neutral & wired).tolist():
-        neutrals_at.setdefault(names[n].rsplit(".", 1)[0], []).append(n)
+        neutrals_at.setdefault(bus_of(names[n]), []).append(n)
     across = _across(legs, len(names))
     ends = {end for others in across.values() for end in others}
     reference, ratio = np.full(len(names), -1, dtype=np.int64), np.ones(len(names))
     judged, notes = live & ~neutral, []
     for n, name in enumerate(names):
-        bus = name.rsplit(".", 1)[0]
+        bus = bus_of(name)
         if not live[n]:
             notes.append(NodeNote(name, "not", "no path from the source"))
             continue
@@ -139,5 +140,5 @@ def _neutral_of(others: dict[int, float], neutrals: Sequence[int]) -> int:
 
 
 def _between(n: int, others: dict[int, float], names: Sequence[str], bus: str, phases: Bools) -> int:
-    here = [o for o in others if o >= 0 and phases[o] and names[o].rsplit(".", 1)[0] == bus]
+    here = [o for o in others if o >= 0 and phases[o] and bus_of(names[o]) == bus]
     return max(here, key=lambda o: others[o], default=-1)

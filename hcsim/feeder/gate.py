@@ -17,6 +17,7 @@ from hcsim.feeder.ledger import Ledger
 from hcsim.opendss.circuit import Circuit
 from optim.data.linear_model import LinearModel
 from optim.data.network import Network
+from optim.data.node import phase_number
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
 from optim.feeder import power_flow
@@ -185,7 +186,7 @@ def _voltage_difference(network: Network, v_v: Complexes) -> Floats:
 
 def _grounded_neutrals(network: Network) -> NDArray[np.bool_]:
     """(N,) neutral conductors: no limit speaks of them, but they must be right."""
-    number = np.array([int(name.rsplit(".", 1)[1]) for name in network.nodes])
+    number = np.array([phase_number(name) for name in network.nodes])
     return (number > 3) & (np.abs(network.v_solved_v) < 0.2 * network.v_base_v)
 
 

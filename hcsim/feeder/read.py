@@ -20,6 +20,7 @@ from hcsim.feeder.zones import in_zone, zone_of
 from hcsim.opendss.circuit import Circuit
 from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element
 from optim.data.network import Branch, BranchKind, Network, Regulator, Shunt
+from optim.data.node import bus_of
 
 Bools = NDArray[np.bool_]
 
@@ -100,7 +101,7 @@ def _begin(circuit: Circuit) -> _Reading:
         circuit,
         names,
         circuit.voltages_v(),
-        np.array([base[name.rsplit(".", 1)[0]] for name in names]),
+        np.array([base[bus_of(name)] for name in names]),
         tuple(circuit.elements()),
         StatedRatings(circuit),
     )
@@ -297,7 +298,7 @@ def _regulator(reading: _Reading, element: Element, taps: dict[str, int]) -> tup
 
 def _check_bases(reading: _Reading, live: Bools) -> None:
     bare = np.flatnonzero(live & (reading.v_base_v <= 0))
-    without = sorted({reading.names[n].rsplit(".", 1)[0] for n in bare})
+    without = sorted({bus_of(reading.names[n]) for n in bare})
     if without:
         raise FeederError(
             f"{reading.circuit.name}: no voltage base at {len(without)} buses ({', '.join(without[:5])}).",

@@ -17,6 +17,8 @@ from scipy.sparse.csgraph import dijkstra
 
 from hcsim.errors import FeederError
 from optim.data.network import Network
+from optim.data.node import bus_of
+from optim.data.node import node as cut
 
 MEDIUM_VOLTAGE_V = (1_000.0, 50_000.0)
 DEFAULT_SITES = 20
@@ -56,7 +58,7 @@ def candidate_buses(network: Network) -> tuple[str, ...]:
     source = {_bus(network, n) for n in network.source_nodes}
     phases: dict[str, list[int]] = {}
     for n, name in enumerate(network.nodes):
-        bus, phase = name.rsplit(".", 1)
+        bus, phase = cut(name)
         if live[n] and int(phase) <= 3 and bus not in source:
             phases.setdefault(bus, []).append(n)
     three = [bus for bus, nodes in phases.items() if len(nodes) == 3]
@@ -94,4 +96,4 @@ def _distances(graph: sparse.csr_matrix, start: int) -> NDArray[np.float64]:
 
 
 def _bus(network: Network, node: int) -> str:
-    return network.nodes[node].rsplit(".", 1)[0]
+    return bus_of(network.nodes[node])

@@ -12,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 
 from hcsim.feeder.branches import Delivery
 from hcsim.opendss.elements import Element
+from optim.data.node import bus_of
 from optim.feeder.two_port import FLOATING
 
 Bools = NDArray[np.bool_]
@@ -110,4 +111,4 @@ def _zones(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> NDArray[np
 
 
 def _bus(node: str) -> str:
-    return node.rsplit(".", 1)[0]
+    return bus_of(node)

@@ -20,10 +20,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.devices.fleets import PREFIX, V_CONSTANT_POWER_PU, terminal
+from hcsim.devices.fleets import PREFIX, V_CONSTANT_POWER_PU, bus_and_kv
 from hcsim.errors import ConvergenceError
 from hcsim.feeder.model import FeederModel
-from hcsim.hosting.hour_reading import Meter, Reading
+from hcsim.hosting.hour_reading import HourReader, Reading
 from hcsim.replay.deadbands import resting_days
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import V_SANE_PU, Controls
@@ -54,7 +54,7 @@ SETTLED_ONLY = ("tap_operations",)
 
 
 @dataclass(frozen=True)
-class Verdict:
+class HourVerdict:
     """One power flow judged. (C,) by `Prober.criteria`; NaN where a criterion was not judged in this mode."""
 
     sound: bool
@@ -82,7 +82,7 @@ class Prober:
         self.circuit, self.network, self.profiles, self.limits = circuit, network, profiles, limits
         circuit.keep_matrix()
         self.series = DailySeries(circuit, network, profiles)
-        self.meter = Meter(self.series, limits)
+        self.reader = HourReader(self.series, limits)
         self.criteria = tuple(c for c in CRITERIA if c.judged(limits))
         if controls == "locked":
             self.criteria = tuple(c for c in self.criteria if c.name not in SETTLED_ONLY)
@@ -117,7 +117,7 @@ class Prober:
 
         def keep(t: int, _: object) -> None:
             self._keep(t)
-            self.base[t] = self.meter.read(None)
+            self.base[t] = self.reader.read(None)
 
         recording = self.series.run(ReplayOptions(controls), after_step=keep, loading=False)
         self.power_flows += steps
@@ -139,16 +139,16 @@ class Prober:
         if criterion.name in ("voltage_deviation", "tap_operations"):
             return limit
         some = next(r for r in self.base if r is not None)
-        values = np.array([self.meter.value(criterion, r if r is not None else some) for r in self.base])
-        worst = [criterion.sign * values, *(criterion.sign * self.meter.of_day(criterion, day) for day in days)]
+        values = np.array([self.reader.value(criterion, r if r is not None else some) for r in self.base])
+        worst = [criterion.sign * values, *(criterion.sign * self.reader.of_day(criterion, day) for day in days)]
         values = criterion.sign * np.fmax.reduce(worst)
-        whole = np.minimum(thresholds(criterion, self.limits, values, kv_base=self.meter.kv_base), FAR)
+        whole = np.minimum(thresholds(criterion, self.limits, values, kv_base=self.reader.kv_base), FAR)
         return whole if np.any(whole != limit) else limit
 
     def _limits_of(self, criterion: Criterion) -> Floats:
         """(1, K) thresholds where the bare feeder breaks nothing."""
-        shape = (1, len(self.meter.names(criterion)))
-        return np.minimum(thresholds(criterion, self.limits, None, shape, self.meter.kv_base), FAR)
+        shape = (1, len(self.reader.names(criterion)))
+        return np.minimum(thresholds(criterion, self.limits, None, shape, self.reader.kv_base), FAR)
 
     def _bring_batteries(self, bess: Schedule, controls: Controls) -> None:
         """The batteries' hourly power as loads of their own; then the day again, for taps and voltages."""
@@ -165,7 +165,7 @@ class Prober:
             sound = self.circuit.step(t, controls=controls == "free")
             self.power_flows += 1
             self._keep(t)
-            self.base[t] = self.meter.read(None) if sound else None
+            self.base[t] = self.reader.read(None) if sound else None
             if not sound or not self._sane(self.base[t]):
                 self.base[t] = None
                 self.failures[t] = "OpenDSS did not converge with the batteries"
@@ -255,7 +255,7 @@ class Prober:
         """(T,) share of its size that a device has."""
         return self.profiles.pv_pu if kind == "generation" else np.ones(len(self.profiles))
 
-    def probe(self, t: int, mode: Mode) -> Verdict:
+    def probe(self, t: int, mode: Mode) -> HourVerdict:
         """Power flow of step t with the devices as sized, from where the feeder stands at t without them."""
         self._go_to(t)
         sound = self.circuit.step(t, controls=mode == "settled")
@@ -263,13 +263,13 @@ class Prober:
         count = len(self.criteria)
         if mode == "settled":
             self._now = self._standing() if sound else None
-        reading = self.meter.read(self.base[t], self.taps[t], self._now[0] if self._now else None)
+        reading = self.reader.read(self.base[t], self.taps[t], self._now[0] if self._now else None)
         if not sound or not self._sane(reading):
             self._now = None
-            return Verdict(False, np.full(count, np.nan), np.full(count, -1), (None,) * count)
+            return HourVerdict(False, np.full(count, np.nan), np.full(count, -1), (None,) * count)
         return self._judge(t, mode, reading)
 
-    def _judge(self, t: int, mode: Mode, reading: Reading) -> Verdict:
+    def _judge(self, t: int, mode: Mode, reading: Reading) -> HourVerdict:
         excess, at = np.full(len(self.criteria), np.nan), np.full(len(self.criteria), -1)
         gaps: list[Floats | None] = [None] * len(self.criteria)
         for c, criterion in enumerate(self.criteria):
@@ -281,11 +281,11 @@ class Prober:
             excess[c] = worst = gap.max(initial=-np.inf)
             if worst > 0:  # of equals the first, whatever the last digits say
                 at[c] = int(np.argmax(gap >= worst - 0.1 * self.criteria[c].tolerance(self.limits)))
-        return Verdict(True, excess, at, tuple(gaps))
+        return HourVerdict(True, excess, at, tuple(gaps))
 
     def element_of(self, criterion: int, at: int) -> tuple[str, str]:
-        """Element and phase that `Verdict.at` means."""
-        return self.meter.names(self.criteria[criterion])[at]
+        """Element and phase that `HourVerdict.at` means."""
+        return self.reader.names(self.criteria[criterion])[at]
 
     def was_beyond(self, criterion: int, t: int, at: int) -> bool:
         """Whether the bare feeder is beyond this limit at this element and step already."""
@@ -294,7 +294,7 @@ class Prober:
 
     def _gap(self, c: int, t: int, reading: Reading) -> Floats:
         limit = self.thresholds[c]
-        gap = self.criteria[c].sign * self.meter.value(self.criteria[c], reading)
+        gap = self.criteria[c].sign * self.reader.value(self.criteria[c], reading)
         return gap - (limit[t] if len(limit) > 1 else limit[0])
 
     def _go_to(self, t: int) -> None:
@@ -336,7 +336,7 @@ class Prober:
         self.circuit.define(
             "Load",
             name,
-            f"{terminal(self.network, node)} model=1 pf=1 status=variable vminpu={low} vmaxpu={high} {properties}",
+            f"{bus_and_kv(self.network, node)} model=1 pf=1 status=variable vminpu={low} vmaxpu={high} {properties}",
         )
 
 

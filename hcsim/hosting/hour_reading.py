@@ -13,6 +13,7 @@ from hcsim.replay.series import DailySeries
 from optim.data.criteria import Criterion
 from optim.data.limits import Limits
 from optim.data.network import Network
+from optim.data.node import node as cut
 from optim.data.operation import Operation
 
 Floats = NDArray[np.float64]
@@ -40,7 +41,7 @@ class Reading:
     """(C,)"""
 
 
-class Meter:
+class HourReader:
     """Reads the series' circuit. Vectors that no criterion needs are not read."""
 
     def __init__(self, series: DailySeries, limits: Limits) -> None:
@@ -59,11 +60,11 @@ class Meter:
         rated = series.has_rating()
         self._rated = np.flatnonzero(rated)
         self._names: dict[str, list[tuple[str, str]]] = {
-            "nodes": [_split(network.nodes[n]) for n in self.judged],
-            "reverse_flow": [_split(phase) for phase in network.head_phases],
-            "loading": [_split(series.branches[b]) for b in self._rated],
+            "nodes": [cut(network.nodes[n]) for n in self.judged],
+            "reverse_flow": [cut(phase) for phase in network.head_phases],
+            "loading": [cut(series.branches[b]) for b in self._rated],
             "voltage_unbalance": [(bus, "") for bus in self.three_phase],
-            "regulator_reverse_flow": [_split(name) for name in self._regulators.names],
+            "regulator_reverse_flow": [cut(name) for name in self._regulators.names],
             "tap_operations": [(name, "") for name in series.regulators],
         }
 
@@ -125,8 +126,3 @@ def lines_are_rated(network: Network) -> bool:
     """False where no line has a rating of its own."""
     rated = [np.isfinite(b.i_rated_a) for b in network.branches if b.name.lower().startswith("line.")]
     return any(rated) or not rated
-
-
-def _split(name: str) -> tuple[str, str]:
-    element, _, phase = name.rpartition(".")
-    return element, phase

@@ -19,12 +19,13 @@ import numpy as np
 import pyarrow as pa
 
 from hcsim.feeder.model import FeederModel
-from hcsim.hosting.hour_probe import Kind, Mode, Prober, Verdict
+from hcsim.hosting.hour_probe import HourVerdict, Kind, Mode, Prober
 from hcsim.hosting.nodal_search import Settled, SiteSearch
 from hcsim.hosting.open_feeder import FeederFiles as Feeder
 from hcsim.replay.recording import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network
+from optim.data.node import phase_of
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 
@@ -86,16 +87,16 @@ class NodalJob:
         circuit, network = self.feeder.open()
         return Prober(FeederModel(circuit, network, self.profiles, self.limits), controls=self.controls, bess=self.bess)
 
-    def do(self, workshop: Prober, task: Site) -> tuple[list[dict[str, Any]], int]:
+    def do(self, prepared: Prober, task: Site) -> tuple[list[dict[str, Any]], int]:
         """One row per criterion, the smallest marked."""
         if not task.nodes:
-            return self._rows(workshop, task, None), 0
-        before = workshop.power_flows
-        answers = search_site(workshop, self, task)
-        return self._rows(workshop, task, answers), workshop.power_flows - before
+            return self._rows(prepared, task, None), 0
+        before = prepared.power_flows
+        answers = search_site(prepared, self, task)
+        return self._rows(prepared, task, answers), prepared.power_flows - before
 
-    def missing(self, workshop: Prober) -> dict[str, str]:
-        return missing_hours(workshop, self.skip_steps)
+    def missing(self, prepared: Prober) -> dict[str, str]:
+        return missing_hours(prepared, self.skip_steps)
 
     def _rows(self, prober: Prober, site: Site, answers: list[Settled] | None) -> list[dict[str, Any]]:
         rows = []
@@ -148,7 +149,7 @@ def search_site(prober: Prober, job: NodalJob, site: Site) -> list[Settled]:
     share = prober.availability(site.kind)
     steps = np.array([t for t in prober.steps if share[t] > 0 and t not in set(job.skip_steps)], dtype=np.int64)
 
-    def ask(k: int, step: int, mode: Mode) -> Verdict:
+    def ask(k: int, step: int, mode: Mode) -> HourVerdict:
         prober.resize(np.full(phases, k * job.resolution_kw / phases))
         return prober.probe(step, mode)
 
@@ -175,4 +176,4 @@ def sites(network: Network, kind: Kind, buses: Sequence[str] | None = None) -> l
 
 def phases_of(nodes: Sequence[str]) -> str:
     """ "1.2.3" """
-    return ".".join(node.rsplit(".", 1)[1] for node in nodes)
+    return ".".join(phase_of(node) for node in nodes)

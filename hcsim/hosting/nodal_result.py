@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from hcsim.hosting.nodal import NO_PHASE
-from hcsim.jobs.campaign import Outcome
+from hcsim.jobs.campaign import CampaignResult
 from hcsim.replay.recording import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,10 @@ class NodalSettings:
     """At a three-phase bus; None: LARGEST_LOADS times the feeder's nominal load."""
     buses: tuple[str, ...] | None = None
     skip_steps: tuple[int, ...] = ()
+    load: bool = False
+    """Also the largest new load of every bus."""
+    bess: Schedule | None = None
+    """Also with the batteries of this schedule."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ class NodalResult:
 
     network: Network
     profiles: Profiles
-    outcomes: dict[str, Outcome]
+    outcomes: dict[str, CampaignResult]
     summary: dict[str, Any] = field(default_factory=dict)
     unwritten: dict[str, str] = field(default_factory=dict)
     """File -> why it is not there."""

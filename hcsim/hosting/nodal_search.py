@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.hosting.hour_probe import Mode, Verdict
+from hcsim.hosting.hour_probe import HourVerdict, Mode
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -54,7 +54,7 @@ class Settled:
 class SiteSearch:
     """One site. `ask(k, step, mode)` solves a power flow; `modes[c]` says in which mode c is judged."""
 
-    ask: Callable[[int, int, Mode], Verdict]
+    ask: Callable[[int, int, Mode], HourVerdict]
     steps: Ints
     """(H,) steps at which the site has any power."""
     scale: Floats
@@ -176,7 +176,7 @@ class SiteSearch:
 
     # -- what was learnt ----------------------------------------------------------------------------------
 
-    def _probe(self, h: int, k: int, mode: Mode) -> Verdict:
+    def _probe(self, h: int, k: int, mode: Mode) -> HourVerdict:
         verdict = self.ask(k, int(self.steps[h]), mode)
         self.asked += 1
         if not verdict.sound:

@@ -18,6 +18,7 @@ from hcsim.hosting.hour_reading import lines_are_rated
 from hcsim.opendss.circuit import Circuit
 from optim.data.limits import Limits
 from optim.data.network import Network
+from optim.data.node import bus_of
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 
@@ -52,7 +53,7 @@ def open_feeder(case: Case) -> OpenFeeder:
 
 def ungrounded(network: Network) -> list[str]:
     """What is said of buses judged between phases: behind a delta winding, on three wires, on the legs of a service."""
-    buses = dict.fromkeys(network.nodes[n].rsplit(".", 1)[0] for n in np.flatnonzero(network.between_phases))
+    buses = dict.fromkeys(bus_of(network.nodes[n]) for n in np.flatnonzero(network.between_phases))
     if not buses:
         return []
     some = ", ".join(list(buses)[:5]) + (" ..." if len(buses) > 5 else "")

@@ -29,6 +29,7 @@ from hcsim.hosting.open_feeder import FeederFiles as Feeder
 from hcsim.replay.recording import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network
+from optim.data.node import bus_of
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 
@@ -131,18 +132,18 @@ def _ends(network: Network, leg: int) -> list[int]:
 def source_distance(network: Network) -> Floats:
     """(N,) sum of |z| / v_base^2 of the branches between a node's bus and the source, the shortest way."""
     buses = {bus: i for i, bus in enumerate(network.buses)}
-    bus_of = np.array([buses[name.rsplit(".", 1)[0]] for name in network.nodes])
+    bus_at = np.array([buses[bus_of(name)] for name in network.nodes])
     rows, columns, lengths = [], [], []
     for branch in network.branches:
         if not branch.from_nodes:
             continue
-        a, b = bus_of[branch.from_nodes[0]], bus_of[branch.to_nodes[0]]
+        a, b = bus_at[branch.from_nodes[0]], bus_at[branch.to_nodes[0]]
         base_v = network.v_base_v[branch.to_nodes[0]]
         rows.append(a)
         columns.append(b)
         lengths.append(max(float(np.abs(np.diag(branch.z_ohm)).mean()) / base_v**2, 1e-15))
     graph = sparse.csr_matrix((lengths, (rows, columns)), shape=(len(buses), len(buses)))
-    found = dijkstra(graph, directed=False, indices=int(bus_of[network.source_nodes[0]]))
+    found = dijkstra(graph, directed=False, indices=int(bus_at[network.source_nodes[0]]))
     return np.asarray(found[bus_of])
 
 
@@ -187,9 +188,9 @@ class StochasticJob:
         )
         return prober, rooftops(network, per_load=self.per_load, fixed_kw=self.fixed_kw)
 
-    def do(self, workshop: tuple[Prober, Rooftops], task: Deployment) -> tuple[list[dict[str, Any]], int]:
+    def do(self, prepared: tuple[Prober, Rooftops], task: Deployment) -> tuple[list[dict[str, Any]], int]:
         """Rows of all steps that the roofs can hold."""
-        prober, roofs = workshop
+        prober, roofs = prepared
         before = prober.power_flows
         nominal = float(prober.network.loads.p_kw.sum())
         order = roofs.order(task.pattern, self.seed, task.number)
@@ -202,8 +203,8 @@ class StochasticJob:
             rows += self._step(prober, task, pct, sizes)
         return rows, prober.power_flows - before
 
-    def missing(self, workshop: tuple[Prober, Rooftops]) -> dict[str, str]:
-        return missing_hours(workshop[0], self.skip_steps)
+    def missing(self, prepared: tuple[Prober, Rooftops]) -> dict[str, str]:
+        return missing_hours(prepared[0], self.skip_steps)
 
     def _step(self, prober: Prober, task: Deployment, pct: float, sizes: Floats) -> list[dict[str, Any]]:
         """The worst hour of each criterion; one row each, and one for convergence."""

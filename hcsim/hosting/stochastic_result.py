@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.hosting.stochastic import Pattern
-from hcsim.jobs.campaign import Outcome
+from hcsim.jobs.campaign import CampaignResult
 from hcsim.replay.recording import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network
@@ -35,7 +35,7 @@ class StochasticSettings:
 @dataclass(frozen=True)
 class StochasticResult:
     network: Network
-    outcome: Outcome
+    outcome: CampaignResult
     shares: pd.DataFrame
     """penetration_pct, pv_kw, criterion ("any": at least one), share of deployments violated."""
     capacities: pd.DataFrame

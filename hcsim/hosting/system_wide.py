@@ -73,9 +73,9 @@ def hosting_capacity(
         raise ConfigError("Inverters that follow their voltage take no reactive power from a schedule.")
     if bess is not None:
         check_steps(bess, profiles)
-    with _Prober(model, shares, options, bess) as prober:
+    with _SizeProber(model, shares, options, bess) as prober:
         peak_kw = float(model.network.loads.p_kw.sum() * profiles.load_pu.max())
-        search = _Search(prober, max(peak_kw, 1.0) / 8.0, tolerance_kw, options.progress)
+        search = _CapacitySearch(prober, max(peak_kw, 1.0) / 8.0, tolerance_kw, options.progress)
         found = search.run(zero_in_question=bess is not None)
     held = model.circuit.held if options.controls == "free" else ()
     return HostingCapacityResult(
@@ -105,7 +105,7 @@ class _Probe:
         return self.first is None
 
 
-class _Prober:
+class _SizeProber:
     """The feeder with its devices, asked again and again with another size of PV."""
 
     def __init__(self, model: FeederModel, shares: PvShares, options: ReplayOptions, bess: Schedule | None) -> None:
@@ -134,7 +134,7 @@ class _Prober:
         self.power_flows += (1 + len(resting)) * len(self.profiles)
         return Before((bare.operation, *resting))
 
-    def __enter__(self) -> _Prober:
+    def __enter__(self) -> _SizeProber:
         self.pv.bind()
         if self.bess:
             self.bess.bind()
@@ -192,11 +192,11 @@ class _Prober:
         }
 
 
-class _Search:
+class _CapacitySearch:
     """Bracket, bisect, look around. Probes are kept in the order in which they were made."""
 
     def __init__(
-        self, prober: _Prober, first_kw: float, tolerance_kw: float, progress: Callable[[int, int], None] | None
+        self, prober: _SizeProber, first_kw: float, tolerance_kw: float, progress: Callable[[int, int], None] | None
     ) -> None:
         self.prober, self.first_kw, self.tolerance_kw = prober, first_kw, tolerance_kw
         self.progress = progress
@@ -204,7 +204,7 @@ class _Search:
         self._expected = 6 + int(np.ceil(np.log2(max(4 * first_kw / tolerance_kw, 2)))) + 12
         self.passed_again_kw: tuple[float, ...] = ()
 
-    def run(self, zero_in_question: bool) -> _Search:
+    def run(self, zero_in_question: bool) -> _CapacitySearch:
         """`zero_in_question`: batteries may break a limit without any PV; else zero passes by definition."""
         if zero_in_question:
             self._ask(0.0)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.hosting.result import HostingCapacityResult
+from hcsim.replay.recording import Controls
 from optim.data.limits import Limits
 from optim.data.profiles import Profiles
 
@@ -52,6 +53,15 @@ class YearResult:
             "seconds": self.seconds,
             "files": list(self.files),
         }
+
+
+@dataclass(frozen=True)
+class YearSettings:
+    """What is asked, beside the case."""
+
+    weights: Literal["uniform", "load"] = "uniform"
+    controls: Controls = "free"
+    tolerance_kw: float = 5.0
 
 
 @dataclass(frozen=True)

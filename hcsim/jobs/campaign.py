@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
-class Means:
+class Execution:
     """Where the tasks run."""
 
     processes: int = 2
@@ -30,7 +30,7 @@ class Means:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CampaignResult:
     """What a campaign leaves behind."""
 
     table: pd.DataFrame
@@ -50,9 +50,9 @@ def run_campaign(
     folder: Path,
     identity: Mapping[str, Any],
     columns: Mapping[str, pa.DataType],
-    means: Means,
+    execution: Execution,
     progress: Progress | None = None,
-) -> Outcome:
+) -> CampaignResult:
     """All tasks, each on disk as soon as it is done.
 
     Where a part cannot be written (a full disk), its rows are kept in memory and the study goes on; where a
@@ -60,7 +60,7 @@ def run_campaign(
     under --resume, no scheduler), OutputError where the folder cannot be written at all.
     """
     with folder_lock(folder):
-        return _run_campaign(job, tasks, folder, identity, columns, means, progress)
+        return _run_campaign(job, tasks, folder, identity, columns, execution, progress)
 
 
 def _run_campaign(
@@ -69,12 +69,12 @@ def _run_campaign(
     folder: Path,
     identity: Mapping[str, Any],
     columns: Mapping[str, pa.DataType],
-    means: Means,
+    execution: Execution,
     progress: Progress | None,
-) -> Outcome:
+) -> CampaignResult:
     started = time.perf_counter()
     data = Dataset(folder, identity, columns)
-    done = data.open(resume=means.resume)
+    done = data.open(resume=execution.resume)
     names = [task.id for task in tasks]
     resumed = sum(name in done for name in names)
     missing: dict[str, str] = {}
@@ -83,7 +83,7 @@ def _run_campaign(
     if progress:
         progress(finished, len(tasks))
     to_do = [task for task in tasks if task.id not in done]
-    for result in run_tasks(job, to_do, processes=means.processes, scheduler=means.scheduler):
+    for result in run_tasks(job, to_do, processes=execution.processes, scheduler=execution.scheduler):
         if result.error:
             missing[result.id] = result.error
         else:
@@ -98,7 +98,9 @@ def _run_campaign(
     table = _in_order(data, names, unwritten, columns)
     flows = sum(data.power_flows.get(n, 0) for n in names) + sum(r.power_flows for r in unwritten.values())
     missing = {name: missing[name] for name in names if name in missing} | data.missing
-    return Outcome(table, missing, len(tasks), resumed, flows, time.perf_counter() - started, means.processes)
+    return CampaignResult(
+        table, missing, len(tasks), resumed, flows, time.perf_counter() - started, execution.processes
+    )
 
 
 def _in_order(

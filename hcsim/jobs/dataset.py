@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from hcsim.errors import ConfigError
 from hcsim.jobs.pool import TaskResult
-from hcsim.util.files import output_folder, plain, write_atomically, write_json
+from hcsim.util.files import output_folder, to_plain_json, write_atomically, write_json
 
 FORMAT = 1
 """Of the parts; a change makes old parts unusable, not wrong."""
@@ -30,7 +30,7 @@ _ABOUT = b"hcsim"
 
 def fingerprint(identity: Mapping[str, Any]) -> str:
     """SHA-256 over everything that the results depend on."""
-    text = json.dumps(plain({"format": FORMAT, **identity}), sort_keys=True)
+    text = json.dumps(to_plain_json({"format": FORMAT, **identity}), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -84,7 +84,7 @@ class Dataset:
         except (json.JSONDecodeError, KeyError, UnicodeDecodeError) as error:
             raise ConfigError(f"{self._identity_file} cannot be read: {error!r}.", _AFRESH) from None
         if found != self.hash:
-            now = plain(self.identity)
+            now = to_plain_json(self.identity)
             differing = sorted(k for k in known.keys() | now.keys() if known.get(k) != now.get(k))
             raise ConfigError(
                 f"{self.folder} holds a study that differs in: {', '.join(differing) or 'its format'}.", _AFRESH

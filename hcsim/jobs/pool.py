@@ -44,13 +44,13 @@ class Job(Protocol):
     def key(self) -> str: ...
 
     def prepare(self) -> Any:
-        """The workshop in which tasks of this job are done. Expensive; once per worker."""
+        """The prepared in which tasks of this job are done. Expensive; once per worker."""
 
-    def do(self, workshop: Any, task: Any) -> tuple[list[dict[str, Any]], int]:
+    def do(self, prepared: Any, task: Any) -> tuple[list[dict[str, Any]], int]:
         """Rows and number of power flows."""
 
-    def missing(self, workshop: Any) -> dict[str, str]:
-        """What the workshop itself cannot judge ("hour 12:00") -> why."""
+    def missing(self, prepared: Any) -> dict[str, str]:
+        """What the prepared itself cannot judge ("hour 12:00") -> why."""
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,21 @@ class TaskResult:
     """What the rows do not speak of, and why."""
 
 
-_workshops: dict[str, Any] = {}
+_prepared: dict[str, Any] = {}
 
 
 def do_task(job: Job, task: Task) -> TaskResult:
     """In the worker. What the feeder or the study does wrong becomes the result's `error`."""
     started = time.perf_counter()
     try:
-        if job.key not in _workshops:
-            _workshops.clear()  # one feeder at a time: the large ones need the memory
-            _workshops[job.key] = job.prepare()
-        rows, flows = job.do(_workshops[job.key], task)
+        if job.key not in _prepared:
+            _prepared.clear()  # one feeder at a time: the large ones need the memory
+            _prepared[job.key] = job.prepare()
+        rows, flows = job.do(_prepared[job.key], task)
     except HcsimError as error:
         words = f"{error.message} {error.remedy}".strip()
         return TaskResult(task.id, (), 0, time.perf_counter() - started, words)
-    missing = tuple(job.missing(_workshops[job.key]).items())
+    missing = tuple(job.missing(_prepared[job.key]).items())
     return TaskResult(task.id, tuple(rows), flows, time.perf_counter() - started, "", missing)
 
 

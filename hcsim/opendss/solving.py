@@ -9,6 +9,7 @@ from dss import DSSException
 
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.opendss.session import Session, words_of
+from optim.data.node import bus_of
 
 USUAL_TOLERANCE = 1e-9
 """OpenDSS's own 1e-4 pu is too coarse to compare anything with."""
@@ -155,7 +156,7 @@ class Solver:
         if not np.isfinite(moved).all():
             return "Its voltages grow without bound: some part may float."
         node = self._circuit.YNodeOrder[int(np.argmax(moved / np.maximum(np.abs(before), 1.0)))].lower()
-        self._circuit.SetActiveBus(node.rsplit(".", 1)[0])
+        self._circuit.SetActiveBus(bus_of(node))
         here = ", ".join(str(name) for name in self._circuit.ActiveBus.AllPCEatBus if name) or "no load or source"
         return f"The voltage of node {node} moves most, by {moved.max():.3g} V in an iteration; there: {here}."
 

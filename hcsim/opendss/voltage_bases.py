@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.opendss.elements import Element
+from optim.data.node import node as cut
 
 FAR_PU = (0.5, 1.5)
 _SAME_LEVEL = 0.07
@@ -69,7 +70,7 @@ def _largest_v(circuit: Based) -> dict[str, float]:
     """Bus -> largest voltage of its phase nodes, live buses only."""
     found: dict[str, float] = {}
     for name, size in zip(circuit.node_names(), np.abs(circuit.voltages_v()), strict=True):
-        bus, phase = name.rsplit(".", 1)
+        bus, phase = cut(name)
         if int(phase) <= 3 and size > 1.0:
             found[bus] = max(found.get(bus, 0.0), float(size))
     return found

@@ -1,7 +1,6 @@
-"""A schedule through OpenDSS: series, crew, result and its files, verdict."""
+"""A schedule through OpenDSS: series, devices, result and its files, verdict."""
 
 __all__ = [
-    "crew",
     "deadbands",
     "inverter_day",
     "operating_points",
@@ -10,6 +9,7 @@ __all__ = [
     "recording",
     "result",
     "run",
+    "scheduled_devices",
     "series",
     "verdict",
 ]

@@ -17,31 +17,28 @@ def convergence_violations(recording: Recording, network: Network) -> pd.DataFra
     """A row per failed step, so that a step without an answer never passes for a good one."""
     steps = np.array(sorted(recording.failures), dtype=np.int64)
     nan = np.full(len(steps), np.nan)
-    return rows(
-        "convergence", [network.name] * len(steps), [""] * len(steps), steps, recording.operation.times, nan, nan, ""
-    )
+    return rows(("convergence", ""), [(network.name, "")] * len(steps), steps, recording.operation.times, nan, nan)
 
 
 def rows(
-    criterion: str,
-    elements: list[str],
-    phases: list[str],
+    criterion: tuple[str, str],
+    at: list[tuple[str, str]],
     steps: NDArray[np.int64],
     times: tuple[str, ...],
     value: Floats,
     limit: Floats,
-    unit: str,
 ) -> pd.DataFrame:
+    """A table of violations: `criterion` is its name and unit, `at` element and phase of every row."""
     return pd.DataFrame(
         {
-            "criterion": criterion,
-            "element": elements,
-            "phase": phases,
+            "criterion": criterion[0],
+            "element": [element for element, _ in at],
+            "phase": [phase for _, phase in at],
             "step": steps,
             "time": [times[t] for t in steps],
             "value": value,
             "limit": limit,
-            "unit": unit,
+            "unit": criterion[1],
             "base_value": np.nan,
             "existing": False,
         }

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.opendss.circuit import Circuit
 from optim.data.network import Network
+from optim.data.node import phase_of
 from optim.data.operation import Operation
 
 Floats = NDArray[np.float64]
@@ -86,7 +87,7 @@ class BranchMap:
                         "Read the network from this very circuit.",
                     )
                 where.setdefault(kind, []).append((len(names), start + int(at[0])))
-                names.append(f"{branch.name}.{network.nodes[node].rsplit('.', 1)[1]}")
+                names.append(f"{branch.name}.{phase_of(network.nodes[node])}")
                 rated.append(branch.i_rated_a if np.isfinite(branch.i_rated_a) else np.nan)
         currents = tuple((kind, *np.array(pairs).T) for kind, pairs in where.items())
         return cls(tuple(names), np.array(rated), currents)

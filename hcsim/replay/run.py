@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from hcsim.devices.held_controls import held_in_words
 from hcsim.errors import ConfigError
 from hcsim.feeder.model import FeederModel
-from hcsim.replay.crew import DEVICE_COLUMNS, SOC_COLUMNS, Crew
 from hcsim.replay.deadbands import resting_days
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.own_violations import convergence_violations
 from hcsim.replay.own_violations import joined as _joined
 from hcsim.replay.recording import Recording
 from hcsim.replay.result import ReplayResult
+from hcsim.replay.scheduled_devices import DEVICE_COLUMNS, SOC_COLUMNS, ScheduledDevices
 from hcsim.replay.series import DailySeries
 from optim.data.limits import Limits
 from optim.data.operation import Operation
@@ -64,23 +64,23 @@ def replay(
     options = replace(options, inverters=inverters)
     if schedule is not None:
         check_steps(schedule, profiles)
-    crew = Crew(circuit, network, schedule, profiles.step_h, inverters) if schedule is not None else None
+    devices = ScheduledDevices(circuit, network, schedule, profiles.step_h, inverters) if schedule is not None else None
     series = DailySeries(circuit, network, profiles)
     resting: tuple[Operation, ...] = ()
     try:
-        if crew is not None:
-            crew.report_to_duty()
+        if devices is not None:
+            devices.connect()
         recording = series.run(
             options,
-            before_step=crew.command if crew else None,
-            after_step=_both(crew, observer),
+            before_step=devices.command if devices else None,
+            after_step=_both(devices, observer),
             regulation=judges_regulation(limits),
         )
     finally:
-        if crew is not None:
-            crew.leave()
-    if crew is not None:
-        crew.forget(recording.failures)
+        if devices is not None:
+            devices.disconnect()
+    if devices is not None:
+        devices.forget(recording.failures)
     else:
         recording.require_sound(f"{network.name}, bare feeder, controls {options.controls}")
         if options.controls == "free":
@@ -88,8 +88,8 @@ def replay(
                 series, loading=True, regulation=judges_regulation(limits), progress=options.progress
             )
     found = [violations(recording.operation, limits, options.before), convergence_violations(recording, network)]
-    if crew is not None:
-        found += [crew.not_delivered(limits.p_tolerance_kw), crew.energy_violations()]
+    if devices is not None:
+        found += [devices.not_delivered(limits.p_tolerance_kw), devices.energy_violations()]
     return ReplayResult(
         case=schedule.case if schedule else "bare feeder",
         controls=options.controls,
@@ -101,10 +101,10 @@ def replay(
         tap_operations=int(np.abs(np.diff(recording.tap, axis=0)).sum()),
         losses_kw=recording.losses_kw,
         load_kw=recording.load_kw,
-        devices=crew.device_table() if crew else pd.DataFrame(columns=list(DEVICE_COLUMNS)),
-        soc=crew.soc_table() if crew else pd.DataFrame(columns=list(SOC_COLUMNS)),
+        devices=devices.device_table() if devices else pd.DataFrame(columns=list(DEVICE_COLUMNS)),
+        soc=devices.soc_table() if devices else pd.DataFrame(columns=list(SOC_COLUMNS)),
         violations=_joined(found),
-        energy_not_delivered_kwh=crew.energy_not_delivered_kwh() if crew else 0.0,
+        energy_not_delivered_kwh=devices.energy_not_delivered_kwh() if devices else 0.0,
         power_flows=(1 + len(resting)) * len(profiles),
         seconds=time.perf_counter() - started,
         notes=_notes(series, recording, profiles),
@@ -114,12 +114,14 @@ def replay(
     )
 
 
-def _both(crew: Crew | None, observer: Callable[[int], None] | None) -> Callable[[int, Complexes | None], str] | None:
-    if crew is None and observer is None:
+def _both(
+    devices: ScheduledDevices | None, observer: Callable[[int], None] | None
+) -> Callable[[int, Complexes | None], str] | None:
+    if devices is None and observer is None:
         return None
 
     def after_step(t: int, consumption_kva: Complexes | None) -> str:
-        why = crew.collect(t, consumption_kva) if crew is not None else ""
+        why = devices.collect(t, consumption_kva) if devices is not None else ""
         if observer is not None:
             observer(t)
         return why

@@ -18,6 +18,7 @@ from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import V_SANE_PU, Recording, RegulatorRows
 from hcsim.replay.recording import BranchMap as _BranchMap
 from optim.data.network import Network
+from optim.data.node import phase_of
 from optim.data.operation import Operation
 from optim.data.profiles import Profiles
 from optim.feeder.power_flow import leg_powers_kva
@@ -197,7 +198,7 @@ class DailySeries:
             between = len(branch.from_nodes) == 2 or bool(self.network.between_phases[list(branch.from_nodes)].any())
             for i, node in enumerate(branch.from_nodes):
                 if i == 0 or not between:
-                    phase = "" if between else self.network.nodes[node].rsplit(".", 1)[1]
+                    phase = "" if between else phase_of(self.network.nodes[node])
                     names.append(f"{branch.name}.{phase}")
                 row.append(len(names) - 1)
                 nodes.append(node)

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.replay.result import ReplayResult
+from optim.data.node import phase_of
 from optim.data.schedule import Schedule
 from optim.data.violations import new_violations
 from optim.errors import ModelError
@@ -172,10 +173,6 @@ def phase_labels(names: Sequence[str]) -> tuple[str, ...]:
     """ "1", "2", "3" of the phases at which power enters; with their bus where there are several sources."""
     phases = [phase_of(name) for name in names]
     return tuple(phases) if len(set(phases)) == len(phases) else tuple(names)
-
-
-def phase_of(name: str) -> str:
-    return name.rsplit(".", 1)[1] if "." in name else name
 
 
 def counted(count: int, word: str) -> str:

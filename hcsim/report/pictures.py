@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from hcsim.report import style
 from hcsim.util.files import output_folder, write_atomically, write_text
 from optim.data.network import Network
+from optim.data.node import bus_of
 
 PNG_DPI = 160
 Study = TypeVar("Study")
@@ -75,7 +76,7 @@ def draw_feeder(axes: Axes, network: Network) -> None:
     places = network.coordinates
 
     def bus(node: int) -> str:
-        return network.nodes[node].rsplit(".", 1)[0]
+        return bus_of(network.nodes[node])
 
     thick: list[Any] = []
     thin: list[Any] = []

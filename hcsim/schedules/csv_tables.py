@@ -31,8 +31,8 @@ class Column:
     known_from: str = "the feeder"
 
 
-class Faults:
-    """The faults of one file, raised together as one ConfigError."""
+class FileErrors:
+    """What is wrong with one file, raised together as one ConfigError."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,7 +41,8 @@ class Faults:
     def add(self, what: str, remedy: str) -> None:
         self.found.append((what, remedy))
 
-    def speak(self) -> None:
+    def raise_any(self) -> None:
+        """Raises ConfigError where something was found."""
         if not self.found:
             return
         shown = self.found[:MOST_FAULTS]
@@ -60,7 +61,7 @@ class TableIn:
 
     def __init__(self, path: Path, cells: pd.DataFrame, columns: Sequence[Column]) -> None:
         self.path = path
-        self.faults = Faults(path)
+        self.errors = FileErrors(path)
         self._cells = cells
         self._columns = {c.name: c for c in columns}
 
@@ -71,10 +72,10 @@ class TableIn:
         table._check_header(with_time=times is not None)
         for column in columns:
             table._convert(column, 0 if times is None else len(times))
-        table.faults.speak()
+        table.errors.raise_any()
         if times is not None:
             table._check_time_labels(times)
-        table.faults.speak()
+        table.errors.raise_any()
         table._times = tuple(times or ())
         return table
 
@@ -96,8 +97,8 @@ class TableIn:
         """The names of a column that may not repeat."""
         names = self.names(column)
         for i in np.flatnonzero(self._cells[column].duplicated().to_numpy()).tolist():
-            self.faults.add(f"row {self.row(i)}, column {column}: {names[i]!r} is there twice", "Keep one of the rows.")
-        self.faults.speak()
+            self.errors.add(f"row {self.row(i)}, column {column}: {names[i]!r} is there twice", "Keep one of the rows.")
+        self.errors.raise_any()
         return names
 
     def pairs(self, *columns: str) -> list[tuple[str, ...]]:
@@ -114,16 +115,16 @@ class TableIn:
         at = [place.get(key, -1) for key in zip(*(self.names(c) for c in keys), strict=True)]
         flat = steps * len(expected) + np.array(at, dtype=int)
         for i in np.flatnonzero(pd.Series(flat).duplicated().to_numpy()).tolist():
-            self.faults.add(
+            self.errors.add(
                 f"row {self.row(i)}: {_spell(keys, expected[at[i]])} has step {steps[i]} twice", "Keep one of the rows."
             )
         for cell in np.setdiff1d(np.arange(len(self._times) * len(expected)), flat):
             step, k = divmod(int(cell), len(expected))
-            self.faults.add(
+            self.errors.add(
                 f"no row for step {step} ({self._times[step]}) of {_spell(keys, expected[k])}",
                 f"Add it; all {len(self._times)} steps are needed.",
             )
-        self.faults.speak()
+        self.errors.raise_any()
         grids = []
         for value in values:
             grid = np.empty(len(self._times) * len(expected))
@@ -144,12 +145,12 @@ class TableIn:
             if name not in found:
                 near = difflib.get_close_matches(name, strange, n=1)
                 hint = f"Rename {near[0]!r}." if near else f"The header must be: {','.join(needed)}."
-                self.faults.add(f"row 1: column {name!r} is missing", hint)
+                self.errors.add(f"row 1: column {name!r} is missing", hint)
         for name in strange:
-            self.faults.add(f"row 1: column {name!r} is unknown", did_you_mean(name, allowed))
+            self.errors.add(f"row 1: column {name!r} is unknown", did_you_mean(name, allowed))
         for name in {c for c in found if found.count(c) > 1}:
-            self.faults.add(f"row 1: column {name!r} is there twice", "Delete one.")
-        self.faults.speak()
+            self.errors.add(f"row 1: column {name!r} is there twice", "Delete one.")
+        self.errors.raise_any()
 
     def _convert(self, column: Column, steps: int) -> None:
         if column.kind == "name":
@@ -192,7 +193,7 @@ class TableIn:
                 self._cell_fault(
                     i, column, f"{text} is outside [{column.minimum:g}, {column.maximum:g}]", _range_hint(column)
                 )
-        if not self.faults.found and column.kind == "step":
+        if not self.errors.found and column.kind == "step":
             self._cells[column.name] = values.astype(int)
         else:
             self._cells[column.name] = values
@@ -202,13 +203,13 @@ class TableIn:
             return
         for i, (step, label) in enumerate(zip(self._cells["step"], self._cells["time"], strict=True)):
             if label.strip() != times[step]:
-                self.faults.add(
+                self.errors.add(
                     f"row {self.row(i)}, column time: {label!r}, but step {step} is {times[step]!r}",
                     "Mend it, or delete the whole column: step counts.",
                 )
 
     def _cell_fault(self, i: int, column: Column, what: str, remedy: str) -> None:
-        self.faults.add(f"row {self.row(i)}, column {column.name}: {what}", remedy)
+        self.errors.add(f"row {self.row(i)}, column {column.name}: {what}", remedy)
 
     _times: tuple[str, ...] = ()
 

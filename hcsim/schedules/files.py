@@ -28,10 +28,11 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
-from hcsim.schedules.csv_tables import Column, Faults, TableIn
+from hcsim.schedules.csv_tables import Column, FileErrors, TableIn
 from hcsim.util.files import output_folder, write_csv, write_json
 from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
+from optim.data.node import bus_of
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Floats, Scenario, Schedule, ScheduleKind, SolveInfo, SolveStatus
 
@@ -246,46 +247,46 @@ def _read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
         facts = json.loads(path.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no JSON: {error}.", "Mend that place; a comma too many?") from error
-    faults = Faults(path)
+    errors = FileErrors(path)
     if not isinstance(facts, dict):
-        faults.add("is not a JSON object", 'Write {"case": ..., "step_h": ..., "times": [...]}.')
-        faults.speak()
+        errors.add("is not a JSON object", 'Write {"case": ..., "step_h": ..., "times": [...]}.')
+        errors.raise_any()
     known = ("format", "kind", "scenario", "case", "step_h", "times", "solve", "assumptions", "devices_sha256", "about")
     for key in sorted(facts.keys() - set(known)):
-        faults.add(f"key {key!r} is unknown", did_you_mean(key, known))
+        errors.add(f"key {key!r} is unknown", did_you_mean(key, known))
     if not isinstance(facts.get("case"), str) or not facts.get("case"):
-        faults.add("key 'case' is missing or no text", 'Name the case, for example "mine".')
+        errors.add("key 'case' is missing or no text", 'Name the case, for example "mine".')
     step_h, times = facts.get("step_h"), facts.get("times")
     if isinstance(step_h, bool) or not isinstance(step_h, int | float) or not step_h > 0:
-        faults.add("key 'step_h' is missing or no positive number", "Give the length of a step in hours.")
+        errors.add("key 'step_h' is missing or no positive number", "Give the length of a step in hours.")
     if not isinstance(times, list) or not times or not all(isinstance(t, str) for t in times):
-        faults.add("key 'times' is missing or no list of labels", 'Give one label per step: ["00:00", ...].')
+        errors.add("key 'times' is missing or no list of labels", 'Give one label per step: ["00:00", ...].')
     elif profiles is not None:
         if len(times) != len(profiles):
-            faults.add(
+            errors.add(
                 f"key 'times' has {len(times)} steps, the study's profiles have {len(profiles)}",
                 "Use the profiles' steps.",
             )
         elif tuple(times) != profiles.times:
             wrong = next(i for i, t in enumerate(times) if t != profiles.times[i])
-            faults.add(
+            errors.add(
                 f"step {wrong} is {times[wrong]!r}, in the profiles {profiles.times[wrong]!r}",
                 "Use the profiles' labels.",
             )
         if step_h != profiles.step_h:
-            faults.add(f"key 'step_h' is {step_h}, in the profiles {profiles.step_h}", "Make them equal.")
+            errors.add(f"key 'step_h' is {step_h}, in the profiles {profiles.step_h}", "Make them equal.")
     notes = facts.get("assumptions", [])
     if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
-        faults.add("key 'assumptions' is no list of sentences", "Write a list of texts, or leave it out.")
-    solve = _read_solve(facts.get("solve"), faults)
+        errors.add("key 'assumptions' is no list of sentences", "Write a list of texts, or leave it out.")
+    solve = _read_solve(facts.get("solve"), errors)
     kind, scenario = facts.get("kind", "allocation"), facts.get("scenario")
     if kind not in get_args(ScheduleKind):
-        faults.add(f"kind {kind!r} is unknown", f"Kinds: {', '.join(get_args(ScheduleKind))}.")
+        errors.add(f"kind {kind!r} is unknown", f"Kinds: {', '.join(get_args(ScheduleKind))}.")
     elif kind == "planning" and scenario not in get_args(Scenario):
-        faults.add(f"scenario {scenario!r} is none of a plan", f"Scenarios: {', '.join(get_args(Scenario))}.")
+        errors.add(f"scenario {scenario!r} is none of a plan", f"Scenarios: {', '.join(get_args(Scenario))}.")
     elif kind != "planning" and scenario is not None:
-        faults.add(f"key 'scenario' belongs to the kind planning, not {kind}", "Take it out.")
-    faults.speak()
+        errors.add(f"key 'scenario' belongs to the kind planning, not {kind}", "Take it out.")
+    errors.raise_any()
     return {
         "kind": kind,
         "scenario": scenario,
@@ -298,21 +299,21 @@ def _read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
     }
 
 
-def _read_solve(raw: Any, faults: Faults) -> SolveInfo | None:
+def _read_solve(raw: Any, errors: FileErrors) -> SolveInfo | None:
     if raw is None:
         return None
     keys = {f.name for f in fields(SolveInfo)}
     needed = keys - {"solver", "notes"}
     if not isinstance(raw, dict) or raw.keys() - keys or needed - raw.keys():
-        faults.add("key 'solve' is neither null nor a whole solve record", f"Use null, or {sorted(needed)}.")
+        errors.add("key 'solve' is neither null nor a whole solve record", f"Use null, or {sorted(needed)}.")
         return None
     if raw["status"] not in get_args(SolveStatus):
-        faults.add(f"solve status {raw['status']!r} is unknown", f"Use one of {', '.join(get_args(SolveStatus))}.")
+        errors.add(f"solve status {raw['status']!r} is unknown", f"Use one of {', '.join(get_args(SolveStatus))}.")
         return None
     try:
         numbers = {k: float(raw[k]) for k in ("objective", "bound", "gap", "build_s", "solve_s")}
     except (TypeError, ValueError) as error:
-        faults.add(f"key 'solve' holds no number: {error}", "Mend it, or write null.")
+        errors.add(f"key 'solve' holds no number: {error}", "Mend it, or write null.")
         return None
     return SolveInfo(raw["status"], **numbers, solver=str(raw.get("solver", "")), notes=tuple(raw.get("notes", ())))
 
@@ -324,18 +325,18 @@ def _check_pv_output(table: TableIn, capacity_kw: dict[str, float], profiles: Pr
         most_kva = capacity_kw[node]
         most_kw = most_kva if profiles is None else most_kva * float(profiles.pv_pu[step])
         if p_kw > most_kw + POWER_TOLERANCE_KW:
-            table.faults.add(
+            table.errors.add(
                 f"row {table.row(i)}, column p_kw: {p_kw:g} kW at {node}, where {most_kva:g} kW of inverter give "
                 f"{most_kw:g} kW at step {step}",
                 "Mend it, or capacity_kw in pv.csv.",
             )
         elif math.hypot(p_kw, q_kvar) > most_kva + POWER_TOLERANCE_KW:
-            table.faults.add(
+            table.errors.add(
                 f"row {table.row(i)}, columns p_kw and q_kvar: {math.hypot(p_kw, q_kvar):g} kVA at {node}, which "
                 f"has {most_kva:g} kVA",
                 "Mend them, or capacity_kw in pv.csv.",
             )
-    table.faults.speak()
+    table.errors.raise_any()
 
 
 def _units(table: TableIn) -> tuple[BessUnit, ...]:
@@ -343,8 +344,8 @@ def _units(table: TableIn) -> tuple[BessUnit, ...]:
     names, buses = table.names("unit"), table.names("bus")
     for i, unit in enumerate(names):
         if columns["soc_min"][i] > columns["soc_max"][i]:
-            table.faults.add(f"row {table.row(i)}: unit {unit} has soc_min above soc_max", "Swap them.")
-    table.faults.speak()
+            table.errors.add(f"row {table.row(i)}: unit {unit} has soc_min above soc_max", "Swap them.")
+    table.errors.raise_any()
     return tuple(
         BessUnit(names[i], buses[i], **{c: float(columns[c][i]) for c in UNIT_COLUMNS}) for i in range(len(names))
     )
@@ -352,16 +353,16 @@ def _units(table: TableIn) -> tuple[BessUnit, ...]:
 
 def _check_places(table: TableIn, places: list[tuple[str, ...]], bess: tuple[BessUnit, ...]) -> None:
     """Every unit has a phase, and its nodes are at its own bus."""
-    bus_of = {unit.name: unit.bus for unit in bess}
+    home = {unit.name: unit.bus for unit in bess}
     for unit, node in places:
-        if node.rsplit(".", 1)[0] != bus_of[unit]:
-            table.faults.add(
-                f"column node: unit {unit} stands at bus {bus_of[unit]}, not at node {node}",
+        if bus_of(node) != home[unit]:
+            table.errors.add(
+                f"column node: unit {unit} stands at bus {home[unit]}, not at node {node}",
                 "Mend the node here or the bus in bess_units.csv.",
             )
-    for unit in sorted(bus_of.keys() - {unit for unit, _ in places}):
-        table.faults.add(f"unit {unit} of bess_units.csv has no rows", "Add its power for every step.")
-    table.faults.speak()
+    for unit in sorted(home.keys() - {unit for unit, _ in places}):
+        table.errors.add(f"unit {unit} of bess_units.csv has no rows", "Add its power for every step.")
+    table.errors.raise_any()
 
 
 def _prediction(

@@ -21,7 +21,7 @@ from hcsim.cases.defaults import SitesWanted
 from hcsim.certify.certificate import Round, certified_in_words, round_in_words, write_certificate
 from hcsim.certify.error_budget import certify_with_budget
 from hcsim.certify.options import loop_options
-from hcsim.certify.robustness import with_robustness
+from hcsim.certify.robustness import RobustnessSettings, with_robustness
 from hcsim.errors import ConfigError
 from hcsim.feeder.check import check_network
 from hcsim.hosting.result import HostingCapacityResult, write_baseline
@@ -151,7 +151,7 @@ class StudyRun(Parts):
         with self._part(name, part):
             options = self.bench.solve_options(gap, time_limit_s)
             schedule = solve_hosting(
-                self.bench.problem(name), name, options, lambda p: self._hear_solver(part, p, options)
+                self.bench.problem(name), name, options, lambda p: self._report_solver(part, p, options)
             )
             self.cases[name] = CaseResult(schedule)
             write_schedule(schedule, self.folder / "schedules" / name)
@@ -201,7 +201,7 @@ class StudyRun(Parts):
                 key = "none" if name == UNIFORM else self._baseline_key(name)
                 known = {"unity" if name == UNIFORM else "schedule": self.baselines.get(key)}
                 row = self.inverters.compare(
-                    name, schedules.get(name), {k: v for k, v in known.items() if v}, self._hear(part, "probes")
+                    name, schedules.get(name), {k: v for k, v in known.items() if v}, self._progress(part, "probes")
                 )
                 for kind, found in row.found.items():
                     write_baseline(found, self.folder / "baselines" / "inverters" / name / kind)
@@ -222,10 +222,10 @@ class StudyRun(Parts):
             options = loop_options(self.bench, time_s)
             claim = self.cases[name].schedule
 
-            def hear(r: Round) -> None:
+            def report_round(r: Round) -> None:
                 self._say(part, round_in_words(r), min(r.seconds / options.time_limit_s, 1.0))
 
-            found = certify_with_budget(self.bench, claim, options, hear, starts=self._simulated(name))
+            found = certify_with_budget(self.bench, claim, options, report_round, starts=self._simulated(name))
             self.cases[name] = replace(self.cases[name], certificate=found)
             write_certificate(found, self.folder)
             self._say(part, certified_in_words(found))
@@ -240,12 +240,13 @@ class StudyRun(Parts):
             return
         part = f"robustness {name}"
         with self._part(f"{name} robustness", part):
+            settings = RobustnessSettings(
+                draws=draws, most_s=own.robustness_s, margin_s=own.margin_search_s if margin_s is None else margin_s
+            )
             found = with_robustness(
                 self.bench,
                 found,
-                draws=draws,
-                most_s=own.robustness_s,
-                margin_s=own.margin_search_s if margin_s is None else margin_s,
+                settings,
                 progress=lambda what, done, of: self._say(part, f"{done} of {of} {what}", done / max(of, 1)),
             )
             self.cases[name] = replace(self.cases[name], certificate=found)
@@ -312,14 +313,14 @@ class StudyRun(Parts):
 
     # -- how parts run ----------------------------------------------------------------------------------
 
-    def _hear_solver(self, part: str, said: Progress, options: SolveOptions) -> None:
+    def _report_solver(self, part: str, said: Progress, options: SolveOptions) -> None:
         stage = said.phase.partition(": ")[2] or said.phase
         words = f"{stage}: {1e3 * said.objective:.1f} kW, at most {1e3 * said.bound:.1f} kW"
         self._say(part, words.replace("nan kW", "none yet"), min(said.seconds / options.time_limit_s, 1.0))
 
     def _replay(self, schedule: Schedule | None, controls: Controls, part: str) -> ReplayResult:
         base = self.base_replays.get(controls) if schedule else None
-        found = self.bench.replay(schedule, controls, base=base, progress=self._hear(part, "steps"))
+        found = self.bench.replay(schedule, controls, base=base, progress=self._progress(part, "steps"))
         before = f"{counted(len(found.violations), 'violation')} before any device"
         self._say(part, verdict(found).words if schedule else before)
         return found
@@ -328,7 +329,7 @@ class StudyRun(Parts):
         part = f"simulation HC {name}"
         with self._part(f"baseline {name}", part):
             found = self.bench.baseline(
-                "schedule" if schedule else "uniform", schedule, progress=self._hear(part, "probes")
+                "schedule" if schedule else "uniform", schedule, progress=self._progress(part, "probes")
             )
             self.baselines[name] = found
             write_baseline(found, self.folder / "baselines" / name)

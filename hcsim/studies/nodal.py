@@ -13,7 +13,7 @@ from hcsim.hosting.hour_probe import Kind
 from hcsim.hosting.nodal import NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
 from hcsim.hosting.nodal_result import NodalResult, NodalSettings, geojson, smallest
 from hcsim.hosting.open_feeder import OpenFeeder, identity_of
-from hcsim.jobs.campaign import Means, Outcome, Progress, run_campaign
+from hcsim.jobs.campaign import CampaignResult, Execution, Progress, run_campaign
 from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
 from hcsim.util.locks import alone_in_folder
 from optim.data.criteria import CRITERIA
@@ -31,10 +31,8 @@ def run_nodal(
     profiles: Profiles,
     settings: NodalSettings,
     folder: Path,
-    means: Means,
+    execution: Execution,
     *,
-    load: bool = False,
-    bess: Schedule | None = None,
     progress: Progress | None = None,
 ) -> NodalResult:
     """Runs the scenarios one after the other and writes per scenario NAME.parquet and NAME.csv (nodal,
@@ -44,11 +42,11 @@ def run_nodal(
     OutputError where the folder takes nothing at all.
     """
     scenarios: list[tuple[str, Kind, Schedule | None]] = [("generation", "generation", None)]
-    if load:
+    if settings.load:
         scenarios.append(("load", "load", None))
-    if bess is not None:
-        scenarios.append(("generation_with_bess", "generation", bess))
-    outcomes: dict[str, Outcome] = {}
+    if settings.bess is not None:
+        scenarios.append(("generation_with_bess", "generation", settings.bess))
+    outcomes: dict[str, CampaignResult] = {}
     unwritten: dict[str, str] = {}
     for name, kind, schedule in scenarios:
         job = _job(opened, profiles, settings, schedule)
@@ -65,7 +63,7 @@ def run_nodal(
             buses=[s.bus for s in tasks],
             skip_steps=settings.skip_steps,
         )
-        outcome = run_campaign(job, tasks, folder / "datasets" / name, identity, NODAL_COLUMNS, means, progress)
+        outcome = run_campaign(job, tasks, folder / "datasets" / name, identity, NODAL_COLUMNS, execution, progress)
         outcomes[name] = outcome
         stem, table = folder / FILES[name], outcome.table
         write_or_say(unwritten, stem.with_suffix(".parquet"), partial(write_parquet, table=table))

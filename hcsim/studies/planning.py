@@ -118,7 +118,7 @@ class PlanningRun(Parts):
         part = f"scheme {scheme}"
         with self._part(scheme, part):
             options = self.bench.options(gap, time_limit_s)
-            found = solve_planning(self.bench.case, scheme, options, lambda p: self._hear_rounds(part, p, options))
+            found = solve_planning(self.bench.case, scheme, options, lambda p: self._report_rounds(part, p, options))
             schedules = {scenario: self.bench.schedule(found, scenario) for scenario in SCENARIOS}
             self.schemes[scheme] = SchemeResult(found, schedules)
             for scenario, schedule in schedules.items():
@@ -150,7 +150,7 @@ class PlanningRun(Parts):
             with self._part(f"{scheme} simulation {sharing}", title):
                 here = self.schemes[scheme]
                 found = self.bench.simulated_pvhc(
-                    here.schedules["pvhc"], here.result, sharing, progress=self._hear(title, "probes")
+                    here.schedules["pvhc"], here.result, sharing, progress=self._progress(title, "probes")
                 )
                 self.schemes[scheme] = replace(here, simulations={**here.simulations, sharing: found})
                 write_baseline(found, self.folder / "baselines" / scheme / sharing)
@@ -186,12 +186,16 @@ class PlanningRun(Parts):
         if base is None:
             base = self._bare[scenario, controls] = self.bench.replay(None, scenario, controls)
         found = self.bench.replay(
-            self.schemes[scheme].schedules[scenario], scenario, controls, base=base, progress=self._hear(part, "steps")
+            self.schemes[scheme].schedules[scenario],
+            scenario,
+            controls,
+            base=base,
+            progress=self._progress(part, "steps"),
         )
         self._say(part, verdict(found).words)
         return found
 
-    def _hear_rounds(self, part: str, said: Progress, options: SolveOptions) -> None:
+    def _report_rounds(self, part: str, said: Progress, options: SolveOptions) -> None:
         stage = said.phase.partition(": ")[2] or said.phase
         words = f"{stage}: {said.objective:.3f}, at least {said.bound:.3f}".replace("nan", "none yet")
         self._say(part, words.replace("-inf", "none yet"), min(said.seconds / options.time_limit_s, 1.0))

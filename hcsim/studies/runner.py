@@ -81,11 +81,13 @@ class Parts:
         self._words = words
         self.listener(Event(part, "working", words, share))
 
-    def _hear(self, part: str, of: str) -> Callable[[int, int], None]:
-        def hear(done: int, total: int) -> None:
+    def _progress(self, part: str, of: str) -> Callable[[int, int], None]:
+        """What a long job calls with (done, total)."""
+
+        def report(done: int, total: int) -> None:
             self._say(part, f"{done} of {total} {of}", done / total)
 
-        return hear
+        return report
 
     def _clear(self) -> None:
         """Removes what an earlier study left in the folder, so that its parts are not taken for ours."""

@@ -9,7 +9,7 @@ from typing import Any
 from hcsim.hosting.open_feeder import OpenFeeder, identity_of
 from hcsim.hosting.stochastic import STOCHASTIC_COLUMNS, StochasticJob, deployments, rooftops
 from hcsim.hosting.stochastic_result import StochasticResult, StochasticSettings, capacities, violation_shares
-from hcsim.jobs.campaign import Means, Progress, run_campaign
+from hcsim.jobs.campaign import Execution, Progress, run_campaign
 from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
 from hcsim.util.locks import alone_in_folder
 from optim.data.profiles import Profiles
@@ -22,7 +22,7 @@ def run_stochastic(
     profiles: Profiles,
     settings: StochasticSettings,
     folder: Path,
-    means: Means,
+    execution: Execution,
     *,
     bess: Schedule | None = None,
     progress: Progress | None = None,
@@ -60,7 +60,7 @@ def run_stochastic(
         patterns=settings.patterns,
         skip_steps=settings.skip_steps,
     )
-    outcome = run_campaign(job, tasks, folder / "dataset", identity, STOCHASTIC_COLUMNS, means, progress)
+    outcome = run_campaign(job, tasks, folder / "dataset", identity, STOCHASTIC_COLUMNS, execution, progress)
     patterns = {task.number: task.pattern for task in tasks}
     result = StochasticResult(
         opened.network, outcome, violation_shares(outcome.table), capacities(outcome.table, patterns)

@@ -17,12 +17,11 @@ from hcsim.feeder.model import FeederModel
 from hcsim.hosting.open_feeder import OpenFeeder
 from hcsim.hosting.result import write_baseline
 from hcsim.hosting.system_wide import hosting_capacity
-from hcsim.hosting.weights import Weights, shares_of
+from hcsim.hosting.weights import shares_of
 from hcsim.hosting.year_recorder import record_year
-from hcsim.hosting.year_result import YearResult, YearStudy
+from hcsim.hosting.year_result import YearResult, YearSettings, YearStudy
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.options import ReplayOptions
-from hcsim.replay.recording import Controls
 from hcsim.schedules.repeat import batteries_on
 from hcsim.util.files import write_json, write_or_say
 from hcsim.util.locks import alone_in_folder
@@ -34,11 +33,9 @@ def run_year(
     opened: OpenFeeder,
     axis: TimeAxis,
     folder: Path,
+    settings: YearSettings | None = None,
     *,
-    weights: Weights = "uniform",
-    controls: Controls = "free",
     bess: Schedule | None = None,
-    tolerance_kw: float = 5.0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> YearStudy:
     """PV of study.toml's sites raised together over the whole year; then the year recorded without PV and
@@ -49,6 +46,8 @@ def run_year(
     bare/ and with_pv/ (see `record_year`) and summary.json; what cannot be written
     stands in `unwritten`. Raises ConfigError, FeederError, ConvergenceError.
     """
+    settings = settings or YearSettings()
+    controls = settings.controls
     config = opened.case.config
     if config.pv is None:
         raise ConfigError(f"{opened.case.study_file} has no section [pv].", "A baseline needs PV sites.")
@@ -57,18 +56,18 @@ def run_year(
     sun[list(axis.skip_steps)] = 0.0
     profiles = replace(axis.profiles, pv_pu=sun)
     nodes = site_nodes(network, config.pv.buses, f"{opened.case.study_file}, [pv] buses")
-    terms = shares_of(network, nodes, weights, None)
+    terms = shares_of(network, nodes, settings.weights, None)
     beside = batteries_on(bess, profiles) if bess else None
     circuit = Circuit.compile(opened.case.master)
     circuit.solve(controls=False)
     hold(circuit, opened.feeder.held)
 
-    def hear(part: str) -> Callable[[int, int], None] | None:
+    def progress_of(part: str) -> Callable[[int, int], None] | None:
         return (lambda done, total: progress(part, done, total)) if progress else None
 
     model = FeederModel(circuit, network, profiles, limits)
-    options = ReplayOptions(controls, progress=hear("probes of a year"))
-    capacity = hosting_capacity(model, terms, options, bess=beside, tolerance_kw=tolerance_kw)
+    options = ReplayOptions(controls, progress=progress_of("probes of a year"))
+    capacity = hosting_capacity(model, terms, options, bess=beside, tolerance_kw=settings.tolerance_kw)
     unwritten: dict[str, str] = {}
     write_or_say(unwritten, folder / "baseline.json", lambda path: write_baseline(capacity, path.parent))
     sizes = dict(zip(terms.pv_nodes, (np.asarray(terms.weights) * capacity.hc_kw).tolist(), strict=True))
@@ -82,7 +81,7 @@ def run_year(
             pv_kw=pv_kw,
             bess=beside if name == "with_pv" else None,
             controls=controls,
-            progress=hear(f"recording {name.replace('_', ' ')}"),
+            progress=progress_of(f"recording {name.replace('_', ' ')}"),
         )
 
     for name, pv_kw in (("bare", None), ("with_pv", sizes if capacity.hc_kw > 0 else None)):

@@ -36,6 +36,7 @@ from hcsim.replay.run import replay
 from optim.data.limits import Limits
 from optim.data.linear_model import LinearModel
 from optim.data.network import Network
+from optim.data.node import bus_of
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
 from optim.hosting.problem import HostingProblem
@@ -134,7 +135,7 @@ class Workbench:
         bess = self.bess
         nodes_of: dict[str, list[str]] = {}
         for node in site_nodes(self.network, buses, self._where(where)):
-            nodes_of.setdefault(node.rsplit(".", 1)[0], []).append(node)
+            nodes_of.setdefault(bus_of(node), []).append(node)
         possible = tuple(
             BessUnit(
                 name=f"bess_{bus}",

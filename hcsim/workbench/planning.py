@@ -28,6 +28,7 @@ from hcsim.schedules.files import read_schedule
 from hcsim.workbench.allocation import Workbench
 from optim.data.limits import Limits
 from optim.data.network import Network
+from optim.data.node import bus_of
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
 from optim.feeder.radial import positive_sequence
@@ -197,7 +198,7 @@ class PlanningBench:
         share = np.array([1.0 / len(nodes_of(network, units[k].bus)) for k, _ in places])
         of = [k for k, _ in places]
         steps = len(case.profiles)
-        predicted = [n for n in network.nodes if n.rsplit(".", 1)[0] in set(operation.buses)]
+        predicted = [n for n in network.nodes if bus_of(n) in set(operation.buses)]
         column = {bus: i for i, bus in enumerate(operation.buses)}
         sources = [network.nodes[n] for n in network.source_nodes]
         return Schedule(
@@ -215,7 +216,7 @@ class PlanningBench:
             p_discharge_kw=operation.discharge_kw[:, of] * share,
             soc_kwh=operation.soc_kwh,
             predicted_nodes=tuple(predicted),
-            predicted_v_pu=operation.v_pu[:, [column[n.rsplit(".", 1)[0]] for n in predicted]],
+            predicted_v_pu=operation.v_pu[:, [column[bus_of(n)] for n in predicted]],
             substation_phases=tuple(sources),
             predicted_substation_kw=np.repeat(operation.substation_kw[:, None] / len(sources), len(sources), 1),
             assumptions=(*result.notes, *station_note(self.section)),

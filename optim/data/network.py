@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from optim.data.node import bus_of, phase_of
 from optim.errors import ModelError
 
 Floats = NDArray[np.float64]
@@ -190,7 +191,7 @@ class Network:
 
     @cached_property
     def buses(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(n.rsplit(".", 1)[0] for n in self.nodes))
+        return tuple(dict.fromkeys(bus_of(n) for n in self.nodes))
 
     @cached_property
     def v_judged_base_v(self) -> Floats:
@@ -216,10 +217,7 @@ class Network:
                 b.name,
                 0,
                 b.to_nodes,
-                tuple(
-                    self.nodes[n] if at.count(n) == 1 else f"{b.name}.{self.nodes[n].rsplit('.', 1)[1]}"
-                    for n in b.to_nodes
-                ),
+                tuple(self.nodes[n] if at.count(n) == 1 else f"{b.name}.{phase_of(self.nodes[n])}" for n in b.to_nodes),
                 -1.0,
             )
             for b in sources

@@ -9,6 +9,7 @@ import pandas as pd
 
 from optim.data.criteria import CRITERIA, Before, Criterion, thresholds
 from optim.data.limits import Limits
+from optim.data.node import node as cut
 from optim.data.operation import Operation
 
 VIOLATION_COLUMNS = (
@@ -120,5 +121,4 @@ def _element_and_phase(name: str, criterion: str) -> tuple[str, str]:
     """Buses and controls have no phase to cut off, whatever dots are in their names."""
     if criterion in ("voltage_unbalance", "tap_operations"):
         return name, ""
-    element, _, phase = name.rpartition(".")
-    return (element, phase) if element else (phase, "")
+    return cut(name)

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from optim.data.network import Branch, Network
+from optim.data.node import phase_number
 
 _GROUNDED = 1e-9
 """Siemens: an admittance to ground below this is OpenDSS's stand-in for none."""
@@ -35,7 +36,7 @@ def without_neutrals(network: Network) -> Network:
 
 
 def _numbered_neutral(network: Network, n: int) -> bool:
-    return int(network.nodes[n].rsplit(".", 1)[1]) > 3
+    return phase_number(network.nodes[n]) > 3
 
 
 def _grounded_behind(network: Network, neutrals: set[int]) -> set[int]:

@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from optim.data.network import Branch, Network
+from optim.data.node import bus_of
 from optim.feeder.two_port import two_port
 
 
@@ -99,4 +100,4 @@ def _overlap(together: Sequence[Branch]) -> bool:
 
 
 def _buses(network: Network, nodes: Sequence[int]) -> frozenset[str]:
-    return frozenset(network.nodes[n].rsplit(".", 1)[0] for n in nodes)
+    return frozenset(bus_of(network.nodes[n]) for n in nodes)

@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from optim.data.network import Branch, Network
+from optim.data.node import bus_of, phase_number
 from optim.errors import ModelError
 
 Floats = NDArray[np.float64]
@@ -132,9 +133,9 @@ def positive_sequence(network: Network) -> RadialFeeder:
     Raises ModelError where the feeder is meshed.
     """
     _ = network.feeding_branch  # refuses loops and parallel elements, naming both
-    bus_of = [name.rsplit(".", 1)[0] for name in network.nodes]
-    feeding = _sections(network, bus_of)
-    source_bus = bus_of[network.source_nodes[0]]
+    home = [bus_of(name) for name in network.nodes]
+    feeding = _sections(network, home)
+    source_bus = home[network.source_nodes[0]]
     source = next(b for b in network.branches if b.kind == "source")
     source_u = _source_u(network, source)
     z_source, _ratio = _equivalent(network, (source,))
@@ -151,7 +152,7 @@ def positive_sequence(network: Network) -> RadialFeeder:
         i_base[j] = S_BASE_MVA * 1e6 / (3.0 * v_ln)
         rated[j] = min(b.i_rated_a * len(_phases(network, (b,))) / 3.0 for b in sections) * len(sections)
     z = np.where(np.abs(z) < _NEGLIGIBLE_PU, 0.0, z)
-    loads = _bus_loads(network, bus_of, position)
+    loads = _bus_loads(network, home, position)
     return RadialFeeder(
         name=network.name,
         source_bus=source_bus,
@@ -168,7 +169,7 @@ def positive_sequence(network: Network) -> RadialFeeder:
         load_q_mvar=loads[1],
         load_g_pu=loads[2],
         load_b_pu=loads[3],
-        shunt_b_pu=_bus_shunts(network, bus_of, position),
+        shunt_b_pu=_bus_shunts(network, home, position),
         notes=_notes(network, feeding),
     )
 
@@ -178,13 +179,13 @@ def _rounded(part: Floats) -> Floats:
     return np.where(np.abs(part) < 1e-12, 0.0, part)
 
 
-def _sections(network: Network, bus_of: list[str]) -> dict[str, tuple[str, tuple[Branch, ...]]]:
+def _sections(network: Network, home: list[str]) -> dict[str, tuple[str, tuple[Branch, ...]]]:
     """bus -> (feeding bus, its branches), breadth first; single-phase units side by side together."""
     found: dict[str, tuple[str, tuple[Branch, ...]]] = {}
     for branch in network.branches:
         if branch.kind == "source":
             continue
-        frm, to = bus_of[branch.from_nodes[0]], bus_of[branch.to_nodes[0]]
+        frm, to = home[branch.from_nodes[0]], home[branch.to_nodes[0]]
         already = found.get(to)
         if already and already[0] != frm:
             raise ModelError(
@@ -193,7 +194,7 @@ def _sections(network: Network, bus_of: list[str]) -> dict[str, tuple[str, tuple
                 "Open one of them: the branch flow model needs one feeding bus per bus.",
             )
         found[to] = (frm, (*(already[1] if already else ()), branch))
-    placed = {bus_of[network.source_nodes[0]]}
+    placed = {home[network.source_nodes[0]]}
     ordered: dict[str, tuple[str, tuple[Branch, ...]]] = {}
     waiting = dict(found)
     while waiting:
@@ -207,7 +208,7 @@ def _sections(network: Network, bus_of: list[str]) -> dict[str, tuple[str, tuple
 
 
 def _phases(network: Network, sections: tuple[Branch, ...]) -> list[int]:
-    return [int(network.nodes[n].rsplit(".", 1)[1]) for b in sections for n in b.to_nodes]
+    return [phase_number(network.nodes[n]) for b in sections for n in b.to_nodes]
 
 
 def _equivalent(network: Network, sections: tuple[Branch, ...]) -> tuple[complex, float]:
@@ -215,11 +216,11 @@ def _equivalent(network: Network, sections: tuple[Branch, ...]) -> tuple[complex
     k = len(_phases(network, sections))
     carried, ratios, v_base = 0.0 + 0.0j, [], 1.0
     for b in sections:
-        angle = _TURN ** np.array([int(network.nodes[n].rsplit(".", 1)[1]) - 1 for n in b.to_nodes])
+        angle = _TURN ** np.array([phase_number(network.nodes[n]) - 1 for n in b.to_nodes])
         carried += np.conj(angle) @ b.z_ohm @ angle
         v_base = float(network.v_base_v[b.to_nodes[0]])
         if b.kind != "source":
-            entering = _TURN ** np.array([int(network.nodes[n].rsplit(".", 1)[1]) - 1 for n in b.from_nodes])
+            entering = _TURN ** np.array([phase_number(network.nodes[n]) - 1 for n in b.from_nodes])
             no_load = b.transfer @ (entering * network.v_base_v[list(b.from_nodes)])
             ratios += list(np.abs(no_load) / network.v_base_v[list(b.to_nodes)])
     z_base = 3.0 * v_base**2 / (S_BASE_MVA * 1e6)
@@ -232,7 +233,7 @@ def _source_u(network: Network, source: Branch) -> float:
     return float(abs(np.mean(phasors * np.conj(angle))) ** 2)
 
 
-def _bus_loads(network: Network, bus_of: list[str], position: dict[str, int]) -> tuple[Floats, ...]:
+def _bus_loads(network: Network, home: list[str], position: dict[str, int]) -> tuple[Floats, ...]:
     """Constant and u-proportional part of the nominal load per bus, linearized at the base case in u = |V|^2.
 
     p(u) = p (Z u + I sqrt(u) + P), whose constant-current part is replaced by its tangent in u.
@@ -242,7 +243,7 @@ def _bus_loads(network: Network, bus_of: list[str], position: dict[str, int]) ->
     padded = np.append(network.v_solved_v, 0.0)
     across = np.abs(padded[legs.node_plus] - padded[legs.node_minus]) / legs.v_rated_v
     for leg, name in enumerate(legs.names):
-        bus = bus_of[max(legs.node_plus[leg], legs.node_minus[leg])]
+        bus = home[max(legs.node_plus[leg], legs.node_minus[leg])]
         j = position.get(bus)
         if j is None:
             continue  # at the ideal source: it loads no branch
@@ -269,15 +270,15 @@ def _bus_loads(network: Network, bus_of: list[str], position: dict[str, int]) ->
     return out
 
 
-def _bus_shunts(network: Network, bus_of: list[str], position: dict[str, int]) -> Floats:
+def _bus_shunts(network: Network, home: list[str], position: dict[str, int]) -> Floats:
     """Susceptance per bus in pu (Mvar injected at 1 pu), from capacitors and line charging."""
     b = np.zeros(len(position))
 
     def put(nodes: tuple[int, ...], y: NDArray[np.complex128]) -> None:
-        if nodes and bus_of[nodes[0]] in position:
-            phases = np.array([int(network.nodes[n].rsplit(".", 1)[1]) - 1 for n in nodes])
+        if nodes and home[nodes[0]] in position:
+            phases = np.array([phase_number(network.nodes[n]) - 1 for n in nodes])
             v = _TURN**phases * network.v_base_v[list(nodes)]
-            b[position[bus_of[nodes[0]]]] -= float(np.imag(v @ np.conj(y @ v))) / 1e6
+            b[position[home[nodes[0]]]] -= float(np.imag(v @ np.conj(y @ v))) / 1e6
 
     for shunt in network.shunts:
         put(shunt.nodes, shunt.y_s)

@@ -90,7 +90,9 @@ def ac_power_flow(
         change = np.maximum(np.maximum(abs(p_new - p), abs(q_new - q)), abs(u_new - u))
         p, q, u = p_new, q_new, u_new
         if change.max() <= tolerance * max(1.0, float(abs(p).max())):
-            return _with_lossless(feeder, u, (p**2 + q**2) / feeder.sending_u(u), p, q, p_fix, q_fix, g, b)
+            drawn = (p_fix + g * u, q_fix + b * u)
+            hp, hq, flat = _lossless(feeder, *drawn)
+            return RadialFlow(u, (p**2 + q**2) / feeder.sending_u(u), p, q, hp, hq, flat, g * u, b * u)
     step, bus = np.unravel_index(int(np.nanargmax(np.where(np.isfinite(change), change, 1e30))), change.shape)
     raise ModelError(
         f"The AC power flow of {feeder.name} does not settle: step {step}, bus {feeder.buses[bus]}.",
@@ -98,20 +100,9 @@ def ac_power_flow(
     )
 
 
-def _with_lossless(
-    feeder: RadialFeeder,
-    u: Floats,
-    l_pu: Floats,
-    p: Floats,
-    q: Floats,
-    p_fix: Floats,
-    q_fix: Floats,
-    g: Floats,
-    b: Floats,
-) -> RadialFlow:
-    """Adds flows and voltages of the same consumption without losses."""
+def _lossless(feeder: RadialFeeder, p_drawn: Floats, q_drawn: Floats) -> tuple[Floats, Floats, Floats]:
+    """(T, J) flows P and Q, and squared voltages, of this consumption without losses."""
     below = feeder.downstream
-    hp, hq = (below @ (p_fix + g * u).T).T, (below @ (q_fix + b * u).T).T
+    hp, hq = (below @ p_drawn.T).T, (below @ q_drawn.T).T
     drop = 2.0 * (feeder.r_pu * hp + feeder.x_pu * hq) / feeder.gain
-    flat = feeder.gain * (feeder.source_u_pu - (below.T @ drop.T).T)
-    return RadialFlow(u, l_pu, p, q, hp, hq, flat, g * u, b * u)
+    return hp, hq, feeder.gain * (feeder.source_u_pu - (below.T @ drop.T).T)

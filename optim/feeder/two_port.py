@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from optim.data.network import Complexes
+from optim.data.node import node as cut
 
 OPEN = 1e-5
 """An element's coupling below this share of its largest admittance is capacitance, or OpenDSS's stand-in for
@@ -30,7 +31,7 @@ def two_port(
     out.
     """
     y_tt, y_tf = y_s[np.ix_(there, there)], y_s[np.ix_(there, here)]
-    buses, conductors = zip(*(names[i].rsplit(".", 1) for i in there), strict=True)
+    buses, conductors = zip(*(cut(names[i]) for i in there), strict=True)
     neutral = np.array([int(c) > 3 for c in conductors])
     floating = _floating_sets(y_tt, buses)
     z = _inverse_without_common_mode(y_tt, floating, neutral) if floating else np.linalg.inv(y_tt).astype(complex)

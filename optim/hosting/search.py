@@ -26,6 +26,7 @@ import numpy as np
 from pyomo.core.base.var import VarData
 
 from optim.data.linear_model import Floats
+from optim.data.node import phase_of
 from optim.data.schedule import Schedule
 from optim.errors import InfeasibleError, SolverError
 from optim.hosting import storage
@@ -404,4 +405,4 @@ class _Search:
 
 
 def _phase(node: str) -> str:
-    return node.rsplit(".", 1)[1]
+    return phase_of(node)

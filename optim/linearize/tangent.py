@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from optim.data.linear_model import LinearModel
 from optim.data.network import Complexes, Floats, Ints, LoadLegs, Network
+from optim.data.node import phase_of
 from optim.errors import ModelError
 from optim.feeder.power_flow import leg_powers_at, leg_voltages_v
 
@@ -286,7 +287,7 @@ class _FlowRows:
 
     def _name(self) -> None:
         nodes, base = self._network.nodes, self._network.v_base_v
-        self.names = tuple(f"{b.name}.{nodes[b.to_nodes[i]].rsplit('.', 1)[1]}" for b, i in self._rows)
+        self.names = tuple(f"{b.name}.{phase_of(nodes[b.to_nodes[i]])}" for b, i in self._rows)
         self.rating_kva = np.array([b.i_rated_a * base[b.to_nodes[i]] / 1e3 for b, i in self._rows])
 
     def felt(self, r: _Response) -> Ints:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,10 +151,7 @@ def program_operation(program: PlanningProgram, scenario: ScenarioName) -> Scena
         flow,
         injection,
         cone_slack(program, scenario),
-        units,
-        dispatch(m.charge),
-        dispatch(m.discharge),
-        np.array(soc).reshape(shape[0] + 1, len(units)),
+        _Storage(units, dispatch(m.charge), dispatch(m.discharge), np.array(soc).reshape(shape[0] + 1, len(units))),
         {v: 1e3 * m.pvhc[v].value for v in m.V} if scenario == "pvhc" else {},
     )
 
@@ -163,9 +161,17 @@ def bare_operation(case: PlanningCase) -> ScenarioOperation:
     injection = case.base_injection_mw()
     flow = ac_power_flow(case.feeder, case.profiles.load_pu, injection)
     none, steps = np.zeros((len(case.profiles), 0)), len(case.profiles)
-    return _operation(
-        case, "typical", flow, injection, np.zeros_like(flow.u), (), none, none, np.zeros((steps + 1, 0)), {}
-    )
+    storage = _Storage((), none, none, np.zeros((steps + 1, 0)))
+    return _operation(case, "typical", flow, injection, np.zeros_like(flow.u), storage, {})
+
+
+class _Storage(NamedTuple):
+    """Fields of `ScenarioOperation`. D units, T steps."""
+
+    units: tuple[str, ...]
+    charge_kw: Floats
+    discharge_kw: Floats
+    soc_kwh: Floats
 
 
 def _operation(
@@ -174,10 +180,7 @@ def _operation(
     flow: RadialFlow,
     injection_mw: Floats,
     slack: Floats,
-    units: tuple[str, ...],
-    charge_kw: Floats,
-    discharge_kw: Floats,
-    soc_kwh: Floats,
+    storage: _Storage,
     pvhc_kw: dict[str, float],
 ) -> ScenarioOperation:
     feeder = case.feeder
@@ -202,9 +205,6 @@ def _operation(
         losses_kw=1e3 * (flow.l * feeder.r_pu).sum(axis=1),
         cone_slack=slack,
         injection_kw=1e3 * injection_mw,
-        units=units,
-        charge_kw=charge_kw,
-        discharge_kw=discharge_kw,
-        soc_kwh=soc_kwh,
+        **storage._asdict(),
         pvhc_kw=pvhc_kw,
     )

@@ -108,10 +108,10 @@ def solve_program(
     first plan. A time limit or Ctrl-C later gives the best plan so far with its proven bound. With
     `case.exactness` "capped" the bound is that of the program under the caps agreed for the plan.
     """
-    return _Search(program, options, progress, phase).run()
+    return _PlanningSearch(program, options, progress, phase).run()
 
 
-class _Search:
+class _PlanningSearch:
     def __init__(
         self, program: PlanningProgram, options: SolveOptions, progress: ProgressCallback | None, phase: str
     ) -> None:

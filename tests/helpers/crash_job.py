@@ -32,7 +32,7 @@ class CrashJob:
     def prepare(self):
         return os.getpid()
 
-    def do(self, workshop, task):
+    def do(self, prepared, task):
         with (self.folder / f"{task.id}.log").open("a") as log:
             log.write("x")
         time.sleep(self.pause_s)
@@ -44,5 +44,5 @@ class CrashJob:
             raise ConvergenceError(f"{task.value} does not converge.")
         return [{"number": task.value, "square": task.value**2}], 1
 
-    def missing(self, workshop):
+    def missing(self, prepared):
         return {}

@@ -21,6 +21,7 @@ from hcsim.report.allocation.tables import NAMES, simulation_beside
 from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches, save_figures
 from hcsim.results.allocation import CaseResult, StudyResult
 from hcsim.results.allocation_summary import paper_kw
+from optim.data.node import bus_of
 from optim.data.schedule import Schedule
 
 UNUSED_KW = 0.05
@@ -174,7 +175,7 @@ def write_figures(study: StudyResult, folder: Path) -> dict[str, str]:
 def _pv_by_bus(schedule: Schedule) -> dict[str, float]:
     by_bus: dict[str, float] = {}
     for node, kw in zip(schedule.pv_nodes, schedule.pv_kw, strict=True):
-        bus = node.rsplit(".", 1)[0]
+        bus = bus_of(node)
         by_bus[bus] = by_bus.get(bus, 0.0) + float(kw)
     return by_bus
 

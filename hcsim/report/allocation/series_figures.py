@@ -10,12 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hcsim.replay.result import ReplayResult
-from hcsim.replay.verdict import phase_labels, phase_of
+from hcsim.replay.verdict import phase_labels
 from hcsim.report import style
 from hcsim.report.allocation.tables import NAMES
 from hcsim.results.allocation import CaseResult, StudyResult
 from hcsim.results.allocation_summary import load_kw
 from optim.data.limits import Limits
+from optim.data.node import phase_of
 
 
 def profiles(study: StudyResult) -> Figure:

@@ -19,6 +19,7 @@ from hcsim.results.allocation_summary import (
     penetration_capacity_pct,
     penetration_energy_pct,
 )
+from optim.data.node import phase_of
 from optim.data.schedule import Schedule
 from optim.hosting.problem import CASES
 
@@ -188,7 +189,7 @@ def battery_rows(schedule: Schedule) -> list[list[str]]:
         mine = [d for d, of in enumerate(schedule.bess_of) if of == u]
         charged = float(schedule.p_charge_kw[:, mine].sum()) * schedule.step_h
         discharged = float(schedule.p_discharge_kw[:, mine].sum()) * schedule.step_h
-        phases = ", ".join(schedule.bess_nodes[d].rsplit(".", 1)[-1] for d in mine)
+        phases = ", ".join(phase_of(schedule.bess_nodes[d]) for d in mine)
         start, end = float(schedule.soc_kwh[0, u]), float(schedule.soc_kwh[-1, u])
         rows.append(
             [

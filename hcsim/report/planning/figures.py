@@ -13,6 +13,7 @@ from hcsim.report import style
 from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches
 from hcsim.results.allocation_summary import load_kw
 from hcsim.results.planning import PlanningStudyResult, SchemeResult
+from optim.data.node import bus_of
 from optim.planning.case import ScenarioName, Scheme
 from optim.planning.result import PlannedUnit, ScenarioOperation
 
@@ -131,7 +132,7 @@ def voltage_at_the_unit(study: PlanningStudyResult) -> Figure | None:
         style.stairs(axes, values, color=colour, label=f"scheme {name}", linestyle=dashes)
         replay = scheme.replays.get(("typical", "locked"))
         if replay is not None:
-            nodes = [n for n, node in enumerate(replay.operation.nodes) if node.rsplit(".", 1)[0] == bus]
+            nodes = [n for n, node in enumerate(replay.operation.nodes) if bus_of(node) == bus]
             axes.plot(np.arange(len(values)) + 0.5, replay.operation.v_pu[:, nodes], ".", color=colour, markersize=4.0)
     for limit in (study.planning.typical.v_min_pu, study.planning.typical.v_max_pu):
         axes.axhline(limit, color=style.LIMIT, linestyle=(0, (1, 1.5)), linewidth=1.4, label="limits")

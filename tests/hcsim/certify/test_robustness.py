@@ -10,7 +10,7 @@ from hcsim.certify.certificate import write_certificate
 from hcsim.certify.loop import certify
 from hcsim.certify.many_days import Days
 from hcsim.certify.options import LoopOptions
-from hcsim.certify.robustness import Draws, Outcome, perturbed, with_robustness
+from hcsim.certify.robustness import Draws, Outcome, RobustnessSettings, perturbed, with_robustness
 from hcsim.report.allocation.closed_loop import robustness_words
 from hcsim.schedules.edit import scaled
 from hcsim.schedules.files import read_schedule
@@ -31,7 +31,7 @@ def found(bench):
 
 @pytest.fixture(scope="module")
 def tried(bench, found):
-    return with_robustness(bench, found, draws=DRAWS, seed=SEED, margin_s=8.0)
+    return with_robustness(bench, found, RobustnessSettings(draws=DRAWS, seed=SEED, margin_s=8.0))
 
 
 def replayed(bench, schedule, load: float, sun: float, base: bool = True):
@@ -127,12 +127,14 @@ def test_inverter_does_not_exceed_its_rating(found):
 
 
 def test_draws_there_is_no_time_for_are_left_out_and_said(bench, found):
-    hurried = with_robustness(bench, found, draws=DRAWS, seed=SEED, most_s=0.0)
+    hurried = with_robustness(bench, found, RobustnessSettings(draws=DRAWS, seed=SEED, most_s=0.0))
     assert hurried.robustness["draws"] == 1 and "1 (of 25, for time)" in robustness_words(hurried)
 
 
 def test_a_schedule_that_passes_needs_no_margin(bench, tried):
-    again = with_robustness(bench, replace(tried, schedule=tried.robust), draws=DRAWS, seed=SEED, margin_s=5.0)
+    again = with_robustness(
+        bench, replace(tried, schedule=tried.robust), RobustnessSettings(draws=DRAWS, seed=SEED, margin_s=5.0)
+    )
     assert again.robustness["margin_status"] == "not needed" and again.robust is None
     assert again.robustness["margin_kw"] == 0.0
 

@@ -269,7 +269,7 @@ def test_no_worse_than_before_means_the_lower_edge_of_the_regulators_band():
     """Between 119 and 121 V the control (60 to 1) rests anywhere; where exactly depends on the hours before."""
     regulated = Circuit.compile(CASES / "two_bus_regulator.dss", controls=False)
     prober = Prober(FeederModel(regulated, hand.two_bus_regulator(), PROFILES, replace(NONE, v_min_pu=0.999)))
-    at = prober.meter.names(prober.criteria[0]).index(("b1", "1"))
+    at = prober.reader.names(prober.criteria[0]).index(("b1", "1"))
     edge = 119 * 60 / hand.V_BASE_V
     allowed = -prober.thresholds[0][:, at]
     # a step of the control is cut into 64: 1e-4 pu; 1e-5 of tolerance

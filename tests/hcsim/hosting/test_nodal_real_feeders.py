@@ -35,7 +35,7 @@ def test_an_open_delta_regulator_is_judged_as_a_whole():
     """Per conductor its power has no sign that means anything: the winding lies between two phases."""
     prober, rows = study("37Bus/ieee37.dss", "730", ("730.1", "730.2", "730.3"))
     flow = next(i for i, c in enumerate(prober.criteria) if c.name == "regulator_reverse_flow")
-    names = prober.meter.names(prober.criteria[flow])
+    names = prober.reader.names(prober.criteria[flow])
     assert names and all(phase == "" for _, phase in names)
     noon = prober.base[12]
     load_kw = prober.network.loads.p_kw.sum() * DAY.load_pu[12]

@@ -20,7 +20,7 @@ from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, OutputError
 from hcsim.hosting.nodal_result import NodalSettings
 from hcsim.hosting.open_feeder import open_feeder
-from hcsim.jobs.campaign import Means, run_campaign
+from hcsim.jobs.campaign import Execution, run_campaign
 from hcsim.studies.nodal import run_nodal
 from hcsim.util.files import write_atomically
 from optim.data.limits import Limits
@@ -28,8 +28,8 @@ from optim.data.limits import Limits
 ROOT = Path(__file__).parents[3]
 COLUMNS = {"number": pa.int64(), "square": pa.int64()}
 NUMBERS = [Number(i) for i in range(8)]
-ONE = Means(processes=1)
-AGAIN = Means(processes=1, resume=True)
+ONE = Execution(processes=1)
+AGAIN = Execution(processes=1, resume=True)
 RESULTS = ("nodal.parquet", "nodal.csv", "nodal.geojson")
 
 

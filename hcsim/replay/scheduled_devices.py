@@ -1,4 +1,4 @@
-"""The devices of a schedule at work in a running circuit."""
+"""The devices of a schedule in a running circuit: what they are told, what they do."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hcsim.opendss.circuit import Circuit
 from hcsim.replay.own_violations import joined as _joined
 from hcsim.replay.own_violations import rows as _rows
 from optim.data.network import Network
+from optim.data.node import phase_of
 from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
@@ -41,7 +42,7 @@ SOC_TOLERANCE = 1e-6
 """Share of a unit's energy that counts as numerical noise."""
 
 
-class Crew:
+class ScheduledDevices:
     """The devices of one schedule at work: what they are told, what they do. (T, G) PV, (T, D) BESS."""
 
     def __init__(
@@ -69,7 +70,7 @@ class Crew:
         self.bess_kva = np.full((steps, len(schedule.bess_nodes)), complex(np.nan, np.nan))
         self.soc_kwh = np.full((steps, len(schedule.bess)), np.nan)
 
-    def report_to_duty(self) -> None:
+    def connect(self) -> None:
         self.pv.bind()
         self.bess.bind()
 
@@ -94,7 +95,7 @@ class Crew:
         self.pv_kva[list(failures)] = complex(np.nan, np.nan)
         self.bess_kva[list(failures)] = complex(np.nan, np.nan)
 
-    def leave(self) -> None:
+    def disconnect(self) -> None:
         self.pv.remove()
         self.bess.remove()
 
@@ -177,10 +178,9 @@ class Crew:
                 continue
             for wanted, got, unit in ((p_kw, delivered.real, "kW"), (q_kvar, delivered.imag, "kvar")):
                 steps, at = np.nonzero(np.abs(wanted - got) > tolerance)
-                names, phases = [elements[d] for d in at], [nodes[d].rsplit(".", 1)[1] for d in at]
-                parts.append(
-                    _rows("not_delivered", names, phases, steps, s.times, got[steps, at], wanted[steps, at], unit)
-                )
+                where = [(elements[d], phase_of(nodes[d])) for d in at]
+                criterion = "not_delivered", unit
+                parts.append(_rows(criterion, where, steps, s.times, got[steps, at], wanted[steps, at]))
         return _joined(parts)
 
     def energy_violations(self) -> pd.DataFrame:
@@ -192,17 +192,7 @@ class Crew:
             (bess.floor_kwh, self.soc_kwh < bess.floor_kwh - slack),
         ):
             steps, at = np.nonzero(outside)
-            names = [bess.units[u].name for u in at]
-            parts.append(
-                _rows(
-                    "stored_energy",
-                    names,
-                    [""] * len(at),
-                    steps,
-                    self.schedule.times,
-                    self.soc_kwh[steps, at],
-                    limit[at],
-                    "kWh",
-                )
-            )
+            where = [(bess.units[u].name, "") for u in at]
+            times, stored = self.schedule.times, self.soc_kwh[steps, at]
+            parts.append(_rows(("stored_energy", "kWh"), where, steps, times, stored, limit[at]))
         return _joined(parts)
