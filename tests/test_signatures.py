@@ -11,6 +11,7 @@ FRONT_DOORS = {
     ("hcsim/studies/allocation.py", "Study.run"),
     ("hcsim/cli/baseline.py", "baseline"),
     ("hcsim/cli/certify.py", "certify"),
+    ("hcsim/cli/replay.py", "replay"),
     ("hcsim/cli/simulation.py", "nodal"),
     ("hcsim/cli/simulation.py", "stochastic"),
     ("hcsim/cli/study.py", "study"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -99,6 +99,7 @@ def study(
     A planning study (ieee33) sites and sizes storage instead: schemes A, B and C of paper 2, each replayed.
     """
     from hcsim.cases.case import load_case
+    from optim.hosting.problem import CASES
 
     loaded = load_case(case, sites_wanted(sites))
     if (kind or loaded.config.program.kind) == "planning":
@@ -115,65 +116,39 @@ def study(
     refuse(ctx, PLANNING_ONLY, "An allocation study", "They belong to `--study planning`.")
     if not certify:
         refuse(ctx, ("certify_time", "robustness", "margin_time"), "A study with --no-certify")
+    draws = loaded.config.certify.robustness_draws if robustness is None else robustness
+    if margin_time and not draws:
+        raise ConfigError("--margin-time has no use without drawn days.", "Add --robustness 200, for one.")
     _allocation(
         loaded,
         out,
-        programs=programs,
+        programs=[p.value for p in programs] if programs else list(CASES),
         gap=gap,
-        time_limit=time_limit,
+        time_limit_s=time_limit,
         accept_gate=accept_gate,
         certify=certify,
-        certify_time=certify_time,
-        inverters=inverters,
-        robustness=robustness,
-        margin_time=margin_time,
+        certify_time_s=certify_time,
+        inverters=inverters.value if inverters else None,
+        robustness_draws=robustness,
+        margin_search_s=margin_time,
     )
 
 
-def _allocation(
-    case: Case,
-    out: Path | None,
-    *,
-    programs: list[Program] | None,
-    gap: float | None,
-    time_limit: float | None,
-    accept_gate: bool,
-    certify: bool,
-    certify_time: float | None,
-    inverters: Inverters | None,
-    robustness: int | None,
-    margin_time: float | None,
-) -> None:
-    """Runs the four programs (or those named), prints the table, and says where the rest is."""
+def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
+    """Runs the study with what was asked of `Study.run`, prints the table, and says where the rest is."""
     from hcsim.report.allocation.closed_loop import robustness_lines
     from hcsim.report.allocation.inverters import inverter_sentences
     from hcsim.report.allocation.tables import main_table
     from hcsim.results.allocation_summary import summarize
     from hcsim.studies.allocation import Study
     from hcsim.studies.runner import default_out
-    from optim.hosting.problem import CASES
 
-    draws = case.config.certify.robustness_draws if robustness is None else robustness
-    if margin_time and not draws:
-        raise ConfigError("--margin-time has no use without drawn days.", "Add --robustness 200, for one.")
     # paper 1's program, whatever study.toml names
     program = case.config.program.model_copy(update={"kind": "allocation"})
     loaded = Study(replace(case, config=case.config.model_copy(update={"program": program})))
     folder = out or default_out(case)
     with Show() as listener:
-        result = loaded.run(
-            folder,
-            programs=[p.value for p in programs] if programs else list(CASES),
-            gap=gap,
-            time_limit_s=time_limit,
-            accept_gate=accept_gate,
-            certify=certify,
-            certify_time_s=certify_time,
-            inverters=inverters.value if inverters else None,
-            robustness_draws=robustness,
-            margin_search_s=margin_time,
-            listener=listener,
-        )
+        result = loaded.run(folder, **asked, listener=listener)
     out_console.print(main_table(summarize(result)))
     for sentence in (*inverter_sentences(result), *robustness_lines(result)):
         say(escape(sentence))

@@ -144,7 +144,7 @@ def source_distance(network: Network) -> Floats:
         lengths.append(max(float(np.abs(np.diag(branch.z_ohm)).mean()) / base_v**2, 1e-15))
     graph = sparse.csr_matrix((lengths, (rows, columns)), shape=(len(buses), len(buses)))
     found = dijkstra(graph, directed=False, indices=int(bus_at[network.source_nodes[0]]))
-    return np.asarray(found[bus_of])
+    return np.asarray(found[bus_at])
 
 
 @dataclass(frozen=True)

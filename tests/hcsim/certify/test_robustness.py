@@ -10,7 +10,7 @@ from hcsim.certify.certificate import write_certificate
 from hcsim.certify.loop import certify
 from hcsim.certify.many_days import Days
 from hcsim.certify.options import LoopOptions
-from hcsim.certify.robustness import Draws, Outcome, RobustnessSettings, perturbed, with_robustness
+from hcsim.certify.robustness import Draws, DrawsOutcome, RobustnessSettings, perturbed, with_robustness
 from hcsim.report.allocation.closed_loop import robustness_words
 from hcsim.schedules.edit import scaled
 from hcsim.schedules.files import read_schedule
@@ -148,7 +148,7 @@ def test_causes_and_what_is_overstepped_by_hand():
     far = (excess("overvoltage", 0.02), excess("reverse_flow", 300.0, "kW", "src"))
     volts = [(excess("overvoltage", 0.001 * k, step=3),) for k in (1, 2)]
     power = [(excess("reverse_flow", 10.0 * k, "kW", "src"),) for k in (1, 2, 3, 4)]
-    outcome = Outcome((far, *volts, *power, *[()] * 13), ("00:00", "01:00", "02:00", "03:00"))
+    outcome = DrawsOutcome((far, *volts, *power, *[()] * 13), ("00:00", "01:00", "02:00", "03:00"))
     assert outcome.share_passed == 13 / 20
     assert outcome.by_criterion() == {"overvoltage": 3 / 20, "reverse_flow": 5 / 20}
     first, second = outcome.causes()
@@ -156,7 +156,7 @@ def test_causes_and_what_is_overstepped_by_hand():
     assert (second["criterion"], second["hour"], second["beyond"]) == ("overvoltage", "03:00", 0.002)
     assert outcome.overstepped(0.95).tolist() == [0.002, 40.0, 0.0]
     assert outcome.overstepped(1.0).tolist() == [0.02, 300.0, 0.0]
-    lost = Outcome(((excess("convergence", np.nan, ""),), ()), ("00:00",))
+    lost = DrawsOutcome(((excess("convergence", np.nan, ""),), ()), ("00:00",))
     assert np.isnan(lost.overstepped(0.95)).all() and lost.overstepped(0.5).tolist() == [0.0, 0.0, 0.0]
 
 
