@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from optim.data.node import columns
 from optim.data.operation import Operation
 
 Floats = NDArray[np.float64]
@@ -27,11 +28,11 @@ def operation_tables(found: Operation) -> dict[str, pd.DataFrame]:
     times = found.times
     deviation = {} if found.v_deviation_pu is None else {"v_deviation_pu": found.v_deviation_pu}
     return {
-        "voltages": long_table(times, _split(found.nodes, "bus"), v_pu=found.v_pu, **deviation),
-        "loading": _of(times, _split(found.branches, "element"), loading_pu=found.loading_pu),
+        "voltages": long_table(times, columns(found.nodes, "bus"), v_pu=found.v_pu, **deviation),
+        "loading": _of(times, columns(found.branches, "element"), loading_pu=found.loading_pu),
         "substation": long_table(times, {"phase": list(found.substation_phases)}, p_kw=found.substation_kw),
         "unbalance": _of(times, {"bus": list(found.unbalance_buses)}, unbalance_pct=found.unbalance_pct),
-        "regulators": _of(times, _split(found.regulator_phases, "element"), p_kw=found.regulator_kw),
+        "regulators": _of(times, columns(found.regulator_phases, "element"), p_kw=found.regulator_kw),
         "tap_steps": _of(times, {"control": list(found.regulator_controls)}, tap_steps=found.tap_steps),
     }
 
@@ -110,9 +111,3 @@ def _of(times: tuple[str, ...], names: dict[str, list[str]], **wide: Floats | No
         return long_table(times, names, **known)
     empty = {column: np.empty((len(times), 0)) for column in wide}
     return long_table(times, {key: [] for key in names}, **empty)
-
-
-def _split(names: tuple[str, ...], element: str) -> dict[str, list[str]]:
-    """ "Line.l1.2" as element and phase; a name that stands for all phases has none."""
-    pairs = [name.rsplit(".", 1) if "." in name else [name, ""] for name in names]
-    return {element: [first for first, _ in pairs], "phase": [phase for _, phase in pairs]}

@@ -18,7 +18,7 @@ from hcsim.replay.operation_files import operation_facts, operation_from, operat
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.result import read_replay, write_replay
 from hcsim.replay.run import replay
-from hcsim.util.files import plain
+from hcsim.util.files import to_plain_json
 from hcsim.workbench.allocation import Workbench
 from optim.data.criteria import Before
 from optim.data.limits import VoltageBand
@@ -164,7 +164,7 @@ def operations(draw):
 
 @given(operations())
 def test_any_operation_comes_back_from_its_tables(found):
-    facts = json.loads(json.dumps(plain(operation_facts(found)), allow_nan=False))
+    facts = json.loads(json.dumps(to_plain_json(operation_facts(found)), allow_nan=False))
     assert_same(found, operation_from(facts, operation_tables(found)))
 
 
