@@ -5,7 +5,9 @@ What is asked is always the same: the feeder stands where it does at hour h with
 that hour. `frozen` is the moment after, before any control has moved: the voltage deviation is judged there.
 `settled` is the state that the controls reach: everything else is judged there, and the tap steps it took.
 Hours do not depend on each other, as in the California ICA, so each may be asked alone and in any order. What the
-bare feeder breaks already may be as bad as it gets wherever its controls may rest (`hcsim.replay.deadbands`).
+bare feeder's own day breaks already may be as bad as it gets wherever its controls may rest
+(`hcsim.replay.deadbands`), the rule of every replay. `hcsim.hosting.put_back` runs the whole day in order, as a
+user would.
 
 A device is a Load of constant power at unity power factor, negative for generation: changing its kW leaves
 the system matrix alone, which makes a power flow cheap.
@@ -49,6 +51,8 @@ SHAPES = {"generation": f"{PREFIX}sun", "load": f"{PREFIX}flat"}
 SIGN = {"generation": -1.0, "load": 1.0}
 FAR = 1e9
 """Threshold of an element without a limit: finite, so that gaps can be subtracted."""
+KEPT = 0.5
+"""Share of a limit's tolerance that is kept for whoever runs it again: his power flow has noise of its own."""
 FROZEN_ONLY = ("voltage_deviation",)
 SETTLED_ONLY = ("tap_operations",)
 
@@ -86,7 +90,8 @@ class Prober:
         self.criteria = tuple(c for c in CRITERIA if c.judged(limits))
         if controls == "locked":
             self.criteria = tuple(c for c in self.criteria if c.name not in SETTLED_ONLY)
-        self._in_mode = _modes(self.criteria, controls)
+        self._in_mode, self.controls = _modes(self.criteria, controls), controls
+        self._start_caps = circuit.capacitor_states()
         self._caps_move = "CapControl" in circuit.classes()
         self.power_flows = 0
         self._sites: list[str] = []
@@ -131,17 +136,21 @@ class Prober:
             regulation = judges_regulation(limits)
             days = resting_days(self.series, loading=limits.loading_max_pu is not None, regulation=regulation)
         self.power_flows += steps * len(days)
-        self.thresholds = [self._thresholds_of(c, days) for c in self.criteria]
+        self.own_thresholds = [self._thresholds_of(c, ()) for c in self.criteria]
+        """As `thresholds`, with nothing forgiven beyond the bare feeder's own day."""
+        self.thresholds = [self._thresholds_of(c, days) for c in self.criteria] if days else self.own_thresholds
+        self.bare_taps = (self.series.network_taps(), *self.taps)
 
     def _thresholds_of(self, criterion: Criterion, days: Sequence[Operation]) -> Floats:
-        """(T, K), or (1, K) where the bare feeder breaks nothing, on its own day or on `days`: the limits alone."""
+        """(T, K), or (1, K) where the bare feeder's own day breaks nothing: the limits alone. Where it breaks a limit
+        of an element, that element may be as bad as on any of `days` too (`optim.data.limits.Before`)."""
         limit = self._limits_of(criterion)
         if criterion.name in ("voltage_deviation", "tap_operations"):
             return limit
         some = next(r for r in self.base if r is not None)
-        values = np.array([self.reader.value(criterion, r if r is not None else some) for r in self.base])
-        worst = [criterion.sign * values, *(criterion.sign * self.reader.of_day(criterion, day) for day in days)]
-        values = criterion.sign * np.fmax.reduce(worst)
+        own = criterion.sign * np.array([self.reader.value(criterion, r if r is not None else some) for r in self.base])
+        worst = np.fmax.reduce([own, *(criterion.sign * self.reader.of_day(criterion, day) for day in days)])
+        values = criterion.sign * np.where(np.any(own > limit, axis=0), worst, own)
         whole = np.minimum(thresholds(criterion, self.limits, values, kv_base=self.reader.kv_base), FAR)
         return whole if np.any(whole != limit) else limit
 
@@ -158,7 +167,7 @@ class Prober:
             shape = f"npts={len(self.profiles)} sinterval={self.profiles.step_h * 3600.0!r} mult=[{values}]"
             self.circuit.define("LoadShape", f"{BATTERY}{i}", shape)
             self._define_load(f"{BATTERY}{i}", node, f"kw=1 daily={BATTERY}{i} enabled=yes")
-        self._go_to_start()
+        self.go_to_start()
         self.series.switch_fixed(on=True)
         for t in range(len(self.profiles)):
             self.series.set_fixed(t)
@@ -166,14 +175,16 @@ class Prober:
             self.power_flows += 1
             self._keep(t)
             self.base[t] = self.reader.read(None) if sound else None
-            if not sound or not self._sane(self.base[t]):
+            if not sound or not self.sane(self.base[t]):
                 self.base[t] = None
                 self.failures[t] = "OpenDSS did not converge with the batteries"
         if len(self.failures) == len(self.profiles):
             raise ConvergenceError(f"{self.network.name} cannot be solved with batteries at any hour.")
 
-    def _go_to_start(self) -> None:
+    def go_to_start(self) -> None:
+        """Taps and capacitors as the feeder has them before its first hour."""
         self.circuit.set_taps(self.series.network_taps())
+        self.circuit.set_capacitor_states(self._start_caps)
         self._start_series()
 
     def _start_series(self) -> None:
@@ -191,7 +202,7 @@ class Prober:
             if reading is None:
                 rows.append(np.full(len(self.criteria), np.nan))
                 continue
-            gaps = [self._gap(c, t, reading) for c in range(len(self.criteria))]
+            gaps = [self.gap(c, t, reading) for c in range(len(self.criteria))]
             rows.append(np.array([g.max(initial=-np.inf) for g in gaps]))
         return np.array(rows)
 
@@ -202,7 +213,7 @@ class Prober:
     def gaps_without(self, t: int) -> tuple[Floats, ...]:
         reading = self.base[t]
         assert reading is not None
-        return tuple(self._gap(c, t, reading) for c in range(len(self.criteria)))
+        return tuple(self.gap(c, t, reading) for c in range(len(self.criteria)))
 
     @property
     def steps(self) -> Ints:
@@ -264,7 +275,7 @@ class Prober:
         if mode == "settled":
             self._now = self._standing() if sound else None
         reading = self.reader.read(self.base[t], self.taps[t], self._now[0] if self._now else None)
-        if not sound or not self._sane(reading):
+        if not sound or not self.sane(reading):
             self._now = None
             return HourVerdict(False, np.full(count, np.nan), np.full(count, -1), (None,) * count)
         return self._judge(t, mode, reading)
@@ -275,7 +286,7 @@ class Prober:
         for c, criterion in enumerate(self.criteria):
             if criterion.name in FROZEN_ONLY + SETTLED_ONLY and not self._in_mode[mode][c]:
                 continue
-            gap = gaps[c] = self._gap(c, t, reading)
+            gap = gaps[c] = self.gap(c, t, reading)
             if not self._in_mode[mode][c]:
                 continue
             excess[c] = worst = gap.max(initial=-np.inf)
@@ -292,10 +303,23 @@ class Prober:
         plain, limit = self._limits_of(self.criteria[criterion]), self.thresholds[criterion]
         return bool(len(limit) > 1 and limit[t][at] != plain[0, at])
 
-    def _gap(self, c: int, t: int, reading: Reading) -> Floats:
-        limit = self.thresholds[c]
-        gap = self.criteria[c].sign * self.reader.value(self.criteria[c], reading)
-        return gap - (limit[t] if len(limit) > 1 else limit[0])
+    def gap(self, c: int, t: int, reading: Reading, limit: Floats | None = None) -> Floats:
+        """(K,) value beyond threshold of every element; above zero a new violation."""
+        limit = self.thresholds[c] if limit is None else limit
+        criterion = self.criteria[c]
+        gap = criterion.sign * self.reader.value(criterion, reading)
+        return gap - (limit[t] if len(limit) > 1 else limit[0]) + KEPT * criterion.tolerance(self.limits)
+
+    def forget_state(self) -> None:
+        """After somebody else has moved the controls: the next probe sets all of them."""
+        self._now = None
+        self._start_series()
+
+    def start_v(self, t: int) -> NDArray[np.complex64]:
+        """(N,) the voltages that every power flow of step t starts with."""
+        found = self._start_v[t]
+        assert found is not None
+        return found
 
     def _go_to(self, t: int) -> None:
         if self.profiles.fixed:
@@ -305,10 +329,7 @@ class Prober:
         self.circuit.set_taps({name: at for name, at in wanted[0].items() if taps.get(name) != at})
         self.circuit.set_capacitor_states({name: at for name, at in wanted[1].items() if caps.get(name) != at})
         self._now = wanted
-
-        start_v = self._start_v[t]
-        assert start_v is not None
-        self.circuit.start_from(start_v)
+        self.circuit.start_from(self.start_v(t))
 
     def _keep(self, t: int) -> None:
         """Where the feeder stands at step t without devices: every power flow of that step starts there."""
@@ -319,7 +340,7 @@ class Prober:
         """Taps and capacitor steps as they are; capacitors that nothing controls are not read."""
         return self.circuit.taps(), self.circuit.capacitor_states() if self._caps_move else {}
 
-    def _sane(self, reading: Reading | None) -> bool:
+    def sane(self, reading: Reading | None) -> bool:
         if reading is None:
             return False
         v = reading.v_pu

@@ -3,8 +3,9 @@ power flows.
 
 Sizes are whole multiples k of the study's resolution, so that the answer does not depend on the way to it:
 k passes, k + 1 fails. A criterion is settled when one hour fails at k + 1 and every other hour has passed at
-k or at something larger. Passing at a larger size counts, hour by hour; where an hour that failed passes
-again at a larger size, that is noted.
+k or at something larger. On the way there, passing at a larger size counts, hour by hour; where an hour that failed
+passes again at a larger size, that is noted. What is found is then put back at that very size, every hour of it
+(`hcsim.hosting.put_back`).
 
 Regulators make gaps in what passes: just before a control moves, a limit may be broken that its move mends.
 The first such gap lies where the frozen feeder breaks the limit, so there the search looks too, at the
@@ -13,6 +14,7 @@ The first such gap lies where the frozen feeder breaks the limit, so there the s
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -48,6 +50,8 @@ class Settled:
     """Empty where the limit itself stops it; "convergence"; "largest" where the search ended; "base" where
     it is broken without the site."""
     not_monotone: bool
+    again: tuple[int, int] = (0, 0)
+    """Least and largest size seen to pass again at an hour that fails at a smaller one; zeros where none was."""
 
 
 @dataclass
@@ -79,7 +83,8 @@ class SiteSearch:
         """(H,) smallest size without a sound power flow."""
         self.sound = np.zeros(shape[0], dtype=np.int64)
         """(H,) largest size with one, below that."""
-        self.passed_most = np.zeros(shape, dtype=np.int64)
+        self._passed: dict[tuple[int, int], list[int]] = defaultdict(list)
+        """(hour, criterion) -> every size that passed there."""
         broken = self.base_excess > 0
         self.high[broken], self.high_excess[broken] = 0, self.base_excess[broken]
 
@@ -191,24 +196,25 @@ class SiteSearch:
                 if k < self.high[h, c]:
                     self.high[h, c], self.high_excess[h, c], self.high_at[h, c] = k, worst, verdict.at[c]
             else:
-                self.passed_most[h, c] = max(self.passed_most[h, c], k)
+                self._passed[h, int(c)].append(k)
                 if self.low[h, c] < k < self.high[h, c]:
                     self.low[h, c], self.low_excess[h, c] = k, worst
         return verdict
 
     def _answer(self, c: int) -> Settled:
         fails, lost = int(self.high[:, c].min()), int(self.lost.min())
-        again = bool(np.any(self.passed_most[:, c] > self.high[:, c]))
+        above = [k for (h, of), sizes in self._passed.items() if of == c for k in sizes if k > self.high[h, c]]
+        again = (min(above), max(above)) if above else (0, 0)
         if lost < fails:
             h = int(np.argmin(self.lost))
-            return Settled(self._candidate(c), int(self.steps[h]), -1, "convergence", again)
+            return Settled(self._candidate(c), int(self.steps[h]), -1, "convergence", bool(above), again)
         if fails > self.largest:
-            return Settled(self.largest, -1, -1, "largest", again)
+            return Settled(self.largest, -1, -1, "largest", bool(above), again)
         h = int(np.argmin(self.high[:, c]))
         if fails == 0:
-            return Settled(0, int(self.steps[h]), int(self.high_at[h, c]), "base", again)
+            return Settled(0, int(self.steps[h]), int(self.high_at[h, c]), "base", bool(above), again)
         k = fails - 1
-        return Settled(k, int(self.steps[h]), int(self.high_at[h, c]), "", again)
+        return Settled(k, int(self.steps[h]), int(self.high_at[h, c]), "", bool(above), again)
 
 
 def _crossing(k: int, without: Floats, gap: Floats) -> float:
