@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -128,9 +129,35 @@ def year(bare: Bare) -> None:
     )
 
 
+def put_back(master: Path) -> None:
+    """Every nodal size of a feeder put back by plain OpenDSS in a process of its own, over the whole day."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "helpers"))
+    from put_back import PlainOpenDss
+
+    limits = Limits.screening()
+    plain = PlainOpenDss(master, DAY, limits)
+    files = Feeder(master, Circuit.compile(master).source_sha256)
+    job = NodalJob(files, DAY, limits, largest_kw_per_phase=2.0 * float(plain.network.loads.p_kw.sum()) / 3.0)
+    prober = job.prepare()
+    asked, rows = [], []
+    for site in sites(plain.network, "generation"):
+        for row in job.do(prober, site)[0] if site.nodes else ():
+            rows.append(row)
+            asked.append((site.nodes, row["hc_kw"]))
+    failed = [
+        f"{row['bus']}: {row['hc_kw']:g} kW, {c} beyond by {found[0]:.3g} at {found[1]}"
+        for row, broken in zip(rows, plain.broken(asked), strict=True)
+        for c, found in broken.items()
+        if c in (row["criterion"], "convergence") or (row["smallest"] and not c.startswith("strict:"))
+    ]
+    print(f"{'put back, ' + plain.network.name:44s} {len(failed)} of {len(rows)} sizes fail at themselves", flush=True)
+    for words in failed:
+        print(f"    {words}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    names = ("year", "nodal24", "nodal576", "stochastic", "speedup", "ckt5", "8500")
+    names = ("putback", "year", "nodal24", "nodal576", "stochastic", "speedup", "ckt5", "8500")
     parser.add_argument("--only", action="append", choices=names, help="repeat; default: all that can be run")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--deployments", type=int, default=1000)
@@ -162,6 +189,10 @@ def main() -> None:
         )
         print(f"{'speed-up from one to two processes':44s} {one / two:8.2f}")
     feeders = os.environ.get("HCSIM_FEEDERS")
+    if "putback" in wanted:
+        put_back(load_case("ieee123").master)
+        for master in ("13Bus/IEEE13Nodeckt.dss", "34Bus/ieee34Mod1.dss", "37Bus/ieee37.dss") if feeders else ():
+            put_back(Path(str(feeders)) / master)
     for name, master, count, target in (
         ("ckt5", "ckt5/Master_ckt5.dss", 10_000, 300.0),
         ("8500", "8500-Node/Master-unbal.dss", 100, 600.0),

@@ -130,9 +130,9 @@ class NodalJob:
                 "smallest": False,
                 "verified": False,
                 "verified_strict": False,
-                "searched_kw": np.nan,
-                "passes_again_from_kw": np.nan,
-                "passes_again_to_kw": np.nan,
+                "searched_kw": None,
+                "passes_again_from_kw": None,
+                "passes_again_to_kw": None,
             }
             if answers is not None:
                 row |= self._answer(prober, c, answers[c], stood[c])
@@ -162,8 +162,8 @@ class NodalJob:
             "status": status,
             "verified": not broken,
             "verified_strict": not broken and stood.strict,
-            "searched_kw": np.nan if broken else found.k * self.resolution_kw,
-            "passes_again_from_kw": again[0] * self.resolution_kw if again[0] else np.nan,
+            "searched_kw": None if broken else found.k * self.resolution_kw,
+            "passes_again_from_kw": again[0] * self.resolution_kw if again[0] else None,
             "passes_again_to_kw": again[1] * self.resolution_kw if again[1] else np.nan,
         }
 

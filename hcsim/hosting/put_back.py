@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.hosting.hour_probe import FAR, FROZEN_ONLY, SETTLED_ONLY, Mode, Prober
-from optim.data.limits import thresholds
+from optim.data.criteria import thresholds
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -54,7 +54,8 @@ class WholeDay:
     def _tap_limits(self, c: int) -> Floats:
         """(T, K) tap steps from one hour to the next: the limit, or what the bare feeder takes itself."""
         prober, names = self._prober, self._prober.series.regulators
-        stands = np.array([[at[n] for n in names] for at in prober.bare_taps], dtype=float).reshape(-1, len(names))
+        stands = np.array([[at[n] for n in names] for at in prober.bare_taps], dtype=float)
+        stands = stands.reshape(len(prober.bare_taps), len(names))
         return np.minimum(thresholds(prober.criteria[c], prober.limits, np.abs(np.diff(stands, axis=0))), FAR)
 
     def run(self) -> DayVerdict:
