@@ -164,7 +164,7 @@ class NodalJob:
             "verified_strict": not broken and stood.strict,
             "searched_kw": None if broken else found.k * self.resolution_kw,
             "passes_again_from_kw": again[0] * self.resolution_kw if again[0] else None,
-            "passes_again_to_kw": again[1] * self.resolution_kw if again[1] else np.nan,
+            "passes_again_to_kw": again[1] * self.resolution_kw if again[1] else None,
         }
 
 

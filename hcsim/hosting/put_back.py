@@ -82,10 +82,10 @@ class WholeDay:
                 gap = prober.gap(c, t, reading, self._limits[c])
                 own = gap if self._own[c] is self._limits[c] else prober.gap(c, t, reading, self._own[c])
                 strict[c] = max(strict[c], own.max(initial=-np.inf))
-                if (beyond := gap.max(initial=-np.inf)) > worst[c]:
-                    worst[c] = beyond
-                    if beyond > 0:
-                        at[c], when[c] = int(np.argmax(gap)), t
+                equal = 0.1 * prober.criteria[c].tolerance(prober.limits)  # of equals the first
+                if (beyond := gap.max(initial=-np.inf)) > 0 and beyond > worst[c] + equal * (when[c] >= 0):
+                    at[c], when[c] = int(np.argmax(gap >= beyond - equal)), t
+                worst[c] = max(worst[c], beyond)
         prober.forget_state()
         unjudged = [c for c in range(count) if c not in self._judged]
         worst[unjudged] = strict[unjudged] = np.nan
