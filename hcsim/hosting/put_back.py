@@ -71,7 +71,7 @@ class WholeDay:
             sound = prober.circuit.step(t, controls=prober.controls == "free")
             prober.power_flows += 1
             now = prober.circuit.taps()
-            reading = prober.meter.read(None, before, now)
+            reading = prober.reader.read(None, before, now)
             before = now
             if t not in self._steps:
                 continue
