@@ -15,6 +15,7 @@ What decides is counted: rounds, power flows, iterations. Seconds are a guard.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -36,6 +37,8 @@ from optim.data.violations import new_violations
 from optim.hosting.decided import Decided
 from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
+
+_LOG = logging.getLogger(__name__)
 
 REOPENED_RADIUS = 0.1
 """Share of the first claim that PV and reactive power may move where placement and statuses are open."""
@@ -222,6 +225,7 @@ class _ClosedLoop:
                 note=note,
             )
         )
+        _LOG.info("%s: %s", self.claim.case, self.rounds[-1])
         if self.listen:
             self.listen(self.rounds[-1])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -91,6 +91,29 @@ InvertersOption = Annotated[
         "Default: [inverters] control."
     ),
 ]
+
+
+# -- options that hold for every command, wherever they stand ---------------------------------------------
+
+
+def take_option(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
+    """The arguments without `option`, and its values in their order."""
+    rest: list[str] = []
+    values: list[str] = []
+    left = iter(args)
+    for arg in left:
+        if arg == "--":
+            return [*rest, arg, *left], values
+        if arg == option:
+            value = next(left, None)
+            if value is None:
+                return [*rest, arg], values
+            values.append(value)
+        elif arg.startswith(f"{option}="):
+            values.append(arg.partition("=")[2])
+        else:
+            rest.append(arg)
+    return rest, values
 
 
 # -- words that have moved --------------------------------------------------------------------------------

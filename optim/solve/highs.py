@@ -7,6 +7,7 @@ model as it stands (`pyomo_solvers`).
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -28,6 +29,8 @@ from optim.errors import InfeasibleError, SolverError
 from optim.solve.highs_process import QuietHighs, use_threads
 from optim.solve.options import Progress, ProgressCallback, SolveOptions
 from optim.solve.outcome import Outcome, relative_gap
+
+_LOG = logging.getLogger("hcsim.optim.solve")
 
 
 class HighsSession:
@@ -227,6 +230,7 @@ class HighsSession:
                 f"HiGHS ended with {self._h.modelStatusToString(status)}, twice.",
                 "Look for limits or profile values that are out of proportion.",
             )
+        _LOG.debug("%s: %s, objective %.9g, bound %.9g, %.2f s", self.phase, word, objective, bound, seconds)
         return Outcome(word, objective, bound, seconds, bool(valid))
 
     def value(self, variables: Iterable[VarData]) -> NDArray[np.float64]:
