@@ -50,7 +50,9 @@ CaseArgument = Annotated[
 GapOption = Annotated[
     float | None, typer.Option(min=0.0, max=1.0, help="Stop a program when it is proven to this share: 0.002 is 0.2 %.")
 ]
-TimeOption = Annotated[float | None, typer.Option("--time-limit", min=0.1, help="Seconds per program.")]
+TimeOption = Annotated[
+    float | None, typer.Option("--time-limit", min=0.1, help="Guard in seconds per program; its budget is nodes.")
+]
 AcceptOption = Annotated[
     bool,
     typer.Option("--accept-gate", help="Go on although our network is not OpenDSS's, or elements had to be left out."),
@@ -80,8 +82,8 @@ MarginTimeOption = Annotated[
     typer.Option(
         "--margin-time",
         min=0.0,
-        help="Seconds per program to find the capacity with which 95 % of the drawn "
-        "days pass. Default: [certify] margin_search_s; 100 with certify --robustness.",
+        help="Guard in seconds per program of the search for the capacity with which 95 % of the drawn "
+        "days pass. Default: [certify] margin_search_s; 3600 with certify --robustness.",
     ),
 ]
 InvertersOption = Annotated[
