@@ -48,7 +48,8 @@ def open_feeder(case: Case) -> OpenFeeder:
     notes = [] if lines_are_rated(network) else [NO_RATINGS]
     notes += ungrounded(network)
     notes += [selection.words] if selection.held else []
-    return OpenFeeder(case, FeederFiles(case.master, circuit.source_sha256, selection.held), network, tuple(notes))
+    files = FeederFiles(case.master.resolve(), circuit.source_sha256, selection.held)
+    return OpenFeeder(case, files, network, tuple(notes))
 
 
 def ungrounded(network: Network) -> list[str]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,15 +21,19 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import connection
+from pathlib import Path
 from typing import Any, Protocol
 
 from hcsim.errors import ConfigError, HcsimError
+from hcsim.util import sandbox
+from hcsim.util.scratch import scratch_root
 
 AHEAD = 4
 """Tasks handed to the pool beyond the number of its processes."""
 WORKERS_WITHIN_S = 20.0
 """A Dask scheduler without a worker for this long is taken for a mistake."""
 DIED = "the worker process died while it was at this task, twice"
+NO_MEMORY = "the task needs more memory than a worker may have"
 
 
 class Task(Protocol):
@@ -38,7 +43,8 @@ class Task(Protocol):
 
 
 class Job(Protocol):
-    """Picklable. `key` is equal for equal jobs."""
+    """Picklable. `key` is equal for equal jobs. Paths in it are absolute: workers have working folders of their own.
+    A job that writes names its folders in an attribute `writes_in`; workers write nowhere else."""
 
     @property
     def key(self) -> str: ...
@@ -79,6 +85,8 @@ def do_task(job: Job, task: Task) -> TaskResult:
     except HcsimError as error:
         words = f"{error.message} {error.remedy}".strip()
         return TaskResult(task.id, (), 0, time.perf_counter() - started, words)
+    except MemoryError:
+        return TaskResult(task.id, (), 0, time.perf_counter() - started, NO_MEMORY)
     missing = tuple(job.missing(_prepared[job.key]).items())
     return TaskResult(task.id, tuple(rows), flows, time.perf_counter() - started, "", missing)
 
@@ -112,7 +120,7 @@ def _in_pool(job: Job, tasks: Sequence[Task], processes: int) -> Iterator[TaskRe
 
 def _pool_until_it_breaks(job: Job, queue: list[Task], processes: int, suspects: list[Task]) -> Iterator[TaskResult]:
     """Takes from the end of `queue`; leaves in `suspects` what was in the pool when a worker died."""
-    pool = _new_pool(processes)
+    pool = _new_pool(processes, job)
     at_work: dict[Future[TaskResult], Task] = {}
     try:
         while queue or at_work:
@@ -137,7 +145,7 @@ def _pool_until_it_breaks(job: Job, queue: list[Task], processes: int, suspects:
 
 def _alone(job: Job, task: Task) -> TaskResult:
     """Again, with a worker to itself."""
-    pool = _new_pool(1)
+    pool = _new_pool(1, job)
     try:
         return pool.submit(do_task, job, task).result()
     except BrokenProcessPool:
@@ -146,16 +154,24 @@ def _alone(job: Job, task: Task) -> TaskResult:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _new_pool(processes: int) -> ProcessPoolExecutor:
+def _new_pool(processes: int, job: Job) -> ProcessPoolExecutor:
     """Spawned, never forked: OpenDSS holds threads and memory that a fork would break."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(processes, mp_context=context, initializer=_serve_the_study)
+    writes = tuple(getattr(job, "writes_in", ()))
+    return ProcessPoolExecutor(
+        processes, mp_context=context, initializer=_serve_the_study, initargs=(scratch_root(), writes)
+    )
 
 
-def _serve_the_study() -> None:
-    """In a worker. Ctrl-C reaches every process of a terminal, but it is the study's to act on it: a worker ends
-    with the task in hand, not in the middle. And it ends with its study, even where that is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _serve_the_study(place: Path, writes: tuple[Path, ...]) -> None:
+    """In a worker: an empty folder in `place` to work in and to write in, memory within limits. Ctrl-C, and what asks
+    to end, reaches every process of a terminal, but it is the study's to act on it: a worker ends with the task in
+    hand, not in the middle. And it ends with its study, even where that is killed."""
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    sandbox.limit(sandbox.memory_for_a_feeder())
+    sandbox.settle_in(Path(tempfile.mkdtemp(prefix="worker-", dir=place)), writes)
     study = multiprocessing.parent_process()
     if study is not None:
         threading.Thread(target=_end_with, args=(study.sentinel,), daemon=True).start()

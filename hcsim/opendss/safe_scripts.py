@@ -34,6 +34,7 @@ class Scripts:
     """Copy -> the file it stands for, to put messages right."""
     solves: bool = False
     """Whether a snapshot is solved in the files."""
+    lines: int = 0
 
     @property
     def sha256(self) -> str:
@@ -66,14 +67,14 @@ def read_scripts(
         start, _ = reader.follow(master, ())
     except OSError as error:
         raise FeederError(f"{error.filename or master} cannot be read: {error.strerror or error}.") from error
-    return Scripts(start, folder.digests, reader.sentences(), reader.origin, reader.lines.solves)
+    return Scripts(start, folder.digests, reader.sentences(), reader.origin, reader.lines.solves, reader.count)
 
 
 class _Reader:
     def __init__(self, folder: FeederFolder, lines: LineReader, place: Path) -> None:
         self.folder, self.lines, self._place = folder, lines, place
         self.origin: dict[str, str] = {}
-        self._count = 0
+        self.count = 0
 
     def sentences(self) -> list[str]:
         """What there is to say."""
@@ -108,8 +109,8 @@ class _Reader:
             if read.compiles:  # compile leaves OpenDSS in the folder of what it compiled
                 at.base = after
             written.append(f"redirect {quoted(str(inner))}")
-        self._count += len(written)
-        if self._count > _MOST_LINES:
+        self.count += len(written)
+        if self.count > _MOST_LINES:
             raise FeederError(f"{script}: the feeder's scripts have more than {_MOST_LINES:,} lines.")
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text("\n".join(written) + "\n", encoding="utf-8")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -16,10 +15,12 @@ from dss import DSSException
 from numpy.typing import NDArray
 
 from hcsim.errors import FeederError
+from hcsim.opendss import guard
 from hcsim.opendss.elements import parse_properties
 from hcsim.opendss.safe_scripts import Scripts, read_scripts
 from hcsim.opendss.script_lines import Vocabulary
 from hcsim.opendss.tokens import Words
+from hcsim.util.scratch import scratch_folder
 
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
@@ -33,7 +34,7 @@ class Session:
 
     def __init__(self, master: Path) -> None:
         self.master = master
-        self._scratch = tempfile.TemporaryDirectory(prefix="hcsim-")
+        self._scratch = scratch_folder("circuit")
         self.dss = _context()
         self.dss.DataPath = self._scratch.name
         self.circuit: Any = self.dss.ActiveCircuit
@@ -64,18 +65,25 @@ class Session:
         """Let OpenDSS read the feeder's files; where their own solve fails, without it."""
         scratch = Path(self._scratch.name)
         self.scripts = read_scripts(self.master, vocabulary(), scratch)
+        self._try_out()
         try:
             self.command(f'redirect "{self.scripts.start}"')
         except FeederError as fault:
             if not self.scripts.solves:
                 raise
             self.scripts = read_scripts(self.master, vocabulary(), scratch, without_solves=True)
+            self._try_out()
             self.command("clear")
             try:
                 self.command(f'redirect "{self.scripts.start}"')
             except FeederError:
                 raise fault from None
             self.scripts.notes.append(f"The files' own solve fails, ours is tried without it ({fault.message})")
+
+    def _try_out(self) -> None:
+        """In a child process first: see `hcsim.opendss.guard`."""
+        scripts = self.scripts
+        guard.try_out(self.master, scripts.start, scripts.lines, f"{scripts.sha256} {scripts.start.parent.parent.name}")
 
     def define(self, kind: str, name: str, properties: str) -> None:
         """Make an element or a general object, or edit the one of that name that is there."""
@@ -145,15 +153,20 @@ class Session:
 
     def properties(self, kind: str, *, stated_only: bool = False) -> list[dict[str, Any]]:
         """Property -> value of every element or general object of a class; all of them, or those that files set."""
+        text = self.properties_json(kind, stated_only=stated_only)
+        return parse_properties(text.decode()) if text else []
+
+    def properties_json(self, kind: str, *, stated_only: bool = False) -> bytes:
+        """The same, not taken apart; empty where the class has no elements."""
         pointer, count = self.batch(kind)
-        rows: list[dict[str, Any]] = []
+        json = b""
         if count:
             which = _JSON_STATED if stated_only else _JSON_FULL
             text = self.circuit._lib.Batch_ToJSON(pointer[0], count, which)
-            rows = parse_properties(self.ffi.string(text).decode())
+            json = bytes(self.ffi.string(text))
             self.circuit._lib.DSS_Dispose_String(text)
         self.circuit._lib.Batch_Dispose(pointer[0])
-        return rows
+        return json
 
     def activate(self, name: str) -> None:
         if self.circuit.SetActiveElement(name) < 0:

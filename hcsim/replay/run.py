@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,8 +29,6 @@ from optim.data.violations import violations
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
-
-_LOG = logging.getLogger(__name__)
 
 
 def replay(
@@ -93,7 +90,7 @@ def replay(
     found = [violations(recording.operation, limits, options.before), convergence_violations(recording, network)]
     if devices is not None:
         found += [devices.not_delivered(limits.p_tolerance_kw), devices.energy_violations()]
-    result = ReplayResult(
+    return ReplayResult(
         case=schedule.case if schedule else "bare feeder",
         controls=options.controls,
         converged=np.array([t not in recording.failures for t in range(len(profiles))]),
@@ -115,10 +112,6 @@ def replay(
         inverters=inverters.mode if inverters else "off",
         limits=limits,
     )
-    fresh = int((~result.violations["existing"].astype(bool)).sum())
-    said = "replayed %s on %s, controls %s: %d new violations, %d power flows, %.2f s"
-    _LOG.info(said, result.case, network.name, result.controls, fresh, result.power_flows, result.seconds)
-    return result
 
 
 def _both(

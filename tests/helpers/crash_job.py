@@ -29,6 +29,10 @@ class CrashJob:
     pause_s: float = 0.0
     key: str = "crash"
 
+    @property
+    def writes_in(self):
+        return (self.folder,)
+
     def prepare(self):
         return os.getpid()
 
