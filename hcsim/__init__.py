@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
+logging.getLogger("hcsim").addHandler(logging.NullHandler())  # silent until a user of the library, or --log, asks
+
 __all__ = ["PlanningStudy", "Study", "__version__"]
 
 

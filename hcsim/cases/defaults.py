@@ -127,11 +127,13 @@ candidate_buses = [] # empty: the PV buses
 [solver]
 name = "highs"
 gap = 1e-3 # a program stops when it is proven to this
-time_limit_s = 60.0 # per program
+max_nodes = 5000 # branch-and-bound nodes per program: its budget
+time_limit_s = 3600.0 # per program: a guard; what it cuts is said and may end elsewhere on another machine
 threads = 1
 
 [certify] # the closed loop
-# time_limit_s = 60.0 # per case; left out: 60 s, or 30 s for every 1000 nodes where that is more
+time_limit_s = 3600.0 # per case: a guard, like that of [solver]; the budget is rounds
+# max_rounds = 60 # left out: 60, fewer on a feeder of more than 1000 nodes
 tolerance = 2e-3 # certified where claim and certificate agree to this share
 margin_pu = 2e-4 # least distance from voltage limits inside the programs
 margin_kw = 0.5 # least distance from the substation's limit inside the programs, per phase
@@ -139,8 +141,9 @@ margin_loading_pu = 1e-3 # least distance from loading limits inside the program
 # max_tap_operations = 20 # tap steps of any one regulator over the studied day
 soc_reserve = 0.0 # share of its energy that no battery goes below
 robustness_draws = 200 # days with load and PV off by up to 10 % on which a certified schedule is tried; 0: none
-robustness_s = 30.0 # per case; draws not made by then are left out
-margin_search_s = 0.0 # per case, to find the capacity with which 95 % of those days pass; 0: not searched
+robustness_s = 3600.0 # per case: a guard; draws not made by then are left out
+margin_search_rounds = 20 # its budget
+margin_search_s = 0.0 # per case, guard of the search for the capacity with which 95 % of those days pass; 0: none
 
 [inverters] # volt-var and volt-watt on their own; the curves are IEEE 1547-2018's defaults for category B
 control = "off" # in `hcsim replay` and `baseline`: "volt_var", "volt_watt", "volt_var_volt_watt"; "off": as scheduled

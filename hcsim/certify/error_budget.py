@@ -34,7 +34,7 @@ from hcsim.replay.result import ReplayResult
 from hcsim.workbench.allocation import Workbench
 from optim.data.linear_model import LinearModel
 from optim.data.schedule import Schedule
-from optim.hosting.search import solve_hosting
+from optim.hosting.decided import DecidedProgram
 from optim.linearize import lindist3flow
 
 PARTS = ("load_model_kw", "losses_kw", "linearization_kw", "frozen_taps_kw", "device_delivery_kw")
@@ -50,10 +50,8 @@ WORDS = {
 
 ENOUGH = 5e-3
 """A locked loop whose certificate is this near to its claim has said what the budget asks of it."""
-LOOP_SHARE = 0.6
-"""The loop has this share of the time; the locked loop of the budget what is left of it then, but no more than"""
-LOCKED_SHARE = 0.25
-"""of the whole."""
+LOCKED_ROUNDS = 20
+"""Of the loop with controls locked."""
 
 
 def certify_with_budget(
@@ -64,23 +62,22 @@ def certify_with_budget(
     *,
     starts: Sequence[Schedule] = (),
 ) -> Certificate:
-    """The closed loop and then its error budget, both within the time limit of `options`, more or less."""
-    loop = replace(options, time_limit_s=LOOP_SHARE * options.time_limit_s)
-    found = certify(bench, claim, loop, listen, starts=starts)
-    left = min(options.time_limit_s - found.seconds, LOCKED_SHARE * options.time_limit_s)
+    """The closed loop and then its error budget; what the guard of `options` leaves of its seconds is the budget's."""
+    found = certify(bench, claim, options, listen, starts=starts)
+    left = max(options.time_limit_s - found.seconds, 0.0)
     return replace(found, error_budget=error_budget(bench, claim, found, replace(options, time_limit_s=left)))
 
 
 def error_budget(bench: Workbench, claim: Schedule, certificate: Certificate, options: LoopOptions) -> dict[str, float]:
     """PARTS and "rest_kw", which sum to "claim_kw" - "certified_kw", both in the budget as well.
 
-    `options` are those of the loop with controls free; their time limit holds for the locked loop and the two
-    programs together, more or less. A part that could not be measured is NaN.
+    `options` are those of the loop with controls free; their guard holds for the locked loop. A part that could not
+    be measured is NaN.
     """
     missed = missed_kw(certificate.replay)
     chain = [
         claim.hc_kw,
-        *_programs_kw(bench, claim, options),
+        *_programs_kw(bench, claim),
         _locked_kw(bench, claim, options),
         certificate.certified_kw + missed,
         certificate.certified_kw,
@@ -99,24 +96,23 @@ def missed_kw(replay: ReplayResult) -> float:
     return float(short.groupby(pv["element"]).max().sum())
 
 
-def _programs_kw(bench: Workbench, claim: Schedule, options: LoopOptions) -> list[float]:
+def _programs_kw(bench: Workbench, claim: Schedule) -> list[float]:
     """Hosting capacity with voltage-dependent loads, and with losses as well."""
     if bench.case.config.program.linearization == "tangent":
         return [claim.hc_kw, claim.hc_kw]
     ports = tuple(dict.fromkeys((*bench.ports, *claim.pv_nodes, *claim.bess_nodes)))
     following = lindist3flow.linearize(bench.network, bench.profiles, ports, voltage_dependent_loads=True)
     tangent = visit(bench.model, None, ports, ReplayOptions("locked")).model
-    return [_capacity_kw(bench, claim, model, options) for model in (following, tangent)]
+    return [_capacity_kw(bench, claim, model) for model in (following, tangent)]
 
 
-def _capacity_kw(bench: Workbench, claim: Schedule, model: LinearModel, options: LoopOptions) -> float:
+def _capacity_kw(bench: Workbench, claim: Schedule, model: LinearModel) -> float:
     decided = decisions_of(claim)
     problem = replace(
         bench.problem("none"), model=model, pv_nodes=claim.pv_nodes, fleet=decided.fleet, charging=decided.charging
     )
     try:
-        solver = bench.solve_options(None, options.time_limit_s / 4)
-        return solve_hosting(problem, claim.case, solver, tidy=False).hc_kw
+        return DecidedProgram().solve(problem, claim.case, order=0).schedule.hc_kw
     except (InfeasibleError, SolverError):
         return np.nan
 
@@ -127,7 +123,8 @@ def _locked_kw(bench: Workbench, claim: Schedule, options: LoopOptions) -> float
         options,
         controls="locked",
         reopenings=0,
-        walks=1,
+        walks=2,
+        max_rounds=min(options.max_rounds, LOCKED_ROUNDS),
         bound=False,
         max_tap_operations=None,
         tolerance=max(options.tolerance, ENOUGH),

@@ -15,6 +15,7 @@ What decides is counted: rounds, power flows, iterations. Seconds are a guard.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -37,10 +38,13 @@ from optim.hosting.decided import Decided
 from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
 
+_LOG = logging.getLogger(__name__)
+
 REOPENED_RADIUS = 0.1
 """Share of the first claim that PV and reactive power may move where placement and statuses are open."""
-REOPENED_NODES, BOUND_NODES = 200, 50
-"""Branch-and-bound nodes for deciding anew, and for the bound at the end."""
+NODES = 0
+"""Branch-and-bound nodes for deciding anew, and for the bound at the end: the relaxation, its sites and directions
+taken, is worth its time; the proof of a linearization that a replay corrects is not."""
 STRICT_SHARE = 0.98
 """Of what passes where the bare feeder's own violations are forgiven: as much must pass without, to be preferred."""
 
@@ -173,7 +177,7 @@ class _ClosedLoop:
         radius = REOPENED_RADIUS * self.largest_kw
         trust = TrustRegion(best.schedule.pv_kw, best.schedule.pv_q_kvar, {}, radius, radius, np.inf)
         problem = replace(self._open_problem(best), elastic_kw_per_pu=self.options.elastic_kw_per_pu, trust=trust)
-        solver = replace(self.bench.solve_options(), max_nodes=REOPENED_NODES)
+        solver = replace(self.bench.solve_options(), max_nodes=NODES)
         try:
             anew = solve_hosting(problem, self.claim.case, solver, tidy=False)
         except (InfeasibleError, SolverError) as error:
@@ -222,6 +226,7 @@ class _ClosedLoop:
                 note=note,
             )
         )
+        _LOG.info("%s: %s", self.claim.case, self.rounds[-1])
         if self.listen:
             self.listen(self.rounds[-1])
 
@@ -239,7 +244,7 @@ class _ClosedLoop:
         )
 
     def _bound_kw(self, best: Standing) -> float:
-        solver = replace(self.bench.solve_options(), max_nodes=BOUND_NODES)
+        solver = replace(self.bench.solve_options(), max_nodes=NODES)
         try:
             solved = solve_hosting(self._open_problem(best), self.claim.case, solver, tidy=False)
         except (InfeasibleError, SolverError):

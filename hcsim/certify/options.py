@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields, replace
 from hcsim.replay.recording import Controls
 from hcsim.workbench.allocation import Workbench
 
-S_PER_NODE = 0.03
-"""Of the closed loop's time limit where none is set: a round costs so much more on a larger feeder."""
+FULL_NODES, LEAST_ROUNDS = 1000, 12
+"""On a feeder of more nodes than this a loop has fewer rounds, as each costs so much more; but no fewer than those."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def loop_options(bench: Workbench, time_limit_s: float | None = None) -> LoopOpt
     section = bench.case.config.certify
     known = {f.name for f in fields(LoopOptions)}
     options = LoopOptions(**section.model_dump(include=known, exclude_none=True))
-    if section.time_limit_s is None:
-        options = replace(options, time_limit_s=max(options.time_limit_s, S_PER_NODE * len(bench.network.nodes)))
+    if section.max_rounds is None:
+        rounds = int(options.max_rounds * min(1.0, FULL_NODES / len(bench.network.nodes)))
+        options = replace(options, max_rounds=max(rounds, LEAST_ROUNDS))
     return options if time_limit_s is None else replace(options, time_limit_s=time_limit_s)

@@ -169,6 +169,7 @@ def with_robustness(
     facts: dict[str, Any] = {
         "draws": len(first.broken),
         "draws_wanted": draws,
+        "cut": "time" if len(first.broken) < draws else "",
         "seed": seed,
         "spread": spread,
         "wanted": wanted,
@@ -226,6 +227,7 @@ def _with_margin(tester: Tester, found: Certificate, inside: Floats, wanted: flo
     bench = tester.bench
     options = replace(
         loop_options(bench, seconds),
+        max_rounds=bench.case.config.certify.margin_search_rounds,
         tolerance=CLOSE,
         bound=False,
         reopenings=0,

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from hcsim.cli.options import take_option
 from hcsim.errors import ConfigError
 from hcsim.opendss.script_files import ALLOW_VARIABLE, allow_folders
 
@@ -16,22 +17,7 @@ _OPTION = "--allow-folder"
 
 def take_allowed(args: Sequence[str]) -> tuple[list[str], list[str]]:
     """The arguments without --allow-folder, and the folders that it names."""
-    rest: list[str] = []
-    folders: list[str] = []
-    left = iter(args)
-    for arg in left:
-        if arg == "--":
-            return [*rest, arg, *left], folders
-        if arg == _OPTION:
-            folder = next(left, None)
-            if folder is None:
-                return [*rest, arg], folders
-            folders.append(folder)
-        elif arg.startswith(f"{_OPTION}="):
-            folders.append(arg.partition("=")[2])
-        else:
-            rest.append(arg)
-    return rest, folders
+    return take_option(args, _OPTION)
 
 
 @contextmanager

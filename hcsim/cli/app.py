@@ -5,6 +5,7 @@ Rooms are imported inside the commands, so that `--help` answers at once.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,27 +21,46 @@ from hcsim.cli.certify import certify
 from hcsim.cli.console import DONE, FAILED, INTERRUPTED, WRONG_USE, err_console, out_console
 from hcsim.cli.feeder import check, export, init
 from hcsim.cli.optimize import optimize
-from hcsim.cli.options import Command, is_usage_error
+from hcsim.cli.options import Command, is_usage_error, take_option
 from hcsim.cli.replay import replay
 from hcsim.cli.simulation import nodal, stochastic
 from hcsim.cli.study import study
 from hcsim.cli.sweep import sweep
 from hcsim.errors import ConfigError, HcsimError, OutputError
 from hcsim.util.locks import release_folders
+from hcsim.util.log import logged_to
+
+_LOG = logging.getLogger(__name__)
+_LOG_FILES = "hcsim.log_files"
 
 
 class Guarded(TyperGroup):
     """One place where faults become words and exit codes: a user's mistake never shows a traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """--allow-folder holds for every command, wherever it stands."""
+        """--allow-folder and --log hold for every command, wherever they stand."""
         rest, ctx.meta[ALLOWED] = take_allowed(args)
+        rest, ctx.meta[_LOG_FILES] = take_option(rest, "--log")
         return super().parse_args(ctx, rest)
+
+    def _told(self, ctx: Any) -> Any:
+        """The command, with what ends it in the log: a user's mistake as a line, a fault with its traceback."""
+        try:
+            return super().invoke(ctx)
+        except HcsimError as error:
+            _LOG.error("%s", error)
+            raise
+        except (typer.Exit, typer.Abort, BrokenPipeError):
+            raise
+        except Exception as error:
+            if not is_usage_error(error):
+                _LOG.exception("a fault of hcsim itself")
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with folders_allowed(ctx.meta[ALLOWED]):
-                return super().invoke(ctx)
+            with logged_to(ctx.meta[_LOG_FILES]), folders_allowed(ctx.meta[ALLOWED]):
+                return self._told(ctx)
         except HcsimError as error:
             err_console.print(f"[red]{escape(error.message)}[/]", soft_wrap=True)
             if error.remedy:
@@ -93,6 +113,9 @@ def options(
     allow_folder: Annotated[
         list[Path] | None,
         typer.Option(help="Feeders may read files from this folder too, not only from their own. After any command."),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="Append what hcsim does, with times, to this file. After any command, too.")
     ] = None,
 ) -> None:
     """Options that hold for every command."""

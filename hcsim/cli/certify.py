@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from optim.data.schedule import Schedule
 
 
-MARGIN_SEARCH_S = 100.0
+MARGIN_SEARCH_S = 3600.0
 """Who asks for days of other load and sun here waits for the capacity that passes on 95 % of them, too."""
 
 
@@ -36,7 +36,8 @@ def certify(
         typer.Option("--program", help="Program to solve and certify; repeat for several. Default: none, centralized."),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option("--certify-time", min=1.0, help="Seconds per schedule, error budget included.")
+        float | None,
+        typer.Option("--certify-time", min=1.0, help="Guard in seconds per schedule; its budget is rounds."),
     ] = None,
     budget: Annotated[bool, typer.Option(help="Measure where the claim lost.")] = True,
     robustness: Annotated[

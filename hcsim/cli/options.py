@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -51,7 +51,9 @@ CaseArgument = Annotated[
 GapOption = Annotated[
     float | None, typer.Option(min=0.0, max=1.0, help="Stop a program when it is proven to this share: 0.002 is 0.2 %.")
 ]
-TimeOption = Annotated[float | None, typer.Option("--time-limit", min=0.1, help="Seconds per program.")]
+TimeOption = Annotated[
+    float | None, typer.Option("--time-limit", min=0.1, help="Guard in seconds per program; its budget is nodes.")
+]
 AcceptOption = Annotated[
     bool,
     typer.Option("--accept-gate", help="Go on although our network is not OpenDSS's, or elements had to be left out."),
@@ -81,8 +83,8 @@ MarginTimeOption = Annotated[
     typer.Option(
         "--margin-time",
         min=0.0,
-        help="Seconds per program to find the capacity with which 95 % of the drawn "
-        "days pass. Default: [certify] margin_search_s; 100 with certify --robustness.",
+        help="Guard in seconds per program of the search for the capacity with which 95 % of the drawn "
+        "days pass. Default: [certify] margin_search_s; 3600 with certify --robustness.",
     ),
 ]
 InvertersOption = Annotated[
@@ -92,6 +94,29 @@ InvertersOption = Annotated[
         "Default: [inverters] control."
     ),
 ]
+
+
+# -- options that hold for every command, wherever they stand ---------------------------------------------
+
+
+def take_option(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
+    """The arguments without `option`, and its values in their order."""
+    rest: list[str] = []
+    values: list[str] = []
+    left = iter(args)
+    for arg in left:
+        if arg == "--":
+            return [*rest, arg, *left], values
+        if arg == option:
+            value = next(left, None)
+            if value is None:
+                return [*rest, arg], values
+            values.append(value)
+        elif arg.startswith(f"{option}="):
+            values.append(arg.partition("=")[2])
+        else:
+            rest.append(arg)
+    return rest, values
 
 
 # -- words that have moved --------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from hcsim.cli.console import err_console
-from hcsim.util.progress import Event, Listener
+from hcsim.util.progress import Event, Listener, logged
 
 
 class Show:
@@ -88,7 +88,8 @@ class Work:
 @contextmanager
 def working(part: str) -> Iterator[Work]:
     """One part of a command, shown on standard error from its start to its end."""
-    with Show() as listener:
+    with Show() as show:
+        listener = logged(show)
         work = Work(part, listener)
         listener(Event(part, "started"))
         try:

@@ -63,7 +63,8 @@ def study(
     ] = None,
     certify: Annotated[bool, typer.Option(help="Allocation: certify each claim with controls free.")] = True,
     certify_time: Annotated[
-        float | None, typer.Option("--certify-time", min=1.0, help="Allocation: seconds per program to certify.")
+        float | None,
+        typer.Option("--certify-time", min=1.0, help="Allocation: guard in seconds per program to certify."),
     ] = None,
     inverters: Annotated[
         Inverters | None,

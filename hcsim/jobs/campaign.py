@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from hcsim.util.locks import folder_lock
 
 Progress = Callable[[int, int], None]
 """Called with (tasks done, tasks in all)."""
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def _run_campaign(
     for result in run_tasks(job, to_do, processes=execution.processes, scheduler=execution.scheduler):
         if result.error:
             missing[result.id] = result.error
+            _LOG.warning("task %s has no result: %s", result.id, result.error)
         else:
             try:
                 data.put(result)

@@ -8,6 +8,7 @@ where a name says otherwise.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +27,8 @@ from hcsim.opendss.voltage_bases import mend_voltage_bases
 
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
+
+_LOG = logging.getLogger(__name__)
 
 
 class Circuit:
@@ -89,6 +92,9 @@ class Circuit:
         if mended := mend_voltage_bases(circuit):
             circuit._session.scripts.notes += mended
             circuit.solve(controls=controls)
+        _LOG.info("compiled %s: %d nodes, sha256 %s", master, len(circuit.node_names()), circuit.source_sha256)
+        for note in circuit.notes:
+            _LOG.info("%s: %s", master, note)
         return circuit
 
     # -- words ---------------------------------------------------------------------------------------

@@ -23,14 +23,15 @@ TABLES = ("voltages", "loading", "substation", "unbalance", "regulators", "tap_s
 
 def operation_tables(found: Operation) -> dict[str, pd.DataFrame]:
     """voltages (step, time, bus, phase, v_pu, v_deviation_pu where recorded), loading (step, time, element, phase,
-    loading_pu), substation (step, time, phase, p_kw), unbalance (step, time, bus, unbalance_pct), regulators (step,
+    loading_pu), substation (step, time, bus,
+    phase, p_kw), unbalance (step, time, bus, unbalance_pct), regulators (step,
     time, element, phase, p_kw away from the source), tap_steps (step, time, control, tap_steps)."""
     times = found.times
     deviation = {} if found.v_deviation_pu is None else {"v_deviation_pu": found.v_deviation_pu}
     return {
         "voltages": long_table(times, columns(found.nodes, "bus"), v_pu=found.v_pu, **deviation),
         "loading": _of(times, columns(found.branches, "element"), loading_pu=found.loading_pu),
-        "substation": long_table(times, {"phase": list(found.substation_phases)}, p_kw=found.substation_kw),
+        "substation": long_table(times, columns(found.substation_phases), p_kw=found.substation_kw),
         "unbalance": _of(times, {"bus": list(found.unbalance_buses)}, unbalance_pct=found.unbalance_pct),
         "regulators": _of(times, columns(found.regulator_phases, "element"), p_kw=found.regulator_kw),
         "tap_steps": _of(times, {"control": list(found.regulator_controls)}, tap_steps=found.tap_steps),

@@ -136,7 +136,7 @@ def read_replay(folder: Path) -> ReplayResult:
         tap_operations=facts["tap_operations"],
         losses_kw=table["feeder"]["losses_kw"].to_numpy(float),
         load_kw=table["feeder"]["load_kw"].to_numpy(float),
-        devices=table["devices"],
+        devices=table["devices"].drop(columns=["bus", "phase"], errors="ignore"),  # `node` says both
         soc=table["soc"],
         violations=table["violations"],
         energy_not_delivered_kwh=_number(facts["energy_not_delivered_kwh"]),

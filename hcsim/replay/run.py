@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,6 +30,8 @@ from optim.data.violations import violations
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
+
+_LOG = logging.getLogger(__name__)
 
 
 def replay(
@@ -90,7 +93,7 @@ def replay(
     found = [violations(recording.operation, limits, options.before), convergence_violations(recording, network)]
     if devices is not None:
         found += [devices.not_delivered(limits.p_tolerance_kw), devices.energy_violations()]
-    return ReplayResult(
+    result = ReplayResult(
         case=schedule.case if schedule else "bare feeder",
         controls=options.controls,
         converged=np.array([t not in recording.failures for t in range(len(profiles))]),
@@ -112,6 +115,10 @@ def replay(
         inverters=inverters.mode if inverters else "off",
         limits=limits,
     )
+    fresh = int((~result.violations["existing"].astype(bool)).sum())
+    said = "replayed %s on %s, controls %s: %d new violations, %d power flows, %.2f s"
+    _LOG.info(said, result.case, network.name, result.controls, fresh, result.power_flows, result.seconds)
+    return result
 
 
 def _both(

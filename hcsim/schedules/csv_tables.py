@@ -69,6 +69,7 @@ class TableIn:
     def read(cls, path: Path, columns: Sequence[Column], times: Sequence[str] | None = None) -> TableIn:
         """Read and check; `times` are the labels of the steps that the file must be about."""
         table = cls(path, _raw(path), columns)
+        stated = table._take_nodes()
         table._check_header(with_time=times is not None)
         for column in columns:
             table._convert(column, 0 if times is None else len(times))
@@ -76,6 +77,7 @@ class TableIn:
         if times is not None:
             table._check_time_labels(times)
         table.errors.raise_any()
+        table._check_nodes(stated)  # raised with what `unique` or `grids` find
         table._times = tuple(times or ())
         return table
 
@@ -131,6 +133,30 @@ class TableIn:
             grid[flat] = self.numbers(value)
             grids.append(grid.reshape(len(self._times), len(expected)))
         return grids
+
+    def _take_nodes(self) -> list[str]:
+        """Where a node is asked for, `bus` and `phase` say the same: taken out, "" where the file does not have them.
+        A file without `node` means them."""
+        if "node" not in self._columns or "phase" not in self._cells:
+            return []
+        if "bus" not in self._cells:  # a source's phases, before they had a bus of their own
+            if "node" not in self._cells:
+                self._cells = self._cells.rename(columns={"phase": "node"})
+            return []
+        pairs = zip(self._cells["bus"], self._cells["phase"], strict=True)
+        stated = [f"{bus.strip().lower()}.{_whole(phase.strip())}" for bus, phase in pairs]
+        self._cells = self._cells.drop(columns=["bus", "phase"])
+        if "node" not in self._cells:
+            self._cells["node"] = pd.Series(stated, index=self._cells.index, dtype=object)
+        return stated
+
+    def _check_nodes(self, stated: Sequence[str]) -> None:
+        for i, (name, said) in enumerate(zip(self._cells["node"], stated, strict=True) if stated else ()):
+            if name != said:
+                self.errors.add(
+                    f"row {self.row(i)}: node {name}, but bus and phase say {said}",
+                    "Make them the same, or delete the columns bus and phase.",
+                )
 
     def _check_header(self, *, with_time: bool) -> None:
         found, needed = list(self._cells.columns), list(self._columns)
@@ -234,6 +260,11 @@ def _raw(path: Path) -> pd.DataFrame:
     body = cells.iloc[1:].set_axis(header, axis=1)
     body.index = pd.RangeIndex(len(body))
     return body[(body != "").any(axis=1)]
+
+
+def _whole(phase: str) -> str:
+    """ "1.0", as a spreadsheet may write it, is phase 1."""
+    return phase.removesuffix(".0")
 
 
 def _spell(keys: Sequence[str], names: tuple[str, ...]) -> str:

@@ -32,7 +32,7 @@ from hcsim.schedules.csv_tables import Column, FileErrors, TableIn
 from hcsim.util.files import output_folder, write_csv, write_json
 from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
-from optim.data.node import bus_of
+from optim.data.node import bus_of, columns
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Floats, Scenario, Schedule, ScheduleKind, SolveInfo, SolveStatus
 
@@ -81,9 +81,7 @@ def write_schedule(schedule: Schedule, folder: Path) -> list[Path]:
     if s.predicted_v_pu is not None:
         tables["predicted_voltages.csv"] = _long(times, {"node": s.predicted_nodes}, v_pu=s.predicted_v_pu)
     if s.predicted_substation_kw is not None:
-        tables["predicted_substation.csv"] = _long(
-            times, {"phase": s.substation_phases}, p_kw=s.predicted_substation_kw
-        )
+        tables["predicted_substation.csv"] = _long(times, columns(s.substation_phases), p_kw=s.predicted_substation_kw)
     written = [write_csv(folder / name, table) for name, table in tables.items()]
     for stale in ABOUT.keys() - tables.keys():
         (folder / stale).unlink(missing_ok=True)  # an older schedule's prediction is not this one's
@@ -156,7 +154,7 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
     (soc_kwh,) = soc.grids(["unit"], [(n,) for n in unit_names], ["soc_kwh"])
 
     predicted_nodes, predicted_v = _prediction(folder / "predicted_voltages.csv", "node", "v_pu", times, known)
-    phases, substation = _prediction(folder / "predicted_substation.csv", "phase", "p_kw", times, None)
+    phases, substation = _prediction(folder / "predicted_substation.csv", "node", "p_kw", times, None)
     found = Schedule(
         case=facts["case"],
         times=times,

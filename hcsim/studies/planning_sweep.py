@@ -11,7 +11,7 @@ import pandas as pd
 from hcsim.errors import ConfigError
 from hcsim.results.planning import claim_in_words
 from hcsim.studies.runner import how_it_ended
-from hcsim.util.progress import Event, Listener, silent
+from hcsim.util.progress import Event, Listener, logged, silent
 from hcsim.workbench.planning import PlanningBench
 from optim.planning.result import PlanningResult
 from optim.planning.schemes import solve_planning
@@ -43,6 +43,7 @@ def sweep_revenue(
         raise ConfigError(
             "The sweep has no revenue to try.", "Say --revenue 2300,23000, or set [planning] sweep_revenue_cny_per_mw."
         )
+    listener = logged(listener)
     rows: list[dict[str, object]] = []
     for revenue in revenues:
         part = f"scheme C at {revenue:,.0f} CNY/MW"

@@ -14,7 +14,7 @@ from hcsim import __version__
 from hcsim.cases.case import Case
 from hcsim.errors import HcsimError
 from hcsim.replay.recording import Controls
-from hcsim.util.progress import Event, Listener
+from hcsim.util.progress import Event, Listener, logged
 
 INTERRUPTED = "interrupted by the user"
 
@@ -37,7 +37,7 @@ class Parts:
     """A study in the making. `missing` names the parts without a result, `seconds` what each took."""
 
     def __init__(self, folder: Path, listener: Listener) -> None:
-        self.folder, self.listener = folder, listener
+        self.folder, self.listener = folder, logged(listener)
         self.missing: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
         self._begun = time.perf_counter()

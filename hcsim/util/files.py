@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import OutputError
+from optim.data.node import columns
 
 
 def output_folder(folder: Path) -> Path:
@@ -50,12 +51,29 @@ def write_text(path: Path, text: str) -> Path:
     return write_atomically(path, lambda half: _write_utf8(half, text))
 
 
+def with_bus_and_phase(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with columns `bus` and `phase` behind its `node`: "18.1" alone becomes the number 18.1 in pandas and
+    in spreadsheets, and "18.10" the same."""
+    if "node" not in table or {"bus", "phase"} <= set(table.columns):
+        return table
+    cut = table.copy()
+    at = cut.columns.get_loc("node")
+    for k, (column, names) in enumerate(columns(table["node"]).items(), start=1):
+        if column not in cut:
+            cut.insert(at + k, column, pd.Series(names, index=cut.index, dtype=object))
+    return cut
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> Path:
-    """Comma-separated, no index, floats with all digits they need to come back the same."""
+    """Comma-separated, no index, floats with all digits they need to come back the same; a `node` has `bus` and
+    `phase` beside it."""
+    table = with_bus_and_phase(table)
     return write_atomically(path, lambda half: table.to_csv(half, index=False, lineterminator="\n"))
 
 
 def write_parquet(path: Path, table: pd.DataFrame) -> Path:
+    """No index; a `node` has `bus` and `phase` beside it."""
+    table = with_bus_and_phase(table)
     return write_atomically(path, lambda half: table.to_parquet(half, index=False))
 
 

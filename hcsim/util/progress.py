@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -23,3 +24,17 @@ Listener = Callable[[Event], None]
 
 def silent(event: Event) -> None:
     """Listens and says nothing."""
+
+
+_LOG = logging.getLogger(__name__)
+_LEVELS = {"started": logging.INFO, "working": logging.DEBUG, "done": logging.INFO, "failed": logging.WARNING}
+
+
+def logged(listener: Listener) -> Listener:
+    """The same listener, with every event in the log too."""
+
+    def hear(event: Event) -> None:
+        _LOG.log(_LEVELS[event.state], "%s %s%s", event.part, event.state, f": {event.words}" if event.words else "")
+        listener(event)
+
+    return hear

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-SolveStatus = Literal["optimal", "gap", "time_limit", "interrupted", "feasible"]
-"""optimal: proven to the solver's tolerance; gap: proven to the gap asked for; time_limit and interrupted:
-best solution so far, with its proven bound; feasible: the same, where no more
-could be proven although there was time (a solver's tolerance, a correction that moved)."""
+SolveStatus = Literal["optimal", "gap", "work_limit", "time_limit", "interrupted", "feasible"]
+"""optimal: proven to the solver's tolerance; gap: proven to the gap asked for; work_limit (nodes,
+iterations), time_limit (the guard) and interrupted: best solution so far, with its proven bound; feasible: the
+same, where no more could be proven although there was time (a solver's tolerance, a correction that moved)."""
 ScheduleKind = Literal["allocation", "planning"]
 """allocation: paper 1's, or anyone's, PV that follows the day's curve; planning: a plan of paper 2, replayed with the
 charging station in the feeder and its scenario's limits, PV with a curve of its own."""
@@ -36,6 +36,12 @@ class SolveInfo:
     solve_s: float
     solver: str = "highs"
     notes: tuple[str, ...] = ()
+
+    @property
+    def cut(self) -> str:
+        """What ended it before its proof: "time" (a guard: elsewhere it may end elsewhere), "work" (its budget),
+        "user"; "" where nothing did."""
+        return {"time_limit": "time", "work_limit": "work", "interrupted": "user"}.get(self.status, "")
 
 
 @dataclass(frozen=True)

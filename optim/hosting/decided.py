@@ -183,7 +183,9 @@ class _Solve:
     def _hold(self, cost: Floats, answer: Answer, k: int) -> None:
         """What is reached stays, to the solver's own digits."""
         cost = np.concatenate([cost, np.zeros(self.programs.columns - len(cost))])
-        room = KEPT_SHARE * max(abs(answer.objective), 1.0) if self.problem.elastic_kw_per_pu is None else 1e-6
+        # oversteps at their price leave the solver fewer digits
+        share = KEPT_SHARE * (1.0 if self.problem.elastic_kw_per_pu is None else 100.0)
+        room = share * max(abs(answer.objective), 1.0)
         least = np.array([answer.objective - room])
         self.programs.add(Rows(sp.csr_array(cost[None, :]), least, np.array([INF]), [("kept", k)]))
 

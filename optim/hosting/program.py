@@ -132,17 +132,6 @@ def stay_within(m: pyo.ConcreteModel, problem: HostingProblem, trust: TrustRegio
     m.bess_within = pyo.Constraint(m.converter, m.step, rule=rule)
 
 
-def least_reactive_power(m: pyo.ConcreteModel, objective_mw: float) -> None:
-    """Ours, after the program is solved: of all schedules as good as this, one that moves least reactive
-    power. The program leaves q free wherever no limit binds, and a solver's vertex sets it to extremes."""
-    m.q_size = pyo.Var(m.site, m.step, domain=pyo.NonNegativeReals)
-    m.q_size_up = pyo.Constraint(m.site, m.step, rule=lambda m, g, t: m.q[g, t] <= m.q_size[g, t])
-    m.q_size_down = pyo.Constraint(m.site, m.step, rule=lambda m, g, t: -m.q[g, t] <= m.q_size[g, t])
-    m.keep_capacity = pyo.Constraint(expr=m.hosting_capacity.expr >= objective_mw)
-    m.hosting_capacity.deactivate()
-    m.reactive_power = pyo.Objective(expr=pyo.quicksum(m.q_size.values()), sense=pyo.minimize)
-
-
 # -- what a solved program says ---------------------------------------------------------------------------
 
 

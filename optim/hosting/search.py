@@ -32,8 +32,9 @@ from optim.errors import InfeasibleError, SolverError
 from optim.hosting import storage
 from optim.hosting.conflict import explained
 from optim.hosting.limit_rows import LimitRows, number
+from optim.hosting.order import first_among_equals
 from optim.hosting.problem import CEILING_MW, HostingProblem
-from optim.hosting.program import build, least_reactive_power, schedule_of
+from optim.hosting.program import build, schedule_of
 from optim.solve.highs import HighsSession
 from optim.solve.options import ProgressCallback, SolveOptions
 from optim.solve.outcome import Outcome, relative_gap, solve_info
@@ -58,15 +59,15 @@ def solve_hosting(
     """Solves the program and returns the claim with its proof; `tidy` picks, among the schedules of the same
     objective, one with the least reactive power.
 
-    Status "optimal" or "gap" when claim and bound meet to `options.gap`; "time_limit" or "interrupted" with
-    the best schedule so far and its proven bound otherwise.
-    The time limit bounds the search for better schedules and proofs; the first schedule may take up to
-    FIRST_SCHEDULE_S beyond it. Raises InfeasibleError (limits, buses and hours in conflict), SolverError (no
+    Status "optimal" or "gap" when claim and bound meet to `options.gap`; "work_limit" (nodes, iterations),
+    "time_limit" (the guard) or "interrupted" with the best schedule so far and its proven bound otherwise.
+    The guard ends the search for better schedules and proofs; the first schedule may take up to FIRST_SCHEDULE_S
+    beyond it. Raises InfeasibleError (limits, buses and hours in conflict), SolverError (no
     schedule within the time), KeyboardInterrupt where Ctrl-C left nothing to keep.
     """
     try:
         search = _Search(problem, case, options, progress)
-        claim, bound = search.run(tidy)
+        claim, bound = search.run()
     except InfeasibleError:
         raise explained(problem, case, options) from None
     build_s, solve_s = search.build_s, time.perf_counter() - search.begun - search.build_s
@@ -75,12 +76,15 @@ def solve_hosting(
     if gap <= options.gap * 1.001:
         status = "optimal" if gap <= 1e-6 else "gap"
     else:
-        status = "interrupted" if search.interrupted else "time_limit"
+        status = "interrupted" if search.interrupted else "time_limit" if search.out_of_time() else "work_limit"
     outcome = Outcome(status, claim.objective * 1e3, bound * 1e3, solve_s, True)
     notes = (f"{search.rows_written} limit rows of {search.rows.possible} were ever needed", *search.notes)
     if search.interrupted:
         notes = (*notes, STOPPED)
-    return schedule_of(search.m, problem, case, solve_info(outcome, build_s, solve_s, options, notes))
+    found = schedule_of(search.m, problem, case, solve_info(outcome, build_s, solve_s, options, notes))
+    if not tidy or search.interrupted or options.solver != "highs":
+        return found
+    return first_among_equals(problem, found)
 
 
 class _Search:
@@ -106,7 +110,7 @@ class _Search:
         self._stopped = False
         self._sessions: list[HighsSession] = []
 
-    def run(self, tidy: bool) -> tuple[Outcome, float]:
+    def run(self) -> tuple[Outcome, float]:
         """(best claim, proven bound) in MW; the model holds the claim's values on return."""
         if self.options.solver != "highs":
             return self._run_elsewhere()
@@ -141,8 +145,6 @@ class _Search:
                 f"{self._case}: the program is unbounded, nothing limits the PV capacity.",
                 "Add a limit (reverse flow, voltage or rating).",
             )
-        if tidy and not self.interrupted:
-            self._tidy()
         assert self.best is not None
         return self.best, self.bound
 
@@ -156,47 +158,22 @@ class _Search:
             raise KeyboardInterrupt
         known = f", hosting capacity at most {self.bound * 1e3:.1f} kW" if np.isfinite(self.bound) else ""
         raise SolverError(
-            f"{self._case}: no schedule found within {self.options.time_limit_s:g} s{known}.",
-            "Give it more time (--time-limit, or time_limit_s under [solver]).",
+            f"{self._case}: no schedule found within {self.options.time_limit_s:g} s and "
+            f"{self.options.max_nodes} nodes{known}.",
+            "Give it more (--time-limit; time_limit_s and max_nodes under [solver]).",
         )
-
-    def _tidy(self) -> None:
-        """Among the schedules of this capacity, the one with the least reactive power; decisions stay."""
-        assert self.best is not None
-        decided = [v for v in self.continuous.variables if not v.is_continuous() and not v.fixed]
-        values = np.round(self.continuous.value(decided))
-        # oversteps at their price leave the solver fewer digits
-        digit = 1e-9 if self.problem.elastic_kw_per_pu is None else 1e-6
-        least_reactive_power(self.m, self.best.objective - digit * max(abs(self.best.objective), 1.0))
-        # as long as the search may take at most: an LP that it has solved many times by now
-        options = replace(self.options, time_limit_s=max(10.0, self.options.time_limit_s / 4))
-        self.continuous = HighsSession(self.m, options, self._progress, self._case)
-        integers = [v for v in self.continuous.variables if not v.is_continuous() and not v.fixed]
-        self.continuous.set_integer(integers, False)
-        self.continuous.set_bounds(decided, values, values)
-        before = [v.value for v in self.continuous.variables]
-        if not self._is_tidied():
-            for variable, number_before in zip(self.continuous.variables, before, strict=True):
-                variable.set_value(number_before, skip_validation=True)
-            self.notes.append("the schedule was not tidied: its reactive power is not the least")
-
-    def _is_tidied(self) -> bool:
-        try:
-            return self._settle("least reactive power").values_valid
-        except (InfeasibleError, SolverError):  # kept to the last digit, a capacity can be one digit too much
-            return False
 
     # -- rounds -------------------------------------------------------------------------------------------
 
     def _rounds(self, integers: list[VarData]) -> None:
         self._share_binding_rows()
-        while not self._out_of_time():
+        while not self._spent():
             self._round()
             if self._closed():
                 return
             if not self._share_binding_rows():
                 break
-        if not self._out_of_time():
+        if not self._spent():
             self._whole(integers)
 
     def _round_off(self) -> None:
@@ -240,7 +217,7 @@ class _Search:
             stage = self._integer_run("statuses", deciding)
             solver.set_integer(deciding, False)
             tangled = self._tangled_hours() if stage.values_valid else set()
-            if not tangled - hours or self._out_of_time():
+            if not tangled - hours or self._spent():
                 return stage
             hours |= tangled
 
@@ -248,7 +225,8 @@ class _Search:
         solver = self.integer
         solver.phase = f"{self._case}: {phase}"
         solver.set_integer(integers, True)
-        return solver.run(gap=self.options.gap / 4, time_limit_s=0.7 * solver.seconds_left, explain=False)
+        # a stage that cannot be closed leaves as much to those after it
+        return solver.run(gap=self.options.gap / 4, max_nodes=max(solver.nodes_left // 2, 1), explain=False)
 
     def _statuses_of(self, t: int) -> list[VarData]:
         if hasattr(self.m, "fleet_charging"):  # single statuses follow from the fleet's
@@ -301,7 +279,7 @@ class _Search:
         solver = self.integer
         solver.phase = f"{self._case}: whole program"
         solver.set_integer(integers, True)
-        while not self._out_of_time():
+        while not self._spent():
             if self.best is not None:
                 self._restore(self._best_values)
                 solver.start_from(integers, solver.value(integers))
@@ -376,8 +354,11 @@ class _Search:
         self.integer.add(new)
         return bool(new)
 
-    def _out_of_time(self) -> bool:
-        return self.interrupted or self.continuous.seconds_left <= 0
+    def _spent(self) -> bool:
+        return self.interrupted or self.out_of_time() or self.integer.nodes_left <= 0
+
+    def out_of_time(self) -> bool:
+        return self.continuous.seconds_left <= 0
 
     def _closed(self) -> bool:
         return self.best is not None and relative_gap(self.best.objective, self.bound) <= self.options.gap

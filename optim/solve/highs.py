@@ -7,6 +7,7 @@ model as it stands (`pyomo_solvers`).
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -29,6 +30,8 @@ from optim.solve.highs_process import QuietHighs, use_threads
 from optim.solve.options import Progress, ProgressCallback, SolveOptions
 from optim.solve.outcome import Outcome, relative_gap
 
+_LOG = logging.getLogger("hcsim.optim.solve")
+
 
 class HighsSession:
     """HiGHS beside a Pyomo model.
@@ -46,6 +49,8 @@ class HighsSession:
         self.phase = phase
         self._progress = progress
         self._started = time.perf_counter()
+        self.nodes = 0
+        """Branch-and-bound nodes of all runs so far."""
         self.interrupted = False
         """Whether the user has pressed Ctrl-C in any run."""
         self._h = QuietHighs()
@@ -154,6 +159,10 @@ class HighsSession:
     def seconds_left(self) -> float:
         return self.options.time_limit_s - (time.perf_counter() - self._started)
 
+    @property
+    def nodes_left(self) -> int:
+        return max(self.options.max_nodes - self.nodes, 0)
+
     def start_from(self, variables: Iterable[VarData], values: Iterable[float]) -> None:
         """A (partial) starting point; HiGHS completes and checks it."""
         columns = self.columns(variables)
@@ -168,6 +177,7 @@ class HighsSession:
         *,
         gap: float | None = None,
         time_limit_s: float | None = None,
+        max_nodes: int | None = None,
         overtime: bool = False,
         explain: bool = True,
     ) -> Outcome:
@@ -184,6 +194,9 @@ class HighsSession:
         wanted = time_limit_s if time_limit_s is not None else np.inf
         limit = wanted if overtime else min(self.seconds_left, wanted)
         self._h.setOptionValue("mip_rel_gap", self.options.gap if gap is None else gap)
+        nodes = self.nodes_left if max_nodes is None else min(max_nodes, self.nodes_left)
+        self._h.setOptionValue("mip_max_nodes", max(nodes, 1))
+        self._h.setOptionValue("simplex_iteration_limit", self.options.max_iterations)
         # whether HiGHS counts time per run or over all runs of one object depends on its version: the option
         # never cuts short, the callback ends the run in time
         self._h.setOptionValue("time_limit", self._h.getRunTime() + max(limit, 0.1))
@@ -195,6 +208,7 @@ class HighsSession:
         seconds = time.perf_counter() - begun
         status = self._h.getModelStatus()
         info = self._h.getInfo()
+        self.nodes += max(int(info.mip_node_count), 0)
         kinds = highspy.HighsModelStatus
         if status in (kinds.kInfeasible, kinds.kUnboundedOrInfeasible):
             rows = tuple(conflicting_rows(self)) if explain else ()
@@ -220,13 +234,16 @@ class HighsSession:
             word: SolveStatus = "optimal" if proven else "gap"
         elif interrupted:
             word = "interrupted"
-        elif status in (kinds.kInterrupt, kinds.kTimeLimit, kinds.kSolutionLimit, kinds.kIterationLimit):
+        elif status in (kinds.kInterrupt, kinds.kTimeLimit):
             word = "time_limit"
+        elif status in (kinds.kSolutionLimit, kinds.kIterationLimit):
+            word = "work_limit"
         else:
             raise SolverError(
                 f"HiGHS ended with {self._h.modelStatusToString(status)}, twice.",
                 "Look for limits or profile values that are out of proportion.",
             )
+        _LOG.debug("%s: %s, objective %.9g, bound %.9g, %.2f s", self.phase, word, objective, bound, seconds)
         return Outcome(word, objective, bound, seconds, bool(valid))
 
     def value(self, variables: Iterable[VarData]) -> NDArray[np.float64]:

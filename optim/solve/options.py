@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class SolveOptions:
-    """`gap` is relative; `time_limit_s` is wall time for one program, all its rounds together."""
+    """`gap` is relative. Nodes and iterations are the budget of one program; `time_limit_s`, the wall time of all its
+    rounds together, is a guard: what it cuts may end elsewhere on another machine, and says so."""
 
     gap: float = 1e-3
-    time_limit_s: float = 60.0
-    max_nodes: int = 20_000
+    time_limit_s: float = 3600.0
+    max_iterations: int = 5_000_000
+    """Of the simplex method, for each linear program."""
+    max_nodes: int = 5_000
     """Branch-and-bound nodes of one program, all its stages together: a budget, where seconds are a guard."""
     threads: int = 1
     """Of other solvers than HiGHS, which always has one: its answer must not depend on how many there are."""

@@ -106,7 +106,7 @@ def test_phases_of_a_unit_share_one_soc_and_one_status():
 
 def alike(problem) -> bool:
     search = hosting_search._Search(problem, "x", TIGHT, None)
-    search.run(tidy=True)
+    search.run()
     return search._interchangeable()
 
 

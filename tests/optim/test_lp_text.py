@@ -91,12 +91,6 @@ def with_loading() -> pyo.ConcreteModel:
     return only(m, "loading_max")
 
 
-def tidying() -> pyo.ConcreteModel:
-    m = hosting.build(problem())
-    hosting.least_reactive_power(m, 0.123)
-    return only(m, "q_size_up", "q_size_down", "keep_capacity")
-
-
 def trusted() -> pyo.ConcreteModel:
     q_kvar, bess_kw = np.array([[5.0], [0.0]]), {"a.1": np.array([-30.0, 20.0])}
     around = TrustRegion(np.array([100.0]), q_kvar, bess_kw, pv_radius_kw=40.0, q_radius_kvar=10.0, bess_radius_kw=15.0)
@@ -120,7 +114,6 @@ PROGRAMS = {
     "elastic": lambda: with_voltages(elastic_kw_per_pu=500.0),
     "loading": with_loading,
     "trust_region": trusted,
-    "least_reactive_power": tidying,
 }
 
 

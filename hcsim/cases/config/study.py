@@ -91,8 +91,10 @@ class SolverSection(Section):
     name: str = "highs"
     gap: Annotated[float, Field(ge=0.0, lt=1.0)] = 1e-3
     """Relative; a program stops when it is proven to this."""
-    time_limit_s: Positive = 60.0
-    """Per program."""
+    max_nodes: Annotated[int, Field(ge=1)] = 5_000
+    """Branch-and-bound nodes of one program: what ends the search for a better schedule or proof."""
+    time_limit_s: Positive = 3600.0
+    """Per program: a guard, far outside of what its nodes take."""
     threads: Annotated[int, Field(ge=1, le=256)] = 1
     """Of other solvers than HiGHS, which always works with one: the answer must not depend on how many there are."""
 
@@ -100,8 +102,11 @@ class SolverSection(Section):
 class CertifySection(Section):
     """The closed loop: `hcsim certify`, and the certified column of `hcsim study`."""
 
-    time_limit_s: Positive | None = None
-    """Per case, error budget included. Left out: 60 s, or 30 s for every 1000 nodes where that is more."""
+    time_limit_s: Positive = 3600.0
+    """Per case, error budget included: a guard, far outside of what its rounds take."""
+    max_rounds: Annotated[int, Field(ge=1)] | None = None
+    """Rounds from the claim alone, and as many from what else there is to start from. Left out: 60, on a feeder of
+    more than 1000 nodes fewer in proportion, 12 at least."""
     tolerance: Annotated[float, Field(gt=0.0, lt=0.1)] = 2e-3
     """Certified where claim and certificate agree to this share."""
     margin_pu: Annotated[float, Field(ge=0.0, le=0.05)] = 2e-4
@@ -116,10 +121,12 @@ class CertifySection(Section):
     """Share of its energy that no battery goes below."""
     robustness_draws: Annotated[int, Field(ge=0)] = 200
     """Days of other load and sun on which a study tries each certified schedule; 0: none."""
-    robustness_s: Positive = 30.0
-    """Per case: when these seconds are over, a study leaves the other draws out and says so."""
+    robustness_s: Positive = 3600.0
+    """Per case, a guard: when these seconds are over, a study leaves the other draws out and says so."""
     margin_search_s: Annotated[float, Field(ge=0.0)] = 0.0
-    """Per case: seconds for the capacity left with a margin that 95 % of the draws pass with; 0: not searched."""
+    """Per case: the guard of the search for the capacity left with a margin that 95 % of the draws pass with; 0: not
+    searched. Its budget is `margin_search_rounds`."""
+    margin_search_rounds: Annotated[int, Field(ge=1)] = 20
 
 
 class PaperSection(Section):

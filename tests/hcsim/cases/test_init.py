@@ -132,7 +132,7 @@ def test_every_key_stands_in_the_written_study(tree, tmp_path):
         ("controls", ControlsSection),
         ("simulation", SimulationSection),
     ):
-        unset = {"bands", "max_tap_operations", *(["time_limit_s"] if name == "certify" else [])}
+        unset = {"bands", "max_tap_operations", "max_rounds"}
         assert set(model.model_fields) - unset <= set(content[name]), name
 
 

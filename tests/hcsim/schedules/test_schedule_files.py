@@ -223,7 +223,7 @@ def test_a_spreadsheet_with_semicolons_and_a_ragged_line(made, tmp_path):
         read_schedule(tmp_path)
     (tmp_path / "pv.csv").write_text("\ufeff" + text.replace("\n", "\n\n"), encoding="utf-8")  # BOM, empty lines
     assert read_schedule(tmp_path).pv_nodes == made.pv_nodes
-    (tmp_path / "pv.csv").write_text(text + "b4.1,1,2,3\n")
+    (tmp_path / "pv.csv").write_text(text + "b4.1,b4,1,2,3\n")
     with pytest.raises(ConfigError, match=r"pv\.csv is no CSV file.*line 13"):
         read_schedule(tmp_path)
     (tmp_path / "pv.csv").write_text("")
@@ -261,3 +261,24 @@ def test_a_folder_that_cannot_be_written(made, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="Cannot write"):
         write_schedule(made, tmp_path / "file" / "out")
+
+
+def test_every_node_has_a_bus_and_a_phase_that_survive_a_spreadsheet(made, tmp_path):
+    """Read by pandas with its own guesses, as anyone would: the node "18.1" may be a number then, its parts are not."""
+    write_schedule(made, tmp_path)
+    for name in ("pv.csv", "pv_dispatch.csv", "bess_dispatch.csv", "predicted_voltages.csv"):
+        table = pd.read_csv(tmp_path / name, dtype={"node": str, "bus": str})
+        assert (table["bus"] + "." + table["phase"].astype(str)).tolist() == table["node"].tolist(), name
+        table.drop(columns="node").to_csv(tmp_path / name, index=False)
+    again = read_schedule(tmp_path, network=network())
+    assert again.pv_nodes == made.pv_nodes and again.bess_nodes == made.bess_nodes
+    assert again.predicted_nodes == made.predicted_nodes
+
+
+def test_a_node_and_its_bus_and_phase_say_the_same(made, tmp_path):
+    write_schedule(made, tmp_path)
+    table = pd.read_csv(tmp_path / "pv.csv", dtype=str)
+    table.loc[1, "phase"] = "7"
+    table.to_csv(tmp_path / "pv.csv", index=False)
+    with pytest.raises(ConfigError, match=r"row 3: node .* but bus and phase say .*\.7"):
+        read_schedule(tmp_path)
