@@ -22,8 +22,9 @@ from hcsim.errors import FeederError
 from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element, Layout
 from hcsim.opendss.regulators import FeederControls
 from hcsim.opendss.session import Session
+from hcsim.opendss.settings import require_readable
 from hcsim.opendss.solving import Solver, nominal_kw, served_kw
-from hcsim.opendss.voltage_bases import mend_voltage_bases
+from hcsim.opendss.voltage_bases import mend_voltage_bases, state_missing_bases
 
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
@@ -88,6 +89,8 @@ class Circuit:
         circuit._session.read_scripts()
         if circuit._dss.NumCircuits == 0:
             raise FeederError(f"{master} defines no circuit.", "Name the file with `New Circuit.`.")
+        require_readable(circuit._session)
+        circuit._session.scripts.notes += state_missing_bases(circuit)
         circuit.solve_base_case(controls=controls)
         if mended := mend_voltage_bases(circuit):
             circuit._session.scripts.notes += mended

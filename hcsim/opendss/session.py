@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from hcsim.errors import FeederError
 from hcsim.opendss import guard
 from hcsim.opendss.elements import parse_properties
+from hcsim.opendss.repairs import mend
 from hcsim.opendss.safe_scripts import Scripts, read_scripts
 from hcsim.opendss.script_lines import Vocabulary
 from hcsim.opendss.tokens import Words
@@ -25,6 +26,8 @@ from hcsim.util.scratch import scratch_folder
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 
+MOST_REPAIRS = 20
+"""Each reads the scripts anew."""
 _JSON_STATED, _JSON_FULL = 0x000, 0x001
 
 
@@ -67,7 +70,7 @@ class Session:
         self.scripts = read_scripts(self.master, vocabulary(), scratch)
         self._try_out()
         try:
-            self.command(f'redirect "{self.scripts.start}"')
+            self._redirect()
         except FeederError as fault:
             if not self.scripts.solves:
                 raise
@@ -75,15 +78,30 @@ class Session:
             self._try_out()
             self.command("clear")
             try:
-                self.command(f'redirect "{self.scripts.start}"')
+                self._redirect()
             except FeederError:
                 raise fault from None
             self.scripts.notes.append(f"The files' own solve fails, ours is tried without it ({fault.message})")
 
-    def _try_out(self) -> None:
+    def _try_out(self, mended: int = 0) -> None:
         """In a child process first: see `hcsim.opendss.guard`."""
         scripts = self.scripts
-        guard.try_out(self.master, scripts.start, scripts.lines, f"{scripts.sha256} {scripts.start.parent.parent.name}")
+        key = f"{scripts.sha256} {scripts.start.parent.parent.name}" + (f" mended {mended}" if mended else "")
+        guard.try_out(self.master, scripts.start, scripts.lines, key)
+
+    def _redirect(self) -> None:
+        """Have OpenDSS read the scripts; where it refuses what carries no power, without that."""
+        for mended in range(1, MOST_REPAIRS):
+            try:
+                self.command(f'redirect "{self.scripts.start}"')
+                return
+            except FeederError as fault:
+                if not (done := mend(fault.message, self.scripts.origin)):
+                    raise
+                self.scripts.notes.append(done)
+                self._try_out(mended)
+                self.command("clear")
+        self.command(f'redirect "{self.scripts.start}"')
 
     def define(self, kind: str, name: str, properties: str) -> None:
         """Make an element or a general object, or edit the one of that name that is there."""

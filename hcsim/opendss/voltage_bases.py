@@ -28,6 +28,25 @@ class Based(Protocol):
     def command(self, text: str) -> str: ...
 
 
+def state_missing_bases(circuit: Based) -> tuple[str, ...]:
+    """Set the bases of a circuit that states none at all, before its first solution: OpenDSS judges by them whether
+    an iteration has converged, and a large feeder without them may not come to rest.
+
+    One sentence on what was done, none where some bus has a base.
+    """
+    circuit.command("makebuslist")
+    base = circuit.bus_base_v()
+    if not base or any(v > 0 for v in base.values()):
+        return ()
+    levels = sorted(_levels(circuit), reverse=True)
+    if not levels:
+        return ()
+    circuit.command(f"set voltagebases=[{' '.join(f'{kv:.6g}' for kv in levels)}]")
+    circuit.command("calcvoltagebases")
+    found = ", ".join(f"{kv:.4g}" for kv in levels)
+    return (f"{len(base)} buses had no voltage base: set from source and windings ({found} kV).",)
+
+
 def mend_voltage_bases(circuit: Based) -> tuple[str, ...]:
     """Set the bases of a solved circuit where buses have none, or stand far from theirs: because a level is
     missing, or because OpenDSS took the base from an open phase.

@@ -36,8 +36,8 @@ class PointTaker:
         self._circuit, self._network, self._profiles = circuit, network, profiles
         self._p_kw, self._q_kvar = port_powers(schedule, ports, len(profiles))
         fixed = {name.lower() for name in circuit.fixed_loads()}
-        self._follows = np.array([name.lower() not in fixed for name in network.loads.names])
-        self._follows &= np.array([name.lower().startswith("load.") for name in network.loads.names])
+        own = (name.lower() for name in network.loads.names)
+        self._follows = np.array([name.startswith("load.") and name not in fixed for name in own], dtype=bool)
         self._tapped = {r.name.split(".", 1)[1].lower(): r for r in network.regulators}
         self._banks = [s for s in network.shunts if s.name.lower().startswith("capacitor.")]
         self._states_read = circuit.capacitor_states()

@@ -231,6 +231,8 @@ def _at_legs(loads: LoadLegs, values: Complexes, n: int) -> sp.csr_matrix:
 
 def _assembled(parts: Sequence[tuple[tuple[int, ...], Complexes]], n: int) -> sp.csr_matrix:
     """(N, N) siemens of elements that stand between these nodes."""
+    if not parts:  # a source with loads at its own bus
+        return sp.csr_matrix((n, n), dtype=complex)
     rows = np.concatenate([np.repeat(nodes, len(nodes)) for nodes, _ in parts])
     columns = np.concatenate([np.tile(nodes, len(nodes)) for nodes, _ in parts])
     values = np.concatenate([y.ravel() for _, y in parts])
