@@ -15,7 +15,8 @@ from hcsim.feeder.ledger import Ledger
 from hcsim.util.files import output_folder, write_atomically, write_csv, write_text
 from optim.data.network import Network
 from optim.data.profiles import Profiles
-from optim.linearize.lindist3flow import LinDist3Flow, linearize, matrices
+from optim.linearize.lindist3flow import linearize
+from optim.linearize.lindist3flow_matrices import LinDist3Flow, matrices
 
 _MEANING = {
     "A": "incidence: +1 where the branch-phase of the column leaves the node of the row, -1 where it enters",

@@ -38,6 +38,7 @@ def state_missing_bases(circuit: Based) -> tuple[str, ...]:
     base = circuit.bus_base_v()
     if not base or any(v > 0 for v in base.values()):
         return ()
+    circuit.command("calcvoltagebases")  # of OpenDSS's own levels: it builds what the windings are read from
     levels = sorted(_levels(circuit), reverse=True)
     if not levels:
         return ()

@@ -6,7 +6,8 @@ from hand_feeders import ANGLES, HandFeeder
 
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
-from optim.linearize.lindist3flow import linearize, matrices, no_load_voltages
+from optim.linearize.lindist3flow import linearize
+from optim.linearize.lindist3flow_matrices import matrices, no_load_voltages
 
 ONE = Profiles(("00:00",), 1.0, np.ones(1), np.zeros(1))
 Z_BASE = 2400.0**2 / 1e6

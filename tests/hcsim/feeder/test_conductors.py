@@ -24,7 +24,7 @@ from hcsim.opendss.circuit import Circuit
 from hcsim.workbench.allocation import Workbench
 from optim.data.limits import Limits
 from optim.hosting.search import solve_hosting
-from optim.linearize import lindist3flow
+from optim.linearize.lindist3flow_matrices import matrices
 
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
 real = pytest.mark.skipif(not FEEDERS, reason="HCSIM_FEEDERS is not set")
@@ -174,7 +174,7 @@ def test_lindist3flow_has_the_drop_of_the_neutral(tmp_path, electrodes, most_pu)
     errors = linearization_errors(network)
     assert errors.lindist3flow_dv_max_pu < most_pu
     assert errors.tangent_dv_max_pu < 1e-9
-    loop = lindist3flow.matrices(network)
+    loop = matrices(network)
     z = 0.32 + 0.7j - 2 * (0.05 + 0.6j) + 0.32 + 0.7j  # phase, mutual twice, neutral: by hand, ohm per km
     row = loop.nodes.index("mid.1")
     if not electrodes:
