@@ -94,10 +94,33 @@ def find_folder(case: str | Path) -> Path:
 
 
 def load_case(case: str | Path, wanted: SitesWanted | None = None) -> Case:
-    """Reads and checks a study folder: settings, profiles, and that the feeder's file is there. A .dss file is
-    a case too, with defaults for all else; `wanted` says which sites it shall have.
+    """Reads and checks a study folder: settings, profiles, and that the feeder's file is there.
 
-    Raises ConfigError (study.toml, profiles, unknown case) or FeederError (the .dss file is missing).
+    Parameters
+    ----------
+    case : str or path
+        A bundled name, a folder with a study.toml, or a master .dss file, which has defaults for all else.
+    wanted : SitesWanted, optional
+        Of a .dss file: how many sites it shall have, or which.
+
+    Returns
+    -------
+    Case
+        Settings, profiles of T steps, and where the feeder is.
+
+    Raises
+    ------
+    ConfigError
+        study.toml, profiles, unknown case.
+    FeederError
+        The .dss file is missing.
+
+    Examples
+    --------
+    >>> import hcsim
+    >>> case = hcsim.load_case("ieee33")
+    >>> case.name, len(case.profiles)
+    ('ieee33', 24)
     """
     if Path(str(case)).suffix.lower() == ".dss":
         return _bare_feeder(Path(case).expanduser(), wanted or SitesWanted())

@@ -1,3 +1,7 @@
 """The closed loop, its margins, repairs, error budget, and days of other load and sun."""
 
+from hcsim.util.rooms import callable_room
+
 __all__ = ["certificate", "error_budget", "loop", "options", "robustness"]
+
+callable_room(__name__, "hcsim.certify.loop", "certify")

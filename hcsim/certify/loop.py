@@ -58,12 +58,47 @@ def certify(
     starts: Sequence[Schedule] = (),
     accept: Callable[[Schedule], bool] | None = None,
 ) -> Certificate:
-    """Runs the loop from a claimed schedule. `starts` are further schedules to begin at: what passes of them is
-    certified, whatever the programs make of the claim. `accept` is asked of a schedule that has passed, and what
-    it refuses counts as failed.
+    """Runs the closed loop from a claimed schedule. The devices doing nothing always pass, so there always is a
+    certificate.
 
-    The devices doing nothing always pass, so there always is a certificate. Raises ConvergenceError only where
-    the bare feeder itself does not converge, KeyboardInterrupt where the user wants to stop.
+    Parameters
+    ----------
+    bench : Workbench
+        The case, made ready.
+    claim : Schedule
+        What a program claims, or anyone.
+    options : LoopOptions, optional
+        Budgets, margins and regions of the loop.
+    listen : callable, optional
+        Called with every `Round` as it ends.
+    starts : sequence of Schedule, optional
+        Further schedules to begin at: what passes of them is certified, whatever the programs make of the claim.
+    accept : callable, optional
+        Asked of a schedule that has passed; what it refuses counts as failed.
+
+    Returns
+    -------
+    Certificate
+        The best schedule that the full simulation has passed, kW, its replay, and why the loop ended.
+
+    Raises
+    ------
+    ConvergenceError
+        The bare feeder itself does not converge.
+    KeyboardInterrupt
+        The user wants to stop.
+
+    Examples
+    --------
+    What is certified passes a replay of its own; here the claim itself, and no round:
+
+    >>> import hcsim
+    >>> from optim.hosting.search import solve_hosting
+    >>> bench = hcsim.Workbench.open("ieee123")
+    >>> claim = solve_hosting(bench.problem("none"), "none", bench.solve_options())
+    >>> found = hcsim.certify(bench, claim, hcsim.LoopOptions(max_rounds=0, bound=False))
+    >>> found.replay.passed, 0 < found.certified_kw <= claim.hc_kw + 1e-6
+    (True, True)
     """
     options = options or LoopOptions()
     bare = bench.bare(options.controls).found

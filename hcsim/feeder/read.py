@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +57,41 @@ class _Reading:
         self.rows[element.name] = LedgerRow(element.name, element.kind, verdict, reason, **worth)  # type: ignore[arg-type]
 
 
-def read_network(circuit: Circuit, zone: str = "") -> tuple[Network, Ledger]:
-    """The circuit at its present taps, switch positions and (nominal) load, as last solved. With the name of an
-    EnergyMeter as `zone`, only what lies in its zone is judged, and power enters where the meter is.
+def read_network(circuit: Circuit | Path | str, zone: str = "") -> tuple[Network, Ledger]:
+    """The circuit at its present taps, switch positions and (nominal) load, as last solved.
 
-    Raises FeederError where there is no source or no such meter, or a live bus has no voltage base. Elements that the
-    network cannot hold are `refused` in the ledger; whether to go on without them is the caller's to decide.
+    Parameters
+    ----------
+    circuit : Circuit or path
+        A compiled circuit; or a master .dss file, which is compiled and solved with the taps of its files.
+    zone : str, default ""
+        An EnergyMeter: only what lies in its zone is judged, and power enters where the meter is.
+
+    Returns
+    -------
+    network : Network
+        N node-phases, branches, loads, shunts and regulators.
+    ledger : Ledger
+        How every element was read. What the network cannot hold is `refused`; whether to go on without it is the
+        caller's to decide.
+
+    Raises
+    ------
+    FeederError
+        No source, no such meter, a live bus without voltage base; of a path also what OpenDSS says of the files.
+    ConvergenceError
+        The feeder of a path cannot be solved.
+
+    Examples
+    --------
+    >>> import hcsim
+    >>> network, ledger = hcsim.read_network(hcsim.load_case("ieee123").master)
+    >>> network.nodes[:3]
+    ('150.1', '150.2', '150.3')
     """
+    if not isinstance(circuit, Circuit):
+        circuit = Circuit.compile(circuit)
+        circuit.solve(controls=False)
     reading = _begin(circuit)
     live = live_nodes(reading.names, reading.elements, reading.parts)
     order = bus_order(reading.names, reading.elements, reading.parts)

@@ -59,9 +59,46 @@ def hosting_capacity(
     Doubling brackets the first broken limit, bisection closes in to `tolerance_kw`. Then smaller probes look
     for a limit broken earlier (which would become the answer) and larger ones for PV that passes again.
 
-    Raises ConfigError for useless weights or shapes, FeederError for a node that is not there,
-    ConvergenceError where the bare feeder does not converge. A probe that does not converge has failed, by
-    the criterion "convergence".
+    Parameters
+    ----------
+    model : FeederModel
+        Circuit, network, profiles of T steps, and the limits to judge by.
+    shares : PvShares
+        G node-phases, their shares of the total, and kvar per kW (T, G).
+    options : ReplayOptions, optional
+        Controls, taps, what the bare feeder does, inverters. Default: all controls act.
+    bess : Schedule, optional
+        Whose batteries run beside the PV, unchanged.
+    tolerance_kw : float, default 1.0
+        Width of the last bracket, kW.
+
+    Returns
+    -------
+    HostingCapacityResult
+        `hc_kw`, the first violation above it, and every probe in order.
+
+    Raises
+    ------
+    ConfigError
+        Useless weights or shapes.
+    FeederError
+        A node that is not there.
+    ConvergenceError
+        The bare feeder does not converge. A probe that does not has failed, by the criterion "convergence".
+
+    Examples
+    --------
+    At noon alone, with the regulators locked:
+
+    >>> import hcsim, numpy as np
+    >>> bench = hcsim.Workbench.open("ieee33")
+    >>> noon = hcsim.Profiles(("12:00",), 1.0, np.ones(1), np.ones(1))
+    >>> limits = hcsim.Limits(v_min_pu=None, v_max_pu=1.05, substation_min_kw=None)
+    >>> model = hcsim.FeederModel(bench.circuit, bench.network, noon, limits)
+    >>> shares = hcsim.PvShares(("18.1", "18.2", "18.3"), np.ones(3))
+    >>> found = hcsim.hosting_capacity(model, shares, hcsim.ReplayOptions("locked"), tolerance_kw=50.0)
+    >>> found.limit["criterion"], found.limit["element"]
+    ('overvoltage', '18')
     """
     started = time.perf_counter()
     options, profiles = options or ReplayOptions(), model.profiles

@@ -1,5 +1,7 @@
 """A schedule through OpenDSS: series, devices, result and its files, verdict."""
 
+from hcsim.util.rooms import callable_room
+
 __all__ = [
     "deadbands",
     "inverter_day",
@@ -13,3 +15,5 @@ __all__ = [
     "series",
     "verdict",
 ]
+
+callable_room(__name__, "hcsim.replay.run", "replay")

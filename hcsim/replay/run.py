@@ -43,8 +43,7 @@ def replay(
 ) -> ReplayResult:
     """Run the profile's steps in native OpenDSS daily mode with the schedule's devices in the circuit.
 
-    `schedule` None is the bare feeder. Violations that it has too (`options.before`), no worse, are `existing`.
-    `observer(t)` is called after step t, with the circuit standing in its solution. With `options.inverters` the
+    Violations that the bare feeder has too (`options.before`), no worse, are `existing`. With `options.inverters` the
     PV's reactive power follows its own terminal voltage instead of the schedule, and its active power may stay
     below it; both are then no order that could be missed, so neither is "not_delivered". A step in which one is
     off its curves has no answer.
@@ -57,8 +56,37 @@ def replay(
     The devices are out of the circuit again afterwards, taps and capacitors back where they were. Loads stay
     assigned to the study's load shape, which a snapshot does not use.
 
-    Raises ConfigError where schedule and profiles have different steps, FeederError where a device's node is
-    not in the circuit, ConvergenceError (naming the step) where the bare feeder itself does not converge.
+    Parameters
+    ----------
+    model : FeederModel
+        Circuit, network, profiles of T steps, and the limits to judge by.
+    schedule : Schedule or None
+        Sizes and powers, kW and kvar, positive into the network; None is the bare feeder.
+    options : ReplayOptions, optional
+        Controls, taps, what the bare feeder does, inverters. Default: all controls act.
+    observer : callable, optional
+        Called with t after step t, with the circuit standing in its solution.
+
+    Returns
+    -------
+    ReplayResult
+        Voltages (T, N) pu, substation power (T, S) kW, commanded beside delivered, violations.
+
+    Raises
+    ------
+    ConfigError
+        Schedule and profiles have different steps.
+    FeederError
+        A device's node is not in the circuit.
+    ConvergenceError
+        The bare feeder itself does not converge; names the step.
+
+    Examples
+    --------
+    >>> import hcsim
+    >>> found = hcsim.replay(hcsim.Workbench.open("ieee33").model, None)
+    >>> found.operation.v_pu.shape, bool(found.converged.all())
+    ((24, 99), True)
     """
     started = time.perf_counter()
     options = options or ReplayOptions()

@@ -8,46 +8,36 @@
     bess_dispatch.csv         step, time, unit, node, p_charge_kw, p_discharge_kw        both >= 0
     soc.csv                   step, time, unit, soc_kwh                  before step 0 ... after the last
     predicted_voltages.csv    step, time, node, v_pu                     optional
-    predicted_substation.csv  step, time, phase, p_kw                    optional, into the feeder
+    predicted_substation.csv  step, time, bus, phase, p_kw               optional, into the feeder
 
-Rows are found by step and name, so their order does not matter. `time` is a label and may be left out.
+Beside a node stand its bus and phase, as "18.1" alone is read as a number; either may be left out, and where both
+are there they say the same. Rows are found by step and name, so their order does not matter. `time` is a label and
+may be left out.
 A schedule without batteries has battery files with a header only: a file that is lost is never taken for
 a battery that is not there.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hcsim.errors import ConfigError
-from hcsim.schedules.csv_tables import Column, FileErrors, TableIn
+from hcsim.schedules.csv_tables import Column, TableIn
+from hcsim.schedules.facts import ABOUT, digest, facts_of, read_facts
 from hcsim.util.files import output_folder, write_csv, write_json
-from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
 from optim.data.node import bus_of, columns
 from optim.data.profiles import Profiles
-from optim.data.schedule import BessUnit, Floats, Scenario, Schedule, ScheduleKind, SolveInfo, SolveStatus
+from optim.data.schedule import BessUnit, Floats, Schedule
 
 END = "end"
 """Time label of the row of soc.csv after the last step."""
 
-ABOUT = {
-    "pv.csv": "inverter capacity per node-phase",
-    "pv_dispatch.csv": "delivered PV power per step and node, positive into the network",
-    "bess_units.csv": "one row per battery; efficiencies and SoC limits as shares of 1; header only if none",
-    "bess_dispatch.csv": "battery power per step and node, charge drawn from, discharge fed into the network",
-    "soc.csv": "stored energy; step s is the state before step s, the last row ('end') after the last step",
-    "predicted_voltages.csv": "optional: the voltages that the optimizer claims",
-    "predicted_substation.csv": "optional: active power from the source into the feeder that it claims",
-}
 EDITED = "Changed by hand after it was solved: the bound, gap and predictions of the solved schedule are left out."
 POWER_TOLERANCE_KW = 0.01
 """By so much a dispatch may exceed what its inverter can give: digits that a hand rounds off."""
@@ -58,7 +48,37 @@ UNIT_COLUMNS = tuple(f.name for f in fields(BessUnit))[2:]
 def write_schedule(schedule: Schedule, folder: Path) -> list[Path]:
     """Write the files named above; `read_schedule` gives back the same to the last bit.
 
-    Raises OutputError where the folder cannot be written.
+    Parameters
+    ----------
+    schedule : Schedule
+        Sizes, powers in kW and kvar (T steps), stored energy in kWh.
+    folder : path
+        Made if need be; an older schedule in it is replaced.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+
+    Examples
+    --------
+    >>> import hcsim, numpy as np, tempfile
+    >>> from pathlib import Path
+    >>> sun, none = np.array([[0.0], [50.0]]), np.zeros((2, 0))
+    >>> mine = hcsim.Schedule(
+    ...     case="mine", times=("11:00", "12:00"), step_h=1.0, pv_nodes=("18.1",), pv_kw=np.array([50.0]),
+    ...     pv_p_kw=sun, pv_q_kvar=0 * sun, bess=(), bess_nodes=(), bess_of=(), p_charge_kw=none,
+    ...     p_discharge_kw=none, soc_kwh=np.zeros((3, 0)),
+    ... )
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     written = hcsim.write_schedule(mine, Path(folder))
+    ...     print(hcsim.read_schedule(Path(folder)).hc_kw, (Path(folder) / "pv.csv").read_text().split())
+    50.0 ['node,bus,phase,capacity_kw', '18.1,18,1,50.0']
     """
     output_folder(folder)
     s, times = schedule, schedule.times
@@ -85,18 +105,44 @@ def write_schedule(schedule: Schedule, folder: Path) -> list[Path]:
     written = [write_csv(folder / name, table) for name, table in tables.items()]
     for stale in ABOUT.keys() - tables.keys():
         (folder / stale).unlink(missing_ok=True)  # an older schedule's prediction is not this one's
-    return [*written, write_json(folder / "schedule.json", _facts(schedule))]
+    return [*written, write_json(folder / "schedule.json", facts_of(schedule))]
 
 
 def read_schedule(folder: Path, *, network: Network | None = None, profiles: Profiles | None = None) -> Schedule:
     """The schedule in a folder, checked cell by cell.
 
-    With `network`, every node and bus must exist there; with `profiles`, steps must be as many and as long.
     Where sizes or powers were edited after solving, `solve` and the predictions come back as None and
     `assumptions` ends with EDITED.
-    Raises ConfigError that lists all faults of a file at once, each with file, column, row and remedy.
+
+    Parameters
+    ----------
+    folder : path
+        With schedule.json, pv.csv and the other files that `write_schedule` writes; see `ABOUT`.
+    network : Network, optional
+        Every node and bus must exist there.
+    profiles : Profiles, optional
+        Steps must be as many and as long, and no inverter may give more than the sun.
+
+    Returns
+    -------
+    Schedule
+
+    Raises
+    ------
+    ConfigError
+        Lists all faults of a file at once, each with file, column, row and remedy.
+
+    Examples
+    --------
+    >>> import hcsim
+    >>> from pathlib import Path
+    >>> try:
+    ...     hcsim.read_schedule(Path("nowhere"))
+    ... except hcsim.ConfigError as error:
+    ...     print(error.message)
+    nowhere/schedule.json is missing.
     """
-    facts = _read_facts(folder / "schedule.json", profiles)
+    facts = read_facts(folder / "schedule.json", profiles)
     times: tuple[str, ...] = facts["times"]
     known = None if network is None else network.nodes
     buses = None if network is None else network.buses
@@ -178,7 +224,7 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
         kind=facts["kind"],
         scenario=facts["scenario"],
     )
-    return found if facts["digest"] in (None, _digest(found)) else _without_proof(found)
+    return found if facts["digest"] in (None, digest(found)) else _without_proof(found)
 
 
 def _without_proof(edited: Schedule) -> Schedule:
@@ -194,15 +240,6 @@ def _without_proof(edited: Schedule) -> Schedule:
     )
 
 
-def _digest(s: Schedule) -> str:
-    """Hash over sizes, sites and powers: tells whether a schedule was changed after it was solved."""
-    words = hashlib.sha256(repr((s.step_h, s.pv_nodes, s.bess, s.bess_nodes, s.bess_of)).encode())
-    for values in (s.pv_kw, s.pv_p_kw, s.pv_q_kvar, s.p_charge_kw, s.p_discharge_kw, s.soc_kwh):
-        rounded = np.round(values, 6) + 0.0  # what a spreadsheet does to the last digits is no edit
-        words.update(np.ascontiguousarray(rounded, dtype="<f8").tobytes())
-    return words.hexdigest()
-
-
 def _long(times: tuple[str, ...], names: dict[str, Any], **wide: Floats) -> pd.DataFrame:
     """(T, K) arrays as one table with T*K rows, step by step."""
     width = len(next(iter(names.values())))
@@ -214,106 +251,6 @@ def _long(times: tuple[str, ...], names: dict[str, Any], **wide: Floats) -> pd.D
         table[column] = np.tile(np.array(of, dtype=object), len(times))
     # adding 0.0 turns -0.0, which puzzles readers, into 0.0
     return pd.DataFrame(table | {column: values.reshape(-1) + 0.0 for column, values in wide.items()})
-
-
-def _facts(schedule: Schedule) -> dict[str, Any]:
-    solve = None
-    if schedule.solve is not None:  # JSON knows no infinity, and a bound may be one
-        solve = {
-            k: str(v) if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(schedule.solve).items()
-        }
-    return {
-        "format": "hcsim schedule 1",
-        "kind": schedule.kind,
-        **({"scenario": schedule.scenario} if schedule.scenario else {}),
-        "case": schedule.case,
-        "step_h": schedule.step_h,
-        "times": schedule.times,
-        "solve": solve,
-        "assumptions": schedule.assumptions,
-        "devices_sha256": _digest(schedule),
-        "about": ABOUT,
-    }
-
-
-def _read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
-    if not path.is_file():
-        raise ConfigError(
-            f"{path} is missing.", 'It needs at least {"case": "mine", "step_h": 1.0, "times": ["00:00", ...]}.'
-        )
-    try:
-        facts = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no JSON: {error}.", "Mend that place; a comma too many?") from error
-    errors = FileErrors(path)
-    if not isinstance(facts, dict):
-        errors.add("is not a JSON object", 'Write {"case": ..., "step_h": ..., "times": [...]}.')
-        errors.raise_any()
-    known = ("format", "kind", "scenario", "case", "step_h", "times", "solve", "assumptions", "devices_sha256", "about")
-    for key in sorted(facts.keys() - set(known)):
-        errors.add(f"key {key!r} is unknown", did_you_mean(key, known))
-    if not isinstance(facts.get("case"), str) or not facts.get("case"):
-        errors.add("key 'case' is missing or no text", 'Name the case, for example "mine".')
-    step_h, times = facts.get("step_h"), facts.get("times")
-    if isinstance(step_h, bool) or not isinstance(step_h, int | float) or not step_h > 0:
-        errors.add("key 'step_h' is missing or no positive number", "Give the length of a step in hours.")
-    if not isinstance(times, list) or not times or not all(isinstance(t, str) for t in times):
-        errors.add("key 'times' is missing or no list of labels", 'Give one label per step: ["00:00", ...].')
-    elif profiles is not None:
-        if len(times) != len(profiles):
-            errors.add(
-                f"key 'times' has {len(times)} steps, the study's profiles have {len(profiles)}",
-                "Use the profiles' steps.",
-            )
-        elif tuple(times) != profiles.times:
-            wrong = next(i for i, t in enumerate(times) if t != profiles.times[i])
-            errors.add(
-                f"step {wrong} is {times[wrong]!r}, in the profiles {profiles.times[wrong]!r}",
-                "Use the profiles' labels.",
-            )
-        if step_h != profiles.step_h:
-            errors.add(f"key 'step_h' is {step_h}, in the profiles {profiles.step_h}", "Make them equal.")
-    notes = facts.get("assumptions", [])
-    if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
-        errors.add("key 'assumptions' is no list of sentences", "Write a list of texts, or leave it out.")
-    solve = _read_solve(facts.get("solve"), errors)
-    kind, scenario = facts.get("kind", "allocation"), facts.get("scenario")
-    if kind not in get_args(ScheduleKind):
-        errors.add(f"kind {kind!r} is unknown", f"Kinds: {', '.join(get_args(ScheduleKind))}.")
-    elif kind == "planning" and scenario not in get_args(Scenario):
-        errors.add(f"scenario {scenario!r} is none of a plan", f"Scenarios: {', '.join(get_args(Scenario))}.")
-    elif kind != "planning" and scenario is not None:
-        errors.add(f"key 'scenario' belongs to the kind planning, not {kind}", "Take it out.")
-    errors.raise_any()
-    return {
-        "kind": kind,
-        "scenario": scenario,
-        "case": facts["case"],
-        "step_h": float(facts["step_h"]),
-        "times": tuple(times),
-        "assumptions": tuple(notes),
-        "solve": solve,
-        "digest": facts.get("devices_sha256"),
-    }
-
-
-def _read_solve(raw: Any, errors: FileErrors) -> SolveInfo | None:
-    if raw is None:
-        return None
-    keys = {f.name for f in fields(SolveInfo)}
-    needed = keys - {"solver", "notes"}
-    if not isinstance(raw, dict) or raw.keys() - keys or needed - raw.keys():
-        errors.add("key 'solve' is neither null nor a whole solve record", f"Use null, or {sorted(needed)}.")
-        return None
-    if raw["status"] not in get_args(SolveStatus):
-        errors.add(f"solve status {raw['status']!r} is unknown", f"Use one of {', '.join(get_args(SolveStatus))}.")
-        return None
-    try:
-        numbers = {k: float(raw[k]) for k in ("objective", "bound", "gap", "build_s", "solve_s")}
-    except (TypeError, ValueError) as error:
-        errors.add(f"key 'solve' holds no number: {error}", "Mend it, or write null.")
-        return None
-    return SolveInfo(raw["status"], **numbers, solver=str(raw.get("solver", "")), notes=tuple(raw.get("notes", ())))
 
 
 def _check_pv_output(table: TableIn, capacity_kw: dict[str, float], profiles: Profiles | None) -> None:

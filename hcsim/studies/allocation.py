@@ -46,16 +46,38 @@ from optim.solve.options import Progress, SolveOptions
 
 @dataclass(frozen=True)
 class Study:
-    """A case, ready to run."""
+    """A case, ready to run.
+
+    Examples
+    --------
+    >>> import hcsim
+    >>> hcsim.Study.load("ieee123").case.name
+    'ieee123'
+    """
 
     case: Case
 
     @classmethod
     def load(cls, case: str | Path, sites: SitesWanted | None = None) -> Study:
-        """`case` is a bundled name ("ieee123"), a folder with a study.toml, or a feeder's master .dss file; then
-        `sites` says how many sites its defaults shall have, or which.
+        """The study of a case.
 
-        Raises ConfigError (unknown case, study.toml, profiles), FeederError (no .dss file).
+        Parameters
+        ----------
+        case : str or path
+            A bundled name ("ieee123"), a folder with a study.toml, or a feeder's master .dss file.
+        sites : SitesWanted, optional
+            Of a .dss file: how many sites its defaults shall have, or which.
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        ConfigError
+            Unknown case, study.toml, profiles.
+        FeederError
+            No .dss file.
         """
         return cls(load_case(case, sites))
 
@@ -76,10 +98,42 @@ class Study:
     ) -> StudyResult:
         """Runs the whole study and writes its results to `out` (default: ./hcsim-results/<case>).
 
-        `inverters` says which autonomous inverters are laid beside (default: [inverters] compare).
+        Parameters
+        ----------
+        out : str or path, optional
+            Folder of the results.
+        programs : sequence of str
+            Which of none, centralized, distributed, distributed_no_circulation.
+        gap : float, optional
+            Relative gap at which a program may end; default [solver] gap.
+        time_limit_s : float, optional
+            Seconds a program may take; default [solver] time_limit_s.
+        accept_gate : bool, default False
+            Go on where the network is not quite the feeder.
+        certify : bool, default True
+            Run the closed loop on what the programs claim.
+        certify_time_s : float, optional
+            Seconds the loop may take per program; default [certify].
+        inverters : str, optional
+            Which autonomous inverters are laid beside; default [inverters] compare.
+        robustness_draws : int, optional
+            Days of other load and sun; default [certify] robustness_draws.
+        margin_search_s : float, optional
+            Seconds for a schedule that holds on most of these days, 0 for none.
+        listener : callable, optional
+            Hears what happens; a study prints nothing.
 
-        Parts that end without a result are named, with the reason, in `StudyResult.missing`. Raises what
-        stops everything: ConfigError, FeederError, ConvergenceError on the bare feeder, OutputError.
+        Returns
+        -------
+        StudyResult
+            What there is; parts that ended without a result are named, with the reason, in `missing`.
+
+        Raises
+        ------
+        ConfigError, FeederError, OutputError
+            What stops everything.
+        ConvergenceError
+            The bare feeder does not converge.
         """
         folder = output_folder(default_out(self.case) if out is None else Path(out))
         for name in programs:

@@ -41,13 +41,37 @@ SHARINGS: tuple[Sharing, ...] = ("as_planned", "uniform")
 
 @dataclass(frozen=True)
 class PlanningStudy:
-    """A case, ready to be planned."""
+    """A case, ready to be planned.
+
+    Examples
+    --------
+    >>> import hcsim
+    >>> hcsim.PlanningStudy.load("ieee33").case.name
+    'ieee33'
+    """
 
     case: Case
 
     @classmethod
     def load(cls, case: str | Path) -> PlanningStudy:
-        """Raises ConfigError (unknown case, study.toml, profiles), FeederError (no .dss file)."""
+        """The planning study of a case.
+
+        Parameters
+        ----------
+        case : str or path
+            A bundled name ("ieee33"), or a folder with a study.toml that has [planning].
+
+        Returns
+        -------
+        PlanningStudy
+
+        Raises
+        ------
+        ConfigError
+            Unknown case, study.toml, profiles.
+        FeederError
+            No .dss file.
+        """
         return cls(load_case(case))
 
     def run(
@@ -63,9 +87,34 @@ class PlanningStudy:
     ) -> PlanningStudyResult:
         """Runs the study and writes its results to `out` (default: ./hcsim-results/<case>).
 
-        Parts that end without a result are named, with the reason, in `PlanningStudyResult.missing`. Raises
-        what stops everything: ConfigError, FeederError, ModelError (meshed feeder, sizes that admit nothing),
-        OutputError.
+        Parameters
+        ----------
+        out : str or path, optional
+            Folder of the results.
+        schemes : sequence of str, default A, B, C
+            Schemes of paper 2.
+        gap : float, optional
+            Relative gap at which a program may end; default [planning] gap.
+        time_limit_s : float, optional
+            Seconds a program may take; default [planning] time_limit_s.
+        exactness : str, optional
+            The remedy for the relaxation; default [planning] exactness.
+        accept_gate : bool, default False
+            Go on where the network is not quite the feeder.
+        listener : callable, optional
+            Hears what happens; a study prints nothing.
+
+        Returns
+        -------
+        PlanningStudyResult
+            What there is; parts that ended without a result are named, with the reason, in `missing`.
+
+        Raises
+        ------
+        ConfigError, FeederError, OutputError
+            What stops everything.
+        ModelError
+            Meshed feeder, sizes that admit nothing.
         """
         chosen = known_schemes(schemes)
         folder = output_folder(default_out(self.case) if out is None else Path(out))

@@ -50,6 +50,16 @@ Reactive = Literal["as_given", "unity"] | InverterControl
 
 @dataclass(frozen=True)
 class Workbench:
+    """A case made ready to work on: feeder compiled and read, sites found in it.
+
+    Examples
+    --------
+    >>> import hcsim
+    >>> bench = hcsim.Workbench.open("ieee33")
+    >>> len(bench.network.buses), bench.model.limits.v_max_pu
+    (33, 1.05)
+    """
+
     case: Case
     circuit: Circuit
     network: Network
@@ -59,9 +69,27 @@ class Workbench:
 
     @classmethod
     def open(cls, case: Case | str | Path, free: Sequence[str] = (), locked: Sequence[str] = ()) -> Workbench:
-        """Compiles the feeder and reads it, taps as in the file. `free` and `locked` take the place of [controls].
+        """Compiles the feeder and reads it, taps as in the file.
 
-        Raises ConfigError (study folder), FeederError (with OpenDSS's message), ConvergenceError.
+        Parameters
+        ----------
+        case : Case, str or path
+            As `load_case` takes it.
+        free, locked : sequence of str, optional
+            Patterns of controls that act and that are held, in place of [controls].
+
+        Returns
+        -------
+        Workbench
+
+        Raises
+        ------
+        ConfigError
+            The study folder.
+        FeederError
+            The feeder, with OpenDSS's message.
+        ConvergenceError
+            The feeder as it is cannot be solved.
         """
         case = case if isinstance(case, Case) else load_case(case)
         circuit = Circuit.compile(case.master)

@@ -61,6 +61,8 @@ class BessUnit:
 
 @dataclass(frozen=True)
 class Schedule:
+    """The claim: G PV node-phases, D BESS node-phases, U units, T steps. Power is positive into the network."""
+
     case: str
     """none, centralized, distributed, distributed_no_circulation, or the user's own word."""
     times: tuple[str, ...]
