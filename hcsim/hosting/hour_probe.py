@@ -143,7 +143,7 @@ class Prober:
 
     def _thresholds_of(self, criterion: Criterion, days: Sequence[Operation]) -> Floats:
         """(T, K), or (1, K) where the bare feeder's own day breaks nothing: the limits alone. Where it breaks a limit
-        of an element, that element may be as bad as on any of `days` too (`optim.data.limits.Before`)."""
+        of an element, that element may be as bad as on any of `days` too (`optim.data.criteria.Before`)."""
         limit = self._limits_of(criterion)
         if criterion.name in ("voltage_deviation", "tap_operations"):
             return limit
