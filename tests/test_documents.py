@@ -56,6 +56,7 @@ def command_lines():
 def spellings(line):
     """The command lines that a synopsis stands for: brackets are options, | is a choice, ... is more of the same."""
     line = re.sub(r"\s{2,}#.*$|\s#\s.*$", "", line)
+    line = re.sub(r"\s>\s*\S+", "", line)
     line = re.sub(r"\{[^}]*\}", "X", line)  # an f-string's own
     line = line.replace("[", " ").replace("]", " ").replace("'", "").replace('"', "")
     words = [w for w in line.split() if w not in ("...", "[...]")]

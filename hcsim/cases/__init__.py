@@ -8,5 +8,6 @@ __all__ = [
     "defaults",
     "existing_devices",
     "screening_limits",
+    "study_file",
     "time_axis",
 ]

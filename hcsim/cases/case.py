@@ -7,9 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from hcsim.cases.config.study import FeederSection, StudyConfig, parse_config, read_config
+from hcsim.cases.config.feeder import FeederSection
+from hcsim.cases.config.study import StudyConfig, parse_config, read_config
 from hcsim.cases.defaults import PROFILES_FILE, SitesWanted, default_profiles_file, study_text
 from hcsim.cases.profiles_csv import read_profiles
+from hcsim.cases.study_file import SCHEMA_FILE, SCHEMA_LINE, schema_text
 from hcsim.errors import ConfigError, FeederError
 from hcsim.feeder.ledger import Ledger
 from hcsim.util.suggest import did_you_mean
@@ -44,9 +46,13 @@ class Case:
     def inputs(self) -> dict[str, str]:
         """File name -> content of what the study runs with, but for the feeder."""
         if self.text:
-            return {STUDY_FILE: self.text, PROFILES_FILE: default_profiles_file().read_text(encoding="utf-8")}
-        files = (self.study_file, self.folder / self.config.profiles.file)
-        return {file.name: file.read_text(encoding="utf-8") for file in files}
+            texts = {STUDY_FILE: self.text, PROFILES_FILE: default_profiles_file().read_text(encoding="utf-8")}
+        else:
+            files = (self.study_file, self.folder / self.config.profiles.file)
+            texts = {file.name: file.read_text(encoding="utf-8") for file in files}
+        if texts[STUDY_FILE].startswith(SCHEMA_LINE):  # the file that it points editors to stands beside it
+            texts[SCHEMA_FILE] = schema_text()
+        return texts
 
     @property
     def study_file(self) -> Path:

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from hcsim import __version__
 from hcsim.cli.allowed import ALLOWED, folders_allowed, take_allowed
 from hcsim.cli.baseline import baseline
-from hcsim.cli.cases import cases
+from hcsim.cli.cases import cases, schema
 from hcsim.cli.certify import certify
 from hcsim.cli.console import DONE, FAILED, INTERRUPTED, WRONG_USE, err_console, out_console
 from hcsim.cli.feeder import check, export, init
@@ -95,7 +95,7 @@ app = typer.Typer(
     "study.toml, or the master .dss file of a feeder of your own (try `hcsim check` on it first).\n\n"
     "Exit codes: 0 done, 1 the study or a part of it failed, 2 wrong use, 130 interrupted.",
 )
-COMMANDS = (study, cases, check, init, export, optimize, certify, replay, baseline, nodal, stochastic, sweep)
+COMMANDS = (study, cases, check, init, schema, export, optimize, certify, replay, baseline, nodal, stochastic, sweep)
 for command in COMMANDS:
     app.command(cls=Command)(command)
 

@@ -1,4 +1,4 @@
-"""`hcsim cases`: what is bundled."""
+"""`hcsim cases` and `hcsim schema`: what is bundled, and what a case of your own may say."""
 
 from __future__ import annotations
 
@@ -19,3 +19,14 @@ def cases() -> None:
         table.add_row(name, config.program.kind, config.title)
     out_console.print(table)
     say(f"Files: {bundled_folder()}. A folder of your own with a study.toml is a case too.")
+
+
+def schema() -> None:
+    """The JSON schema of study.toml, for editors that complete and check it; `hcsim init` writes it beside its own.
+
+    Kept as study.schema.json, an editor (Even Better TOML, Taplo, tombi) finds it by a first line in study.toml that
+    says so: #:schema ./study.schema.json
+    """
+    from hcsim.cases.study_file import schema_text
+
+    print(schema_text(), end="")

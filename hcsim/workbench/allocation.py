@@ -14,7 +14,8 @@ from typing import Literal
 
 from hcsim.cases.against_feeder import check_bands, site_nodes
 from hcsim.cases.case import Case, load_case
-from hcsim.cases.config.study import BessSection, PvSection
+from hcsim.cases.config.bess import BessSection
+from hcsim.cases.config.pv import PvSection
 from hcsim.cases.control_choice import selected
 from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.devices.inverter_curves import InverterControl

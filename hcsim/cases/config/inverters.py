@@ -5,9 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
-from hcsim.cases.config.types import Section
+from hcsim.cases.config.types import Section, key
 from hcsim.devices.inverter_curves import VOLT_VAR_B, VOLT_WATT, InverterControl
 
 InverterWord = Literal["off", "volt_var", "volt_watt", "volt_var_volt_watt"]
@@ -22,23 +22,34 @@ def _pairs(value: object) -> object:
     return tuple(tuple(point) for point in value)
 
 
-CurvePoints = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_pairs)]
+_CURVE_SCHEMA = {
+    "type": "array",
+    "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+    "minItems": 2,
+}
+CurvePoints = Annotated[tuple[tuple[float, float], ...], BeforeValidator(_pairs), WithJsonSchema(_CURVE_SCHEMA)]
 
 
 class InvertersSection(Section):
-    control: InverterWord = "off"
-    """What `hcsim replay` and `hcsim baseline` let PV inverters do unless --inverters says otherwise; "off":
-    reactive power as scheduled."""
-    compare: InverterWord = "off"
-    """What `hcsim study` lays beside unity power factor and the optimizer's reactive power; "off": nothing."""
-    volt_var: CurvePoints = VOLT_VAR_B
-    """[V in pu, share of nameplate kVA], injection positive: IEEE 1547-2018, table 8, category B."""
-    volt_watt: CurvePoints = VOLT_WATT
-    """[V in pu, most active power as a share of rated kW]: IEEE 1547-2018, table 10."""
-    kva_per_kw: Annotated[float, Field(ge=1.0, le=2.0)] = 1.0
-    """Nameplate kVA over rated kW. Reactive power goes first: at 1.0 it costs active power at full sun."""
-    night_var: bool = False
-    """Reactive power without sun too; else none below 5 % of rated power (IEEE 1547-2018, 5.2)."""
+    """PV inverters on their own; the curves are IEEE 1547-2018's defaults for category B."""
+
+    control: InverterWord = key(
+        'In `hcsim replay` and `baseline`: "volt_var", "volt_watt", "volt_var_volt_watt", or "off": as scheduled.',
+        "off",
+    )
+    compare: InverterWord = key(
+        "The same words: what `hcsim study` lays beside unity power factor and the optimizer's reactive power.", "off"
+    )
+    volt_var: CurvePoints = key(
+        "Reactive power, injection positive (table 8).", VOLT_VAR_B, unit="[V in pu, share of nameplate kVA]"
+    )
+    volt_watt: CurvePoints = key("Most active power (table 10).", VOLT_WATT, unit="[V in pu, share of rated kW]")
+    kva_per_kw: Annotated[float, Field(ge=1.0, le=2.0)] = key(
+        "Nameplate over rated power; reactive power goes first, so 1.0 may cost active power.", 1.0, unit="kVA per kW"
+    )
+    night_var: bool = key(
+        "Reactive power without sun too; else none below 5 % of rated power, all from 20 % (5.2).", False
+    )
 
     @model_validator(mode="after")
     def _curves_are_curves(self) -> InvertersSection:

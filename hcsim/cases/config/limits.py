@@ -7,20 +7,26 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hcsim.cases.config.types import AsTuple, Off, Section, VoltagePu
+from hcsim.cases.config.types import AsTuple, Off, Section, VoltagePu, key
 from optim.data.limits import Limits, VoltageBand
 
 
 class BandSection(Section):
-    """[[limits.bands]]: voltage limits of a voltage level of its own."""
+    """A voltage level with limits of its own; elsewhere those of [limits] hold."""
 
-    kv_min: Annotated[float, Field(ge=0.0)] | None = None
-    """Nominal line-to-line kV from which on the band holds, as in the feeder's voltage bases; none: from zero."""
-    kv_max: Annotated[float, Field(gt=0.0)] | None = None
-    """Nominal line-to-line kV below which it holds; none: without end."""
-    v_min_pu: VoltagePu | Off | None = None
-    """None: that of [limits]."""
-    v_max_pu: VoltagePu | Off | None = None
+    kv_min: Annotated[float, Field(ge=0.0)] | None = key(
+        "Nominal line-to-line voltage from which on the band holds; left out: from the lowest.",
+        None,
+        unit="kV",
+        example=0.0,
+    )
+    kv_max: Annotated[float, Field(gt=0.0)] | None = key(
+        "Nominal line-to-line voltage below which it holds; left out: up to the highest.", None, unit="kV", example=1.0
+    )
+    v_min_pu: VoltagePu | Off | None = key(
+        "Least voltage there, or off; left out: as in [limits].", None, unit="pu", example=0.917
+    )
+    v_max_pu: VoltagePu | Off | None = key("Largest voltage there; likewise.", None, unit="pu", example=1.058)
 
     @model_validator(mode="after")
     def _says_where(self) -> BandSection:
@@ -32,27 +38,36 @@ class BandSection(Section):
 
 
 class LimitsSection(Section):
-    v_min_pu: VoltagePu | Off = 0.95
-    v_max_pu: VoltagePu | Off = 1.05
-    substation_min_kw: float | Off = 0.0
-    """Least active power into the feeder per source phase; 0 forbids reverse flow (paper 1, eq. 7e)."""
-    loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = "off"
-    """Branch current over its normal rating."""
-    loading_worse_pct: Annotated[float, Field(ge=0.0, le=100.0)] = 0.5
-    """By how much of what it carries an overloaded branch may gain and still be no worse than before."""
-    unbalance_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Off = "off"
-    """Largest deviation of a line-to-line voltage from the mean of the three, per cent (ANSI C84.1)."""
-    v_deviation_max_pu: Annotated[float, Field(gt=0.0, le=1.0)] | Off = "off"
-    """Voltage change when devices come on, controls frozen; nodal and stochastic studies only."""
-    regulator_min_kw: float | Off = "off"
-    """Least active power through each regulator phase, away from the source."""
-    tap_operations_max: Annotated[float, Field(ge=0.0)] | Off = "off"
-    """Tap steps of one regulator within one step."""
-    existing: Literal["strict", "forgive"] = "strict"
-    """Where the bare feeder breaks a limit: the program mends it (strict), or makes it no worse (forgive).
-    Replay and baseline always tell existing violations from new ones."""
-    bands: Annotated[tuple[BandSection, ...], AsTuple] = ()
-    """Voltage levels with limits of their own; elsewhere v_min_pu and v_max_pu hold."""
+    """What counts as a violation; each may be "off". Replay and baseline always tell existing from new ones."""
+
+    v_min_pu: VoltagePu | Off = key("Least voltage.", 0.95, unit="pu")
+    v_max_pu: VoltagePu | Off = key("Largest voltage.", 1.05, unit="pu")
+    substation_min_kw: float | Off = key(
+        "Least power from the source into each phase; 0: no reverse flow (paper 1, eq. 7e).", 0.0, unit="kW"
+    )
+    loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = key(
+        "Branch current over its normal rating.", "off", unit="share of the rating"
+    )
+    loading_worse_pct: Annotated[float, Field(ge=0.0, le=100.0)] = key(
+        "Of what it carries, by which a branch overloaded already may gain and be no worse than before.", 0.5, unit="%"
+    )
+    unbalance_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Off = key(
+        "Largest deviation of a line-to-line voltage from the mean of the three (ANSI C84.1).", "off", unit="%"
+    )
+    v_deviation_max_pu: Annotated[float, Field(gt=0.0, le=1.0)] | Off = key(
+        "Voltage change when devices come on, controls frozen; nodal and stochastic studies only.", "off", unit="pu"
+    )
+    regulator_min_kw: float | Off = key(
+        "Least power through each regulator phase, away from the source.", "off", unit="kW"
+    )
+    tap_operations_max: Annotated[float, Field(ge=0.0)] | Off = key(
+        "Tap steps of one regulator within one step.", "off", unit="tap steps"
+    )
+    existing: Literal["strict", "forgive"] = key(
+        'Where the bare feeder breaks a limit the program mends it ("strict"), or makes it no worse ("forgive").',
+        "strict",
+    )
+    bands: Annotated[tuple[BandSection, ...], AsTuple] = key("Voltage levels with limits of their own.", ())
 
     @model_validator(mode="after")
     def _in_order(self) -> LimitsSection:
@@ -93,10 +108,21 @@ class LimitsSection(Section):
 
 
 class SimulationSection(Section):
-    """What nodal and stochastic studies judge where [limits] has "off": see `Limits.screening` for the sources."""
+    """Nodal and stochastic studies judge these where [limits] has "off"; each may be "off" too."""
 
-    loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = 1.0
-    v_deviation_max_pu: Annotated[float, Field(gt=0.0, le=1.0)] | Off = 0.03
-    unbalance_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Off = 3.0
-    regulator_min_kw: float | Off = 0.0
-    tap_operations_max: Annotated[float, Field(ge=0.0)] | Off = 4.0
+    # the sources of these values: `optim.data.limits.Limits.screening`
+    loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = key(
+        "Branch current over its normal rating.", 1.0, unit="share of the rating"
+    )
+    v_deviation_max_pu: Annotated[float, Field(gt=0.0, le=1.0)] | Off = key(
+        "Voltage change when a site comes on, controls frozen.", 0.03, unit="pu"
+    )
+    unbalance_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Off = key(
+        "Largest deviation of a line-to-line voltage from the mean of the three.", 3.0, unit="%"
+    )
+    regulator_min_kw: float | Off = key(
+        "Least power through each regulator phase, away from the source.", 0.0, unit="kW"
+    )
+    tap_operations_max: Annotated[float, Field(ge=0.0)] | Off = key(
+        "Tap steps of one regulator within one step.", 4.0, unit="tap steps"
+    )

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hcsim.cases.config.types import Name, Names, Positive, Section, Sentences, Share, VoltagePu
+from hcsim.cases.config.types import Name, Names, Positive, Section, Sentences, Share, SomeNames, VoltagePu, key
 from optim.planning.case import Costs, ScenarioLimits, StorageTerms
 
 NotNegative = Annotated[float, Field(ge=0.0)]
@@ -17,10 +17,9 @@ Efficiency = Annotated[float, Field(gt=0.0, le=1.0)]
 class ScenarioSection(Section):
     """Limits of one scenario, eqs (25)-(26)."""
 
-    v_min_pu: VoltagePu
-    v_max_pu: VoltagePu
-    i_max_a: Positive | None = None
-    """Phase current of every branch; left out: no limit."""
+    v_min_pu: VoltagePu = key("Least voltage.", unit="pu", example=0.95)
+    v_max_pu: VoltagePu = key("Largest voltage.", unit="pu", example=1.05)
+    i_max_a: Positive | None = key("Phase current of every branch; left out: no limit.", None, unit="A", example=600.0)
 
     @model_validator(mode="after")
     def _in_order(self) -> ScenarioSection:
@@ -35,16 +34,17 @@ class ScenarioSection(Section):
 class StorageSection(Section):
     """Sizes that a unit may have, and how it works."""
 
-    energy_max_kwh: Positive
-    energy_step_kwh: Positive = 10.0
-    power_step_kw: Positive = 10.0
-    soc_min: Share = 0.2
-    soc_max: Share = 0.8
-    eta_charge: Efficiency = 0.9
-    eta_discharge: Efficiency = 0.9
-    min_units: Annotated[int, Field(ge=0)] = 0
-    """Areas that must get a unit; 0: every area's unit may come out at zero."""
-    min_energy_kwh: NotNegative = 10.0
+    energy_max_kwh: Positive = key("Largest unit.", unit="kWh", example=2000.0)
+    energy_step_kwh: Positive = key("Energies are multiples of this.", 10.0, unit="kWh")
+    power_step_kw: Positive = key("Powers are multiples of this.", 10.0, unit="kW")
+    soc_min: Share = key("Least stored energy.", 0.2, unit="share of the unit's energy")
+    soc_max: Share = key("Largest stored energy.", 0.8, unit="share of the unit's energy")
+    eta_charge: Efficiency = key("Efficiency of charging.", 0.9, unit="share of 1")
+    eta_discharge: Efficiency = key("Efficiency of discharging.", 0.9, unit="share of 1")
+    min_units: Annotated[int, Field(ge=0)] = key(
+        "Areas that must get a unit; 0: every area's unit may come out at zero.", 0
+    )
+    min_energy_kwh: NotNegative = key("Of a unit that must be there.", 10.0, unit="kWh")
 
     def to_terms(self) -> StorageTerms:
         return StorageTerms(**self.model_dump())
@@ -53,49 +53,48 @@ class StorageSection(Section):
 class CostsSection(Section):
     """Coefficients of eqs (2)-(5). CNY stands for whatever money the study counts in."""
 
-    discount_rate: NotNegative = 0.05
-    life_years: Positive = 15.0
-    energy_cny_per_kwh: NotNegative = 350.0
-    power_cny_per_kw: NotNegative = 750.0
-    om_cny_per_kwh: NotNegative = 0.01
-    loss_cny_per_kwh: NotNegative = 0.8
-    pvhc_revenue_cny_per_mw: NotNegative = 2300.0
-    days_per_year: Positive = 365.0
+    discount_rate: NotNegative = key("Per year.", 0.05, unit="share of 1")
+    life_years: Positive = key("Over which storage is paid for.", 15.0, unit="years")
+    energy_cny_per_kwh: NotNegative = key("Storage, per energy.", 350.0, unit="CNY/kWh")
+    power_cny_per_kw: NotNegative = key("Storage, per power.", 750.0, unit="CNY/kW")
+    om_cny_per_kwh: NotNegative = key("Operation, per energy charged or discharged.", 0.01, unit="CNY/kWh")
+    loss_cny_per_kwh: NotNegative = key("Losses of the feeder.", 0.8, unit="CNY/kWh")
+    pvhc_revenue_cny_per_mw: NotNegative = key("Revenue of hosting capacity.", 2300.0, unit="CNY/MW")
+    days_per_year: Positive = key("That the typical day stands for.", 365.0, unit="days")
 
     def to_costs(self) -> Costs:
         return Costs(**self.model_dump())
 
 
 class PaperUnit(Section):
-    bus: Name
-    energy_kwh: NotNegative
-    power_kw: NotNegative
+    """A unit of storage in the paper's plan."""
+
+    bus: Name = key("Where it stands.")
+    energy_kwh: NotNegative = key("Its energy.", unit="kWh")
+    power_kw: NotNegative = key("Its power.", unit="kW")
 
 
 class PaperScheme(Section):
     """One column of the paper's table of results."""
 
-    total_cny: float | None = None
-    storage_cny: float | None = None
-    """Construction and maintenance of the storage."""
-    loss_cny: float | None = None
-    pvhc_revenue_cny: float | None = None
-    pvhc_mw: float | None = None
-    v_min_pu: float | None = None
-    v_max_pu: float | None = None
-    plan: dict[str, PaperUnit] = Field(default_factory=dict)
-    """Area -> unit."""
+    total_cny: float | None = key("Total cost per year.", None, unit="CNY", example=1243100.0)
+    storage_cny: float | None = key("Construction and maintenance of the storage.", None, unit="CNY", example=1147700.0)
+    loss_cny: float | None = key("Cost of losses.", None, unit="CNY", example=123500.0)
+    pvhc_revenue_cny: float | None = key("Revenue of hosting capacity.", None, unit="CNY", example=28100.0)
+    pvhc_mw: float | None = key("Hosting capacity.", None, unit="MW", example=12.23)
+    v_min_pu: float | None = key("Least voltage.", None, unit="pu", example=0.95)
+    v_max_pu: float | None = key("Largest voltage.", None, unit="pu", example=1.05)
+    plan: dict[str, PaperUnit] = Field(default_factory=dict, description="Area -> unit.")
 
 
 class PlanningPaper(Section):
     """What the publication states; shown beside ours, never used in a program."""
 
-    source: str
-    a: PaperScheme | None = Field(default=None, alias="A")
-    b: PaperScheme | None = Field(default=None, alias="B")
-    c: PaperScheme | None = Field(default=None, alias="C")
-    notes: Sentences = ()
-    """Sentences on what cannot be derived from the publication."""
+    source: str = key("The publication.", example="K. Yuan et al., Tables II and III")
+    a: PaperScheme | None = Field(default=None, alias="A", description="What it states for scheme A.")
+    b: PaperScheme | None = Field(default=None, alias="B", description="What it states for scheme B.")
+    c: PaperScheme | None = Field(default=None, alias="C", description="What it states for scheme C.")
+    notes: Sentences = key("Sentences on what cannot be derived from the publication.", ())
 
     def scheme(self, name: str) -> PaperScheme | None:
         found: PaperScheme | None = getattr(self, name.lower())
@@ -103,23 +102,26 @@ class PlanningPaper(Section):
 
 
 class PlanningSection(Section):
-    areas: dict[str, Names]
-    """Area -> candidate buses; one unit per area at most."""
-    pvhc_buses: Annotated[Names, Field(min_length=1)]
-    """Where PV may grow in the PVHC scenario."""
-    pv_kw: dict[str, NotNegative] = Field(default_factory=dict)
-    """PV that is there, rated, per bus."""
-    ev_bus: Name | None = None
-    """Where the curve ev_mw of profiles.csv draws."""
+    """Paper 2's program: where storage stands and how large it is."""
+
+    areas: dict[str, Names] = key("Area -> candidate buses; one unit per area at most.")
+    pvhc_buses: SomeNames = key("Where PV may grow in the PVHC scenario.")
+    pv_kw: dict[str, NotNegative] = Field(
+        default_factory=dict,
+        description="Bus -> rated power of the PV that is there.",
+        json_schema_extra={"unit": "kW"},
+    )
+    ev_bus: Name | None = key("Where the curve ev_mw of profiles.csv draws.", None, example="33")
     typical: ScenarioSection
     pvhc: ScenarioSection
     storage: StorageSection
     costs: CostsSection = CostsSection()
-    exactness: Literal["capped", "none"] = "capped"
-    """"none" solves the program as the paper writes it, so that one can see it fail."""
-    gap: Annotated[float, Field(ge=0.0, lt=1.0)] = 1e-4
-    time_limit_s: Positive = 300.0
-    """Per program."""
-    sweep_revenue_cny_per_mw: Numbers = ()
-    """What `hcsim sweep` tries where the command names nothing."""
+    exactness: Literal["capped", "none"] = key(
+        '"none" solves the program as the paper writes it, so that one can see it fail.', "capped"
+    )
+    gap: Annotated[float, Field(ge=0.0, lt=1.0)] = key("A plan is proven to this.", 1e-4, unit="share of the cost")
+    time_limit_s: Positive = key("Per program.", 300.0, unit="s")
+    sweep_revenue_cny_per_mw: Numbers = key(
+        "What `hcsim sweep` tries where the command names nothing.", (), unit="CNY/MW"
+    )
     paper: PlanningPaper | None = None

@@ -1,8 +1,8 @@
-"""What every section of study.toml is made of."""
+"""What every section of study.toml is made of: key by key the type, the default, the unit and a sentence."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -20,13 +20,51 @@ def _name(value: object) -> object:
 
 AsTuple = BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
 """A TOML list, where only tuples are taken."""
-Names = Annotated[tuple[str, ...], BeforeValidator(_names)]
+
+
+class _NumbersToo:
+    """The schema of names: numbers stand for them as well."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(core: Any, handler: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = handler(core)
+        item = {"type": ["string", "integer"]}
+        return {**schema, "items": item} if schema.get("type") == "array" else {**schema, **item}
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_names), _NumbersToo]
+SomeNames = Annotated[tuple[str, ...], Field(min_length=1), BeforeValidator(_names), _NumbersToo]
 Sentences = Annotated[tuple[str, ...], AsTuple]
-Name = Annotated[str, BeforeValidator(_name)]
+Name = Annotated[str, BeforeValidator(_name), _NumbersToo]
 VoltagePu = Annotated[float, Field(ge=0.5, le=1.5)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 Off = Literal["off"]
+
+
+def key(sentence: str, default: Any = ..., *, unit: str = "", example: Any = None, **more: Any) -> Any:
+    """A key of study.toml. From here come what `hcsim init` writes, the reference page and the schema.
+
+    Parameters
+    ----------
+    sentence
+        What the key means, on one line of study.toml.
+    default
+        Its value where the file says nothing; required where there is none.
+    unit
+        Of the number: "kW", "pu", "share of 1", ...
+    example
+        A value to show where there is no default that could be spelled out.
+    more
+        What else pydantic's Field takes.
+    """
+    return Field(
+        default,
+        description=sentence,
+        json_schema_extra={"unit": unit} if unit else None,
+        examples=None if example is None else [example],
+        **more,
+    )
 
 
 class Section(BaseModel):

@@ -108,15 +108,13 @@ def test_init_writes_what_study_runs(tree, tmp_path):
 
 
 def test_every_key_stands_in_the_written_study(tree, tmp_path):
+    from hcsim.cases.config.bess import BessSection
+    from hcsim.cases.config.certify import CertifySection
+    from hcsim.cases.config.controls import ControlsSection
     from hcsim.cases.config.limits import LimitsSection, SimulationSection
-    from hcsim.cases.config.study import (
-        BessSection,
-        CertifySection,
-        ControlsSection,
-        ProgramSection,
-        PvSection,
-        SolverSection,
-    )
+    from hcsim.cases.config.program import ProgramSection
+    from hcsim.cases.config.pv import PvSection
+    from hcsim.cases.config.solver import SolverSection
 
     bench = Workbench.open(load_case(tree))
     text = bench.case.inputs["study.toml"]
