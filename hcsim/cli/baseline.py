@@ -98,8 +98,13 @@ def baseline(
             progress=work.count("probes"),
             reactive=control_of(bench, inverters) or "as_given",
         )
-    say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
+    say(f"[bold]{escape(found.words)}[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     say(f"Limit: {escape(limit_words(found.limit))}")
+    if found.again_words:
+        say(f"Not monotone: {found.again_words}, above sizes that fail")
+    if found.fails_below_kw:
+        sizes = ", ".join(f"{kw:,.0f}" for kw in found.fails_below_kw)
+        say(f"Smaller sizes fail, with too little PV for the batteries: {sizes} kW")
     if bench.selection.held and controls is Controls.free:
         say(escape(bench.selection.words))
     if found.at_hc and found.inverters != "off":

@@ -191,8 +191,8 @@ def stochastic(
         + (f", {summary['resumed']} resumed" if summary["resumed"] else "")
     )
     if summary["hc_kw"]:
-        words = ", ".join(f"{q[1:]} %: {kw:,.0f} kW" for q, kw in summary["hc_kw"].items())
-        say(f"[bold]Hosting capacity[/] of the deployments, {words}")
+        words = ", ".join(f"{q[1:]} %: {kw:,.0f} kW" for q, kw in summary["hc_kw"].items() if kw is not None)
+        say(f"[bold]Hosting capacity[/] of the deployments, {words or escape(summary.get('reason', 'not defined'))}")
         say("Breaks first: " + ", ".join(f"{c.replace('_', ' ')} ({n})" for c, n in summary["binds_first"].items()))
     _show_missing(summary["missing"])
     page = partial(stochastic_page, result)
@@ -219,7 +219,7 @@ def year_baseline(
         settings = YearSettings(weights, controls)
         study = run_year(opened, axis, folder, settings, bess=beside, progress=work.count_parts)
     found, limit = study.capacity, study.capacity.limit
-    say(f"[bold]{found.hc_kw:.1f} kW[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
+    say(f"[bold]{escape(found.words)}[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     say("Limit: " + escape(", ".join(f"{k} {v}" for k, v in limit.items() if v not in ("", None))))
     for name, year in study.years.items():
         words = year.summary()

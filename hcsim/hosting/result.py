@@ -21,6 +21,7 @@ class HostingCapacityResult:
 
     method: str
     hc_kw: float
+    """NaN where it is not defined; then `undefined` says why."""
     bracket_kw: tuple[float, float]
     """Largest that passed, smallest that failed above it."""
     limit: dict[str, object]
@@ -37,6 +38,23 @@ class HostingCapacityResult:
     at_hc: Mapping[str, float] = field(default_factory=dict)
     """What the inverters did at hc_kw over the studied steps, all together: available_kwh, curtailed_kwh,
     injected_kvarh, absorbed_kvarh. Empty where that size was not simulated (0 kW)."""
+    verified: bool = False
+    """Put back in a circuit compiled anew, hc_kw breaks nothing."""
+    fails_below_kw: tuple[float, ...] = ()
+    """Smaller probes that failed: too little PV for the batteries."""
+    undefined: str = ""
+    """Why there is no capacity: the batteries alone break a limit, whatever the PV."""
+
+    @property
+    def words(self) -> str:
+        """ "3,100.0 kW", or why there is none."""
+        return f"not defined: {self.undefined}" if self.undefined else f"{self.hc_kw:,.1f} kW"
+
+    @property
+    def again_words(self) -> str:
+        """ "1,200 to 1,500 kW pass again", where violation is not monotone; else ""."""
+        above = self.passed_again_kw
+        return f"{min(above):,.0f} to {max(above):,.0f} kW pass again" if above else ""
 
 
 def write_baseline(result: HostingCapacityResult, folder: Path) -> list[Path]:
@@ -50,7 +68,11 @@ def baseline_summary(found: HostingCapacityResult, of_case: str | None = None) -
     """`of_case` names the case whose schedule the simulation was given."""
     limit: Mapping[str, Any] = found.limit
     return {
-        "hc_kw": found.hc_kw,
+        "hc_kw": None if found.undefined else found.hc_kw,
+        **({"reason": f"not defined: {found.undefined}"} if found.undefined else {}),
+        "verified": found.verified,
+        "passes_again_kw": [min(found.passed_again_kw), max(found.passed_again_kw)] if found.passed_again_kw else None,
+        "fails_below_kw": list(found.fails_below_kw),
         "limit": {
             "criterion": limit.get("criterion"),
             "element": limit.get("element"),

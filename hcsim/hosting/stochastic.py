@@ -3,7 +3,9 @@
 A deployment is an order in which customers (the feeder's loads) get PV, all of them at random, those close to
 the source first, or those far from it. At each penetration step the first so many have theirs; the last one's
 is cut so that the step is met exactly. Penetration is PV capacity over the feeder's nominal load. Every
-sunny hour is solved and judged as in the nodal study (`hcsim.hosting.hour_probe`); in the others nothing changes.
+sunny hour is solved and judged as in the nodal study (`hcsim.hosting.hour_probe`). A step that breaks nothing hour by
+hour is put back: the whole day in order, controls free from the feeder's own start (`hcsim.hosting.put_back`); what
+breaks there counts like any other violation, so that every capacity is one that has held.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from hcsim.feeder.model import FeederModel
 from hcsim.hosting.hour_probe import Prober
 from hcsim.hosting.nodal import missing_hours
 from hcsim.hosting.open_feeder import FeederFiles as Feeder
+from hcsim.hosting.put_back import WholeDay
 from hcsim.replay.recording import Controls
 from optim.data.limits import Limits
 from optim.data.network import Network
@@ -46,9 +49,13 @@ STOCHASTIC_COLUMNS = {
     "element": pa.string(),
     "phase": pa.string(),
     "hour": pa.string(),
+    "verified": pa.bool_(),
 }
+"""`verified`: the whole step, put back over the day as it is, breaks nothing (`hcsim.hosting.put_back`)."""
 CONVERGENCE = "convergence"
 """Beside the limits: a step with an hour that the engine does not converge at is violated by this."""
+UNDEFINED = "hosting capacity"
+"""Key of what is missing where there is no capacity at all."""
 SPREAD = 0.35
 """Near and far are tendencies: ranks by distance are blurred by up to this share of the feeder."""
 
@@ -195,18 +202,19 @@ class StochasticJob:
         nominal = float(prober.network.loads.p_kw.sum())
         order = roofs.order(task.pattern, self.seed, task.number)
         prober.place(roofs.nodes, "generation")
+        day = WholeDay(prober, self.skip_steps)
         rows: list[dict[str, Any]] = []
         for pct in self.penetrations_pct:
             sizes = roofs.sizes(order, nominal * pct / 100.0)
             if sizes is None:
                 break
-            rows += self._step(prober, task, pct, sizes)
+            rows += self._step(prober, day, task, pct, sizes)
         return rows, prober.power_flows - before
 
     def missing(self, prepared: tuple[Prober, Rooftops]) -> dict[str, str]:
-        return missing_hours(prepared[0], self.skip_steps)
+        return missing_hours(prepared[0], self.skip_steps) | broken_by_batteries(prepared[0])
 
-    def _step(self, prober: Prober, task: Deployment, pct: float, sizes: Floats) -> list[dict[str, Any]]:
+    def _step(self, prober: Prober, day: WholeDay, task: Deployment, pct: float, sizes: Floats) -> list[dict[str, Any]]:
         """The worst hour of each criterion; one row each, and one for convergence."""
         prober.resize(sizes)
         count = len(prober.criteria)
@@ -222,6 +230,12 @@ class StochasticJob:
                 judged = ~np.isnan(verdict.excess)
                 more = np.flatnonzero(judged & (np.nan_to_num(verdict.excess, nan=-np.inf) > worst))
                 worst[more], at[more], when[more] = verdict.excess[more], verdict.at[more], t
+        held = False
+        if lost < 0 and not np.any(worst > 0):
+            whole = day.run()
+            lost, held = whole.failed, whole.failed < 0 and not np.any(whole.excess > 0)
+            if not held and lost < 0:
+                worst, at, when = whole.excess, whole.at, whole.step
         head = {"deployment": task.number, "penetration_pct": pct, "pv_kw": float(sizes.sum())}
         rows = []
         for c, criterion in enumerate(prober.criteria):
@@ -231,11 +245,22 @@ class StochasticJob:
             rows.append(_row(head, criterion.name, broken, element, phase, hour))
         hour = self.profiles.times[lost] if lost >= 0 else ""
         rows.append(_row(head, CONVERGENCE, lost >= 0, prober.network.name if lost >= 0 else "", "", hour))
-        return rows
+        return [row | {"verified": held} for row in rows]
 
     def _sunny(self, prober: Prober) -> Sequence[int]:
         skip = set(self.skip_steps)
         return [int(t) for t in prober.steps if self.profiles.pv_pu[t] > 0 and int(t) not in skip]
+
+
+def broken_by_batteries(prober: Prober) -> dict[str, str]:
+    """Why no capacity is defined, where the batteries break a limit without any PV; else nothing."""
+    for t in prober.steps:
+        for c in np.flatnonzero(prober.excess_without(int(t)) > 0):
+            element, phase = prober.element_of(int(c), int(np.argmax(prober.gaps_without(int(t))[c])))
+            place = f"{element}.{phase}" if phase else element
+            words = f"the batteries alone break {prober.criteria[c].name.replace('_', ' ')} at {place}"
+            return {UNDEFINED: f"not defined: {words}, {prober.profiles.times[t]}"}
+    return {}
 
 
 def _row(head: dict[str, Any], criterion: str, violated: bool, element: str, phase: str, hour: str) -> dict[str, Any]:

@@ -57,8 +57,9 @@ def violation_shares(table: pd.DataFrame) -> pd.DataFrame:
     ]
 
 
-def capacities(table: pd.DataFrame, patterns: Mapping[int, str]) -> pd.DataFrame:
-    """One row per deployment: the last step before the first with a violation, 0 if the first has one."""
+def capacities(table: pd.DataFrame, patterns: Mapping[int, str], *, defined: bool = True) -> pd.DataFrame:
+    """One row per deployment: the last step before the first with a violation, 0 if the first has one; NaN where
+    nothing is `defined`, as batteries break a limit by themselves. `verified`: that step has held when put back."""
     rows = []
     for deployment, steps in table.groupby("deployment", sort=True):
         bad = steps[steps["violated"]]
@@ -69,11 +70,12 @@ def capacities(table: pd.DataFrame, patterns: Mapping[int, str]) -> pd.DataFrame
             {
                 "deployment": deployment,
                 "pattern": patterns.get(int(str(deployment)), ""),
-                "hc_pct": below["penetration_pct"].max() if len(below) else 0.0,
-                "hc_kw": below["pv_kw"].max() if len(below) else 0.0,
+                "hc_pct": (below["penetration_pct"].max() if len(below) else 0.0) if defined else np.nan,
+                "hc_kw": (below["pv_kw"].max() if len(below) else 0.0) if defined else np.nan,
+                "verified": defined and bool(below["verified"].all()),
                 "first_violation_kw": first["pv_kw"].iloc[0] if len(first) else np.nan,
                 "first": ";".join(first["criterion"]),
             }
         )
-    columns = ["deployment", "pattern", "hc_pct", "hc_kw", "first_violation_kw", "first"]
+    columns = ["deployment", "pattern", "hc_pct", "hc_kw", "first_violation_kw", "first", "verified"]
     return pd.DataFrame(rows, columns=columns)

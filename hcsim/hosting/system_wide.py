@@ -7,7 +7,7 @@ time series, judged by the limits that program and replay obey.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from hcsim.devices.autonomous_pv import pv_fleet, unsettled
 from hcsim.devices.fleets import BessFleet
-from hcsim.devices.held_controls import held_in_words
+from hcsim.devices.held_controls import hold
 from hcsim.errors import ConfigError
 from hcsim.feeder.model import FeederModel
 from hcsim.hosting.result import HostingCapacityResult
-from hcsim.hosting.weights import PvShares
+from hcsim.hosting.weights import PvShares, checked_weights, method_words
+from hcsim.opendss.circuit import Circuit
 from hcsim.replay.deadbands import resting_days
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.own_violations import convergence_violations
@@ -36,6 +37,7 @@ Complexes = NDArray[np.complex128]
 LOOK_BELOW = (0.25, 0.5, 0.75, 0.9, 0.97)
 LOOK_ABOVE = (1.02, 1.05, 1.1, 1.2, 1.35, 1.5, 2.0)
 """Shares of the capacity found at which further probes look for what a bisection cannot see."""
+PUT_BACK_TRIES = 8
 DOUBLINGS = 10
 """The first probe is an eighth of the peak load; the search ends 2^10 times above it."""
 
@@ -58,6 +60,9 @@ def hosting_capacity(
 
     Doubling brackets the first broken limit, bisection closes in to `tolerance_kw`. Then smaller probes look
     for a limit broken earlier (which would become the answer) and larger ones for PV that passes again.
+
+    What is found is put back: the feeder compiled anew, the devices of that size, the series once more. What fails
+    there is a probe that failed, and the search goes on below it.
 
     Parameters
     ----------
@@ -102,7 +107,7 @@ def hosting_capacity(
     """
     started = time.perf_counter()
     options, profiles = options or ReplayOptions(), model.profiles
-    shares = replace(shares, weights=_checked_weights(shares.weights, shares.pv_nodes))
+    shares = replace(shares, weights=checked_weights(shares.weights, shares.pv_nodes))
     q_per_kw, wanted = shares.q_per_kw, (len(profiles), len(shares.pv_nodes))
     if q_per_kw is not None and q_per_kw.shape != wanted:
         raise ConfigError(f"q_per_kw has shape {q_per_kw.shape}, not {wanted}.")
@@ -114,10 +119,11 @@ def hosting_capacity(
         peak_kw = float(model.network.loads.p_kw.sum() * profiles.load_pu.max())
         search = _CapacitySearch(prober, max(peak_kw, 1.0) / 8.0, tolerance_kw, options.progress)
         found = search.run(zero_in_question=bess is not None)
+        verified = _put_back(model, shares, replace(options, before=prober.base), bess, found)
     held = model.circuit.held if options.controls == "free" else ()
     return HostingCapacityResult(
-        method=_method(shares, options, bess, tolerance_kw, found.failed_below_kw, held),
-        hc_kw=found.hc_kw,
+        method=method_words(shares, options, bess, tolerance_kw, found.failed_below_kw, held),
+        hc_kw=found.hc_kw if found.passed_somewhere else np.nan,
         bracket_kw=found.bracket_kw,
         limit=found.limit,
         probes=found.table(),
@@ -126,7 +132,28 @@ def hosting_capacity(
         seconds=time.perf_counter() - started,
         inverters=options.inverters.mode if options.inverters else "off",
         at_hc=found.probes[found.hc_kw].pv,
+        verified=verified,
+        fails_below_kw=found.failed_below_kw,
+        undefined="" if found.passed_somewhere else found.why_never(),
     )
+
+
+def _put_back(
+    model: FeederModel, shares: PvShares, options: ReplayOptions, bess: Schedule | None, found: _CapacitySearch
+) -> bool:
+    """Whether what is found holds in a circuit that nothing has run in yet; what does not is searched again below."""
+    if not found.passed_somewhere or found.hc_kw == 0:
+        return found.passed_somewhere
+    circuit = Circuit.compile(model.circuit.master)
+    circuit.solve(controls=False)
+    hold(circuit, model.circuit.held)
+    fresh = replace(model, circuit=circuit)
+    with _SizeProber(fresh, shares, options, bess) as prober:
+        for _ in range(PUT_BACK_TRIES):
+            if found.hc_kw == 0 or found.keep(prober.probe(found.hc_kw)):
+                return True
+            found.prober.power_flows += len(model.profiles)
+    return False
 
 
 @dataclass(frozen=True)
@@ -254,6 +281,27 @@ class _CapacitySearch:
         self._look_above()
         return self
 
+    def keep(self, again: _Probe) -> bool:
+        """A size that was put back; where it failed, that is what is known of it, and the bracket closes anew."""
+        if not again.passed:
+            self.probes[again.pv_kw] = again
+            self._bisect()
+        return again.passed
+
+    @property
+    def passed_somewhere(self) -> bool:
+        return any(probe.passed for probe in self.probes.values())
+
+    def why_never(self) -> str:
+        """Where nothing passes, not even without PV: what the batteries alone break."""
+        first = self.probes[0.0].first or {}
+        place = ".".join(str(first[key]) for key in ("element", "phase") if first.get(key))
+        criterion = str(first.get("criterion")).replace("_", " ")
+        return (
+            f"the batteries alone break {criterion} at {place}, {first.get('time')}, "
+            f"and no PV up to {max(self.probes):,.0f} kW mends it"
+        )
+
     def _ask(self, pv_kw: float) -> _Probe:
         if pv_kw not in self.probes:
             self.probes[pv_kw] = self.prober.probe(pv_kw)
@@ -335,38 +383,3 @@ class _CapacitySearch:
             words = probe.first or blank
             rows.append({"pv_kw": probe.pv_kw, "passed": probe.passed} | {k: words[k] for k in keys})
         return pd.DataFrame(rows, columns=["pv_kw", "passed", *keys])
-
-
-def _checked_weights(weights: Floats, pv_nodes: Sequence[str]) -> Floats:
-    weights = np.asarray(weights, dtype=float)
-    if weights.shape != (len(pv_nodes),) or np.any(weights < 0) or not weights.sum() > 0:
-        raise ConfigError(
-            f"The shares of {len(pv_nodes)} PV nodes must be as many numbers, none negative, not all zero.",
-            "Give equal shares to share evenly.",
-        )
-    return weights / weights.sum()
-
-
-def _method(
-    shares: PvShares,
-    options: ReplayOptions,
-    bess: Schedule | None,
-    tolerance_kw: float,
-    failed_below_kw: tuple[float, ...],
-    held: Sequence[str],
-) -> str:
-    reactive = "Unity power factor." if shares.q_per_kw is None else "The schedule's reactive power, scaled with size."
-    if options.inverters is not None:
-        reactive = f"Inverters on their own: {options.inverters.words}."
-    words = [
-        f"PV at {len(shares.pv_nodes)} node-phases raised together by fixed shares; every probe an OpenDSS time "
-        f"series with controls {options.controls}; bracketed by doubling, bisected to {tolerance_kw:g} kW, then "
-        "probed below and above.",
-        reactive,
-        "No BESS." if bess is None else f"The batteries of schedule {bess.case} dispatched unchanged.",
-    ]
-    words += [held_in_words(held)] if held else []
-    if failed_below_kw:
-        sizes = ", ".join(f"{k:.0f}" for k in failed_below_kw)
-        words.append(f"Smaller probes failed, with too little PV for the batteries: {sizes} kW.")
-    return " ".join(words)

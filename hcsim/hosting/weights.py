@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hcsim.devices.held_controls import held_in_words
 from hcsim.errors import ConfigError
+from hcsim.replay.options import ReplayOptions
 from optim.data.network import Network
 from optim.data.schedule import Schedule
 
@@ -57,3 +60,39 @@ def _load_kw(network: Network, node: str) -> float:
     plus, minus = loads.node_plus == at, loads.node_minus == at
     between = (loads.node_plus >= 0) & (loads.node_minus >= 0)
     return float(np.sum(loads.p_kw * np.where(between, 0.5, 1.0) * (plus | minus)))
+
+
+def checked_weights(weights: Floats, pv_nodes: Sequence[str]) -> Floats:
+    weights = np.asarray(weights, dtype=float)
+    if weights.shape != (len(pv_nodes),) or np.any(weights < 0) or not weights.sum() > 0:
+        raise ConfigError(
+            f"The shares of {len(pv_nodes)} PV nodes must be as many numbers, none negative, not all zero.",
+            "Give equal shares to share evenly.",
+        )
+    return weights / weights.sum()
+
+
+def method_words(
+    shares: PvShares,
+    options: ReplayOptions,
+    bess: Schedule | None,
+    tolerance_kw: float,
+    failed_below_kw: tuple[float, ...],
+    held: Sequence[str],
+) -> str:
+    """How a capacity was found, in sentences."""
+    reactive = "Unity power factor." if shares.q_per_kw is None else "The schedule's reactive power, scaled with size."
+    if options.inverters is not None:
+        reactive = f"Inverters on their own: {options.inverters.words}."
+    words = [
+        f"PV at {len(shares.pv_nodes)} node-phases raised together by fixed shares; every probe an OpenDSS time "
+        f"series with controls {options.controls}; bracketed by doubling, bisected to {tolerance_kw:g} kW, then "
+        "probed below and above.",
+        reactive,
+        "No BESS." if bess is None else f"The batteries of schedule {bess.case} dispatched unchanged.",
+    ]
+    words += [held_in_words(held)] if held else []
+    if failed_below_kw:
+        sizes = ", ".join(f"{k:.0f}" for k in failed_below_kw)
+        words.append(f"Smaller probes failed, with too little PV for the batteries: {sizes} kW.")
+    return " ".join(words)

@@ -264,7 +264,7 @@ class StudyRun(Parts):
                     folder = self.folder / "replays" / name / f"{controls}_{control.mode}"
                     write_replay(day.replay, folder)
                     write_inverter_day(day, control, folder)
-                self._say(part, f"{row.found[control.mode].hc_kw:.1f} kW, {row.found['unity'].hc_kw:.1f} at unity")
+                self._say(part, f"{row.found[control.mode].words}, {row.found['unity'].words} at unity")
 
     def certify_schedule(self, name: str, time_s: float | None) -> None:
         """The closed loop from the claim, and from what the simulation found under the same rules; then where the
@@ -315,7 +315,7 @@ class StudyRun(Parts):
         without = self.cases["none"].certificate if "none" in self.cases and name != "none" else None
         if without is not None and (start := with_pv_of(claim, without.schedule)):
             starts.append(start)
-        if "none" in self.baselines:
+        if "none" in self.baselines and self.baselines["none"].hc_kw > 0:
             starts.append(spread_evenly(claim, self.baselines["none"].hc_kw, self.bench.profiles.pv_pu))
         own = self.baselines.get(self._baseline_key(name))
         if own is not None and own.hc_kw > 0:
@@ -387,7 +387,7 @@ class StudyRun(Parts):
             )
             self.baselines[name] = found
             write_baseline(found, self.folder / "baselines" / name)
-            self._say(part, f"{found.hc_kw:.1f} kW after {found.power_flows} power flows")
+            self._say(part, f"{found.words} after {found.power_flows} power flows")
 
 
 def claim_in_words(schedule: Schedule) -> str:

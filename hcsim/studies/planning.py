@@ -203,7 +203,7 @@ class PlanningRun(Parts):
                 )
                 self.schemes[scheme] = replace(here, simulations={**here.simulations, sharing: found})
                 write_baseline(found, self.folder / "baselines" / scheme / sharing)
-                self._say(title, f"{found.hc_kw:.1f} kW after {found.power_flows} power flows")
+                self._say(title, f"{found.words} after {found.power_flows} power flows")
 
     def report(self) -> None:
         """summary.json, plan.csv, figures and the page, from whatever exists."""

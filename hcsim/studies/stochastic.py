@@ -6,8 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
+
 from hcsim.hosting.open_feeder import OpenFeeder, identity_of
-from hcsim.hosting.stochastic import STOCHASTIC_COLUMNS, StochasticJob, deployments, rooftops
+from hcsim.hosting.stochastic import STOCHASTIC_COLUMNS, UNDEFINED, StochasticJob, deployments, rooftops
 from hcsim.hosting.stochastic_result import StochasticResult, StochasticSettings, capacities, violation_shares
 from hcsim.jobs.campaign import Execution, Progress, run_campaign
 from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
@@ -63,10 +66,14 @@ def run_stochastic(
     outcome = run_campaign(job, tasks, folder / "dataset", identity, STOCHASTIC_COLUMNS, execution, progress)
     patterns = {task.number: task.pattern for task in tasks}
     result = StochasticResult(
-        opened.network, outcome, violation_shares(outcome.table), capacities(outcome.table, patterns)
+        opened.network,
+        outcome,
+        violation_shares(outcome.table),
+        capacities(outcome.table, patterns, defined=UNDEFINED not in outcome.missing),
     )
     unwritten = result.unwritten
-    write_or_say(unwritten, folder / "stochastic.parquet", partial(write_parquet, table=outcome.table))
+    rows = outcome.table.drop(columns="verified")  # of whole steps: it stands with the capacities
+    write_or_say(unwritten, folder / "stochastic.parquet", partial(write_parquet, table=rows))
     write_or_say(unwritten, folder / "shares.csv", partial(write_csv, table=result.shares))
     write_or_say(unwritten, folder / "capacities.csv", partial(write_csv, table=result.capacities))
     result.summary.update(_summary(opened, profiles, settings, result, float(roofs.size_kw.sum())))
@@ -104,12 +111,20 @@ def _summary(
         "power_flows": outcome.power_flows,
         "seconds": outcome.seconds,
         "first_violation_kw": float(found["first_violation_kw"].min()) if len(found) else None,
-        "hc_kw": {f"p{q}": float(found["hc_kw"].quantile(q / 100)) for q in (5, 50, 95)} if len(found) else {},
-        "by_pattern": {
-            str(p): {f"p{q}": float(rows["hc_kw"].quantile(q / 100)) for q in (5, 50, 95)}
-            for p, rows in found.groupby("pattern", sort=False)
-        },
+        "hc_kw": _quantiles(found),
+        **({"reason": undefined} if (undefined := outcome.missing.get(UNDEFINED)) else {}),
+        "verified": bool(found["verified"].all()) if len(found) else False,
+        "by_pattern": {str(p): _quantiles(rows) for p, rows in found.groupby("pattern", sort=False)},
         "binds_first": {c: first.count(c) for c in dict.fromkeys(first)},
         "missing": dict(outcome.missing) | {f"penetration {p:g} %": why for p, why in asked.items()},
         "unwritten": result.unwritten,
     }
+
+
+def _quantiles(found: pd.DataFrame) -> dict[str, float | None]:
+    """Of the deployments: each the capacity of one of them, which has held when it was put back; None where a
+    capacity is not defined."""
+    if not len(found):
+        return {}
+    values = {q: float(found["hc_kw"].quantile(q / 100, interpolation="lower")) for q in (5, 50, 95)}
+    return {f"p{q}": None if np.isnan(kw) else kw for q, kw in values.items()}

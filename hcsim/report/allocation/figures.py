@@ -271,10 +271,16 @@ def _bars(axes: Axes, study: StudyResult, name: str, at: float) -> None:
     if schedule.solve is not None:
         axes.plot([schedule.hc_kw, schedule.solve.bound], [at, at], color=style.BLACK, linewidth=1.2)
         axes.plot(
-            schedule.solve.bound, at, "|", color=style.BLACK, markersize=15, markeredgewidth=1.8, label="proven bound"
+            schedule.solve.bound,
+            at,
+            "|",
+            color=style.BLACK,
+            markersize=15,
+            markeredgewidth=1.8,
+            label="bound of the linear program",
         )
     baseline = study.baselines.get(simulation_beside(name, study.with_schedule_case))
-    if baseline:
+    if baseline and not baseline.undefined:
         axes.plot(baseline.hc_kw, at + 0.32, "D", color=style.BLUE, markersize=6, label="simulation")
         _beside(axes, baseline.hc_kw, at + 0.32)
     certificate = study.cases[name].certificate

@@ -44,10 +44,10 @@ def _sentence(compared: InverterComparison, row: SharingRow) -> str:
     mode = compared.control.mode
     if mode not in row.found or "unity" not in row.found:
         return ""
-    own, unity = row.found[mode].hc_kw, row.found["unity"].hc_kw
-    words_ = f"{_title(row)}: {own:,.1f} kW with {MODES[mode]}, {unity:,.1f} at unity power factor"
+    own, unity = row.found[mode].words, row.found["unity"].words
+    words_ = f"{_title(row)}: {own} with {MODES[mode]}, {unity} at unity power factor"
     if "schedule" in row.found:
-        words_ += f", {row.found['schedule'].hc_kw:,.1f} with the optimizer's reactive power"
+        words_ += f", {row.found['schedule'].words} with the optimizer's reactive power"
     return words_ + "."
 
 

@@ -107,6 +107,7 @@ def _baseline(study: StudyResult, name: str) -> dict[str, Any]:
     return {
         "name": words.simulation_title(name, study.with_schedule_case),
         "hc_kw": found.hc_kw,
+        "words": words.sentence(found.words).rstrip(".") + (", put back and verified" if found.verified else ""),
         "method": words.sentence(found.method),
         "bracket": found.bracket_kw,
         "limit": words.sentence(words.limit_words(found)),

@@ -219,6 +219,7 @@ def limit_words(found: HostingCapacityResult) -> str:
     phase = f", phase {limit['phase']}" if limit.get("phase") else ""
     return (
         f"limited by {str(limit['criterion']).replace('_', ' ')} at {limit.get('element')}{phase}, {limit.get('time')}"
+        + (f" ({found.again_words})" if found.again_words else "")
     )
 
 
@@ -333,19 +334,19 @@ def _simulation_sentences(study: StudyResult) -> list[str]:
     alone, beside = study.baselines.get("none"), study.baselines.get("with_schedule")
     if alone:
         sentences.append(
-            f"Simulation alone, raising PV at the same sites without a battery, finds {_kw(alone.hc_kw)}, "
+            f"Simulation alone, raising PV at the same sites without a battery, finds {alone.words}, "
             f"{limit_words(alone)}."
         )
     chosen = study.baselines.get("with_shares")
     if chosen:
         sentences.append(
-            f"With the shares and reactive power that the program chose, simulation finds {_kw(chosen.hc_kw)} "
+            f"With the shares and reactive power that the program chose, simulation finds {chosen.words} "
             f"without a battery, {limit_words(chosen)}."
         )
     case = study.cases.get(study.with_schedule_case)
     if beside and case:
         name = NAMES.get(study.with_schedule_case, study.with_schedule_case)
-        words = f"With the schedule of {name} it finds {_kw(beside.hc_kw)}, {limit_words(beside)}."
+        words = f"With the schedule of {name} it finds {beside.words}, {limit_words(beside)}."
         if beside.hc_kw > case.schedule.hc_kw:
             words += (
                 " That is more than the claim: losses, which a lossless program leaves out, take up power, and "

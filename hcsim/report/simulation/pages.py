@@ -41,6 +41,19 @@ _PATTERNS = {"random": "at random", "near": "near the source first", "far": "far
 _YEARS = {"bare": "without PV", "with_pv": "with PV"}
 _CURVES = {"highest": style.ORANGE, "lowest": style.BLUE}
 MAX_ROWS = 400
+SHOWN_OF_A_BUS = (
+    "bus",
+    "phases",
+    "hc_kw",
+    "criterion",
+    "binding_element",
+    "binding_phase",
+    "binding_hour",
+    "status",
+    "verified",
+    "passes_again_from_kw",
+    "passes_again_to_kw",
+)
 
 
 @dataclass(frozen=True)
@@ -230,12 +243,7 @@ def nodal_page(result: Any, folder: Path) -> Path:
             nodal_distribution(least),
         )
     )
-    tables = {
-        SCENARIOS[name]: table[
-            ["bus", "phases", "hc_kw", "criterion", "binding_element", "binding_phase", "binding_hour", "status"]
-        ].sort_values("hc_kw")
-        for name, table in least.items()
-    }
+    tables = {SCENARIOS[name]: table[[*SHOWN_OF_A_BUS]].sort_values("hc_kw") for name, table in least.items()}
     gain = result.gain()
     if gain is not None:
         tables["Gain by the batteries"] = gain.sort_values("gain_kw", ascending=False)
