@@ -42,17 +42,8 @@ _YEARS = {"bare": "without PV", "with_pv": "with PV"}
 _CURVES = {"highest": style.ORANGE, "lowest": style.BLUE}
 MAX_ROWS = 400
 SHOWN_OF_A_BUS = (
-    "bus",
-    "phases",
-    "hc_kw",
-    "criterion",
-    "binding_element",
-    "binding_phase",
-    "binding_hour",
-    "status",
-    "verified",
-    "passes_again_from_kw",
-    "passes_again_to_kw",
+    *("bus", "phases", "hc_kw", "criterion", "binding_element", "binding_phase", "binding_hour", "status"),
+    *("verified", "passes_again_from_kw", "passes_again_to_kw"),
 )
 
 
