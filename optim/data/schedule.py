@@ -98,6 +98,14 @@ class Schedule:
     kind: ScheduleKind = "allocation"
     scenario: Scenario | None = None
     """Of a schedule of kind planning; None for all others."""
+    pv_kva: Floats | None = None
+    """(G,) nameplate of the inverters; None: as many kVA as `pv_kw` has kW."""
+    bess_q_kvar: Floats | None = None
+    """(T, D) positive into the network; None: batteries at unity power factor."""
+    bess_kva: Floats | None = None
+    """(D,) nameplate of the batteries' converters; None: each phase's share of `BessUnit.power_kw`."""
+    replaces: tuple[str, ...] = ()
+    """Elements of the feeder ("storage.bess1") that this schedule commands: out of the circuit while its devices act."""
 
     @property
     def hc_kw(self) -> float:

@@ -1,0 +1,396 @@
+"""A dispatch's values as a `Schedule` on a feeder, with a sentence for everything that was understood or assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hcsim.errors import ConfigError
+from hcsim.schedules.dispatch.layout import WHOLE, Values
+from hcsim.schedules.dispatch.signs import Sign, battery_sign, source_sign
+from hcsim.schedules.dispatch.units import Unit
+from hcsim.schedules.dispatch.words import Names
+from optim.data.network import Network
+from optim.data.schedule import BessUnit, Schedule
+
+Floats = NDArray[np.float64]
+IDLE_KW = 1e-6
+ROUNDING = 0.02
+"""A size that the dispatch itself tells is rounded up by no more than this where it binds."""
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """A foreign dispatch, understood."""
+
+    schedule: Schedule
+    units: tuple[Unit, ...]
+    """Every device, sizes filled in."""
+    read_as: tuple[str, ...]
+    soc_given_kwh: Mapping[str, Floats]
+    """Unit -> (T,) the dispatch's own SoC column."""
+    available_kw: Mapping[str, Floats]
+    """PV device -> (T,) power the optimizer says the sun would give."""
+    loads_kw: Mapping[str, Floats]
+    """Load of the feeder -> (T,) the optimizer's own series."""
+    loads_kvar: Mapping[str, Floats]
+    voltages_pu: pd.DataFrame
+    """The optimizer's own voltages: step, node, v_pu; empty where it gives none."""
+    both_kw: Mapping[str, Floats]
+    """Unit -> (T,) power that it charges while it discharges."""
+
+
+@dataclass
+class _Device:
+    unit: Unit
+    nodes: tuple[str, ...]
+    p_kw: Floats
+    q_kvar: Floats
+    charge_kw: Floats
+    discharge_kw: Floats
+
+
+def build(
+    values: Values,
+    units: Mapping[str, Unit],
+    names: Names,
+    *,
+    case: str,
+    sign: Sign | None = None,
+    pv_pu: Floats | None = None,
+) -> Dispatch:
+    """(T, …) arrays of every device, in the order of their names.
+
+    `pv_pu` (T,) is the sun of the study: where no size is given, a PV plant is taken as large as its power needs under
+    that sun. Raises ConfigError for a battery without energy, power whose sign cannot be told, a device at a bus without
+    the phase asked for.
+    """
+    said: list[str] = list(values.said)
+    rows, steps = values.rows, len(values.clock)
+    volts = rows[rows["quantity"] == "v_pu"]
+    rows = rows[rows["quantity"] != "v_pu"]
+    if rows.empty:
+        raise ConfigError("The dispatch has no power of any device.", 'Say which column it is: --map "p_kw=COLUMN".')
+    made: list[_Device] = []
+    soc_given: dict[str, Floats] = {}
+    available: dict[str, Floats] = {}
+    both: dict[str, Floats] = {}
+    loads: dict[str, tuple[Floats, Floats | None]] = {}
+    for label, mine in rows.groupby("device", sort=True):
+        grid = _Grid(str(label), mine, steps)
+        unit = _unit_of(grid, units, names, said)
+        kind = unit.kind or _kind_of(grid)
+        if kind == "load":
+            if not unit.element:
+                raise ConfigError(f"{label}: no load of the feeder has that name.", "Loads are named as in the feeder.")
+            loads[unit.element] = grid.total("p"), grid.total("q") if grid.has("q") else None
+            continue
+        unit = replace(unit, kind=kind)
+        nodes, phases = _nodes_of(unit, grid, names.network)
+        if kind == "bess":
+            device = _battery(grid, unit, nodes, phases, values.clock.step_h, sign, said, soc_given, both)
+        else:
+            device = _source(grid, unit, nodes, phases, pv_pu, said, available)
+        made.append(device)
+    _count(made, said)
+    schedule = _schedule(made, values, case, said, soc_given)
+    return Dispatch(
+        schedule, tuple(d.unit for d in made), tuple(dict.fromkeys(said)), soc_given, available,
+        {name: p for name, (p, _) in loads.items()}, {name: q for name, (_, q) in loads.items() if q is not None},
+        _voltages(volts, names), both,
+    )  # fmt: skip
+
+
+class _Grid:
+    """The values of one device by quantity, (T, phases) or (T, 1) totals."""
+
+    def __init__(self, label: str, rows: pd.DataFrame, steps: int) -> None:
+        self.label, self.steps = label, steps
+        self.bus = next((b for b in rows["bus"] if b), "")
+        self.kind = next((k for k in rows["kind"] if k), "")
+        self._grids: dict[str, tuple[tuple[int, ...], Floats]] = {}
+        for quantity, mine in rows.groupby("quantity"):
+            phases = tuple(sorted(mine["phase"].unique().tolist()))
+            if WHOLE in phases and len(phases) > 1:
+                raise ConfigError(f"{label}: {quantity} is given per phase and as a total.", "Keep one of them.")
+            grid = np.full((steps, len(phases)), np.nan)
+            grid[mine["step"].to_numpy(), [phases.index(p) for p in mine["phase"]]] = mine["value"].to_numpy(
+                dtype=float
+            )
+            self._grids[str(quantity)] = phases, grid
+
+    def has(self, quantity: str) -> bool:
+        return quantity in self._grids
+
+    @property
+    def phases(self) -> tuple[int, ...]:
+        """Phases that any power is given for; empty where all are totals."""
+        found = {p for q in ("p", "q", "charge", "discharge") if q in self._grids for p in self._grids[q][0]}
+        return tuple(sorted(found - {WHOLE}))
+
+    def per_phase(self, quantity: str, phases: tuple[int, ...]) -> Floats:
+        """(T, k): totals split evenly, missing cells zero."""
+        if quantity not in self._grids:
+            return np.zeros((self.steps, len(phases)))
+        given, grid = self._grids[quantity]
+        grid = np.nan_to_num(grid)
+        if given == (WHOLE,):
+            return np.repeat(grid / len(phases), len(phases), axis=1)
+        out = np.zeros((self.steps, len(phases)))
+        for k, phase in enumerate(phases):
+            if phase in given:
+                out[:, k] = grid[:, given.index(phase)]
+        return out
+
+    def total(self, quantity: str) -> Floats:
+        return np.nan_to_num(self._grids[quantity][1]).sum(axis=1) if self.has(quantity) else np.zeros(self.steps)
+
+    def gaps(self) -> list[tuple[str, int]]:
+        """(quantity, first step) where a power has no value."""
+        return [
+            (q, int(np.flatnonzero(np.isnan(g).all(axis=1))[0]))
+            for q, (_, g) in self._grids.items()
+            if q in ("p", "charge", "discharge") and np.isnan(g).all(axis=1).any()
+        ]
+
+
+def _unit_of(grid: _Grid, units: Mapping[str, Unit], names: Names, said: list[str]) -> Unit:
+    """From the units table or the feeder; else what the dispatch itself tells of a new device."""
+    found = names.device(grid.label)
+    if found and found in units:
+        unit = units[found]
+    else:
+        place = names.place(grid.bus or grid.label)
+        if place is None:
+            raise ConfigError(
+                f"{grid.label}: at which bus does it stand?", "Give a units table (--units) or a column bus."
+            )
+        unit = Unit(grid.label, place[0], place[1], grid.kind)
+        sizes = {"kw": grid.total("size").max(), "kwh": grid.total("energy").max()}
+        unit = replace(unit, **{k: float(v) for k, v in sizes.items() if v > 0})
+    if not unit.bus:
+        place = names.place(grid.bus) if grid.bus else None
+        if place is None:
+            raise ConfigError(f"{unit.name}: the units table does not say its bus.")
+        unit = replace(unit, bus=place[0], phases=unit.phases or place[1])
+    elif (place := names.place(unit.bus)) is None:
+        raise ConfigError(f"{unit.name}: bus {unit.bus!r} is not in {names.network.name}.")
+    else:
+        unit = replace(unit, bus=place[0], phases=unit.phases or place[1])
+    if gaps := grid.gaps():
+        said.append(f"{grid.label}: {gaps[0][0]} has no value in step {gaps[0][1]} and perhaps later: read as 0.")
+    said += unit.said
+    return unit
+
+
+def _kind_of(grid: _Grid) -> str:
+    if grid.kind:
+        return grid.kind
+    if any(grid.has(q) for q in ("charge", "discharge", "soc", "energy")):
+        return "bess"
+    if grid.has("available") or grid.has("curtailed"):
+        return "pv"
+    p = grid.total("p")
+    return "bess" if p.min() < -IDLE_KW and p.max() > IDLE_KW else "pv"
+
+
+def _nodes_of(unit: Unit, grid: _Grid, network: Network) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """Node-phases at which the device stands."""
+    has = [int(network.nodes[n].rsplit(".", 1)[1]) for n in network.nodes_of(unit.bus)]
+    has = [p for p in has if p in (1, 2, 3)]
+    wanted = grid.phases or unit.phases or tuple(has)
+    if missing := [p for p in wanted if p not in has]:
+        raise ConfigError(
+            f"{unit.name}: bus {unit.bus} has phases {', '.join(map(str, has)) or 'none'}, not {', '.join(map(str, missing))}."
+        )
+    return tuple(f"{unit.bus}.{p}" for p in wanted), tuple(wanted)
+
+
+def _battery(
+    grid: _Grid, unit: Unit, nodes: tuple[str, ...], phases: tuple[int, ...], step_h: float, sign: Sign | None,
+    said: list[str], soc_given: dict[str, Floats], both: dict[str, Floats],
+) -> _Device:  # fmt: skip
+    soc = grid.total("soc") if grid.has("soc") else None
+    if soc is not None and soc.max() <= 1.0 + 1e-9 and unit.kwh > 1.5:
+        soc = soc * unit.kwh
+        said.append(f"{unit.name}: SoC is read as a share of {unit.kwh:g} kWh.")
+    elif soc is not None and unit.kwh > 0 and soc.max() > 1.05 * unit.kwh and soc.max() <= 100.0 + 1e-9:
+        soc = soc / 100.0 * unit.kwh
+        said.append(f"{unit.name}: SoC is read in per cent of {unit.kwh:g} kWh.")
+    if grid.has("charge") or grid.has("discharge"):
+        charge, discharge = np.abs(grid.per_phase("charge", phases)), np.abs(grid.per_phase("discharge", phases))
+        both[unit.name] = np.minimum(charge.sum(axis=1), discharge.sum(axis=1))
+    else:
+        p = grid.per_phase("p", phases)
+        direction, why = battery_sign(unit.name, p.sum(axis=1), soc, step_h, sign)
+        said.append(f"{unit.name} at {unit.bus}: a battery; {why}.")
+        charge, discharge = np.maximum(-direction * p, 0.0), np.maximum(direction * p, 0.0)
+        both[unit.name] = np.zeros(grid.steps)
+    if soc is not None:
+        soc_given[unit.name] = soc
+    if np.isnan(unit.kw):
+        largest = float(np.max([charge.sum(axis=1).max(), discharge.sum(axis=1).max(), IDLE_KW]))
+        per_phase = float(np.max([charge.max(), discharge.max(), IDLE_KW])) * len(phases)
+        unit = replace(unit, kw=max(largest, per_phase))
+        said.append(f"{unit.name}: no rating given; {unit.kw:,.1f} kW, the largest power in its dispatch, is taken.")
+    if np.isnan(unit.kwh):
+        if soc is None or soc.max() <= 1.0 + 1e-9:
+            raise ConfigError(
+                f"{unit.name}: a battery without energy.", "Give its kWh in a units table (--units), or its SoC in kWh."
+            )
+        unit = replace(unit, kwh=float(soc.max()) / unit.soc_max)
+        said.append(f"{unit.name}: no energy given; {unit.kwh:,.1f} kWh, the most its SoC reaches, is taken.")
+    return _Device(unit, nodes, discharge - charge, grid.per_phase("q", phases), charge, discharge)
+
+
+def _source(
+    grid: _Grid, unit: Unit, nodes: tuple[str, ...], phases: tuple[int, ...], pv_pu: Floats | None, said: list[str],
+    available: dict[str, Floats],
+) -> _Device:  # fmt: skip
+    p = grid.per_phase("p", phases)
+    if grid.has("p"):
+        direction, words = source_sign(unit.name, p.sum(axis=1))
+        p = direction * p
+        said += [words] if words else []
+    if grid.has("available"):
+        sun = np.abs(grid.per_phase("available", phases))
+        available[unit.name] = sun.sum(axis=1)
+        if not grid.has("p"):
+            p = sun - np.abs(grid.per_phase("curtailed", phases))
+            said.append(f"{unit.name}: delivered power is available less curtailed.")
+    elif not grid.has("p") and grid.has("curtailed"):
+        raise ConfigError(f"{unit.name}: curtailment without available or delivered power.", "Give one of them too.")
+    p = np.maximum(p, 0.0)
+    if np.isnan(unit.kw):
+        peak = p.sum(axis=1)
+        if unit.kind == "pv" and pv_pu is not None:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                needed = np.where(pv_pu > 0.02, peak / pv_pu, 0.0)
+            unit = replace(unit, kw=max(float(needed.max()), float(peak.max()), IDLE_KW))
+            said.append(
+                f"{unit.name}: no size given; {unit.kw:,.1f} kW, the least that gives its power under the study's sun."
+            )
+        else:
+            unit = replace(unit, kw=max(float(peak.max()), IDLE_KW))
+            said.append(f"{unit.name}: no size given; {unit.kw:,.1f} kW, its largest power, is taken.")
+    return _Device(unit, nodes, p, grid.per_phase("q", phases), np.zeros_like(p), np.zeros_like(p))
+
+
+def _count(made: list[_Device], said: list[str]) -> None:
+    words = {"pv": "PV plants", "bess": "batteries", "generator": "generators"}
+    for kind, word in words.items():
+        mine = [d for d in made if d.unit.kind == kind]
+        if not mine:
+            continue
+        buses = list(dict.fromkeys(d.unit.bus for d in mine))
+        shown = ", ".join(buses[:6]) + (f" and {len(buses) - 6} more" if len(buses) > 6 else "")
+        said.insert(0, f"{len(mine)} device{'s' if len(mine) > 1 else ''} read as {word} at buses {shown}.")
+    split = [d.unit.name for d in made if len(d.nodes) > 1 and np.allclose(d.p_kw, d.p_kw[:, :1])]
+    if split:
+        said.append(f"Totals are split evenly over the phases of the bus: {len(split)} of {len(made)} devices.")
+    if own := [d.unit.element for d in made if d.unit.element]:
+        said.append(
+            f"Commanded instead of their own shapes, by a device of the same rating in their place: {', '.join(own[:6])}"
+            + (f" and {len(own) - 6} more." if len(own) > 6 else ".")
+        )
+
+
+def _schedule(
+    made: list[_Device], values: Values, case: str, said: list[str], soc_given: Mapping[str, Floats]
+) -> Schedule:
+    clock, steps = values.clock, len(values.clock)
+    sources, batteries = [d for d in made if d.unit.kind != "bess"], [d for d in made if d.unit.kind == "bess"]
+
+    def across(devices: list[_Device], name: str) -> Floats:
+        return np.hstack([getattr(d, name) for d in devices]) if devices else np.zeros((steps, 0))
+
+    def shares(devices: list[_Device], attribute: str) -> Floats:
+        of = [np.full(len(d.nodes), getattr(d.unit, attribute) / len(d.nodes)) for d in devices]
+        return np.concatenate(of) if of else np.zeros(0)
+
+    pv_kw, pv_p, pv_q = shares(sources, "kw"), across(sources, "p_kw"), across(sources, "q_kvar")
+    pv_kw = np.maximum(pv_kw, pv_p.max(axis=0, initial=0.0))
+    kva = np.where(np.isnan(shares(sources, "kva")), np.nan, shares(sources, "kva"))
+    units = tuple(
+        BessUnit(
+            d.unit.name,
+            d.unit.bus,
+            d.unit.kwh,
+            d.unit.kw,
+            d.unit.eta_charge,
+            d.unit.eta_discharge,
+            d.unit.soc_min,
+            d.unit.soc_max,
+        )
+        for d in batteries
+    )
+    charge, discharge = across(batteries, "charge_kw"), across(batteries, "discharge_kw")
+    soc = np.zeros((steps + 1, len(batteries)))
+    for u, d in enumerate(batteries):
+        moved = (
+            d.charge_kw.sum(axis=1) * d.unit.eta_charge - d.discharge_kw.sum(axis=1) / d.unit.eta_discharge
+        ) * clock.step_h
+        soc[:, u] = _start(d.unit, moved, soc_given.get(d.unit.name), said) + np.concatenate([[0.0], np.cumsum(moved)])
+    return Schedule(
+        case=case,
+        times=clock.stamps
+        or tuple(_label(clock.start_h + t * clock.step_h, steps * clock.step_h) for t in range(steps)),
+        step_h=clock.step_h,
+        pv_nodes=tuple(n for d in sources for n in d.nodes),
+        pv_kw=pv_kw,
+        pv_p_kw=pv_p,
+        pv_q_kvar=pv_q,
+        bess=units,
+        bess_nodes=tuple(n for d in batteries for n in d.nodes),
+        bess_of=tuple(u for u, d in enumerate(batteries) for _ in d.nodes),
+        p_charge_kw=charge,
+        p_discharge_kw=discharge,
+        soc_kwh=soc,
+        pv_kva=None if np.isnan(kva).all() else np.where(np.isnan(kva), pv_kw, kva),
+        bess_q_kvar=across(batteries, "q_kvar"),
+        bess_kva=np.where(np.isnan(shares(batteries, "kva")), shares(batteries, "kw"), shares(batteries, "kva")),
+        replaces=tuple(d.unit.element for d in made if d.unit.element),
+    )
+
+
+def _start(unit: Unit, moved_kwh: Floats, given_kwh: Floats | None, said: list[str]) -> float:
+    """Stored energy before the first step: as told, as the SoC column implies, or as low as the day allows."""
+    if not np.isnan(unit.soc_start):
+        return unit.soc_start * unit.kwh
+    path = np.concatenate([[0.0], np.cumsum(moved_kwh)])
+    if given_kwh is not None:
+        ends, begins = (
+            float(np.abs(given_kwh - given_kwh[0] - (path[1:] - path[1])).max()),
+            float(np.abs(given_kwh - given_kwh[0] - (path[:-1] - path[0])).max()),
+        )
+        start = float(given_kwh[0] - moved_kwh[0]) if ends <= begins else float(given_kwh[0])
+        said.append(
+            f"{unit.name}: SoC stands at the {'end' if ends <= begins else 'beginning'} of its step; it starts at {start:,.1f} kWh."
+        )
+        return start
+    low, high = unit.soc_min * unit.kwh - path.min(), unit.soc_max * unit.kwh - path.max()
+    start = float(low) if low <= high else float((low + high) / 2.0)
+    said.append(
+        f"{unit.name}: no SoC given; it is taken to start at {start:,.1f} kWh, the least with which it never runs empty."
+    )
+    return float(np.clip(start, unit.soc_min * unit.kwh, unit.soc_max * unit.kwh))
+
+
+def _label(hours: float, length_h: float) -> str:
+    minutes = round(hours * 60)
+    return (f"day {minutes // 1440 + 1} " if length_h > 24.0 else "") + f"{minutes % 1440 // 60:02d}:{minutes % 60:02d}"
+
+
+def _voltages(rows: pd.DataFrame, names: Names) -> pd.DataFrame:
+    if rows.empty:
+        return pd.DataFrame({"step": [], "node": [], "v_pu": []})
+    places = [names.place(b or d) for b, d in zip(rows["bus"], rows["device"], strict=True)]
+    nodes = [
+        f"{place[0]}.{phase or (place[1][0] if place[1] else 1)}" if place else ""
+        for place, phase in zip(places, rows["phase"], strict=True)
+    ]
+    return pd.DataFrame({"step": rows["step"].to_numpy(), "node": nodes, "v_pu": rows["value"].to_numpy()})

@@ -1,0 +1,281 @@
+"""A file of any common kind as one table of cells: CSV in any separator and decimal sign, Excel, Parquet, JSON."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hcsim.errors import ConfigError
+
+Cells = pd.DataFrame
+ENCODINGS = ("utf-8-sig", "cp1252")
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_COMMA_NUMBER = re.compile(r"^[-+]?\d{1,3}(\.\d{3})*,\d+$|^[-+]?\d+,\d+([eE][-+]?\d+)?$")
+_POINT_NUMBER = re.compile(r"^[-+]?\d*\.\d+([eE][-+]?\d+)?$")
+_SAMPLE = 200
+"""Rows looked at to tell a separator and a decimal sign."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Cells under their header, with where they come from. Line numbers are those an editor or Excel shows."""
+
+    cells: Cells
+    """Text, numbers or timestamps; the index is the position of the record, from 0."""
+    name: str
+    """What a message calls it: the file."""
+    first_line: int
+    """Line of the first record."""
+    said: tuple[str, ...] = ()
+
+    def line(self, record: int) -> int:
+        return int(self.cells.index[record]) + self.first_line
+
+    def where(self, record: int, column: str) -> str:
+        return f"{self.name}, row {self.line(record)}, column {column!r}"
+
+
+def read_table(source: str | Path | pd.DataFrame | Mapping[str, Any] | Sequence[Any], sheet: str = "") -> Table:
+    """Read a file, or take a frame, records or columns that are in memory already.
+
+    Parameters
+    ----------
+    source
+        Path of a .csv, .tsv, .txt, .xlsx, .parquet or .json file; a DataFrame (its index is used where it has a
+        name or is a time axis); a list of records; a mapping of columns.
+    sheet
+        Name of the sheet of a workbook that has several.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, empty or of no known kind; a workbook has several sheets or merged cells.
+    """
+    if isinstance(source, pd.DataFrame):
+        return Table(_plain(_with_index(source)), "the frame", 1)
+    if isinstance(source, Mapping):
+        return Table(_plain(pd.DataFrame(dict(source))), "the mapping", 1)
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        return Table(_plain(pd.DataFrame(list(source))), "the records", 1)
+    path = Path(source)
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder, not a table.", "Name the file in it.")
+    if not path.is_file():
+        raise ConfigError(f"There is no file {path}.", "Name the dispatch: CSV, Excel, Parquet or JSON.")
+    if path.stat().st_size == 0:
+        raise ConfigError(f"{path} is empty.", "It needs a header and a row for every step.")
+    kind = path.suffix.lower()
+    if kind in (".xlsx", ".xlsm"):
+        table = _excel(path, sheet)
+    elif kind in (".parquet", ".pq"):
+        table = Table(_plain(_with_index(_guarded(path, "Parquet", pd.read_parquet))), str(path), 1)
+    elif kind == ".json":
+        table = Table(_plain(_json(path)), str(path), 1)
+    elif kind in (".xls", ".ods"):
+        raise ConfigError(f"{path}: {kind} workbooks are not read.", "Save it as .xlsx or as CSV.")
+    else:
+        table = _text(path)
+    if table.cells.empty:
+        raise ConfigError(f"{path} has a header and no rows.", "It needs a row for every step.")
+    return table
+
+
+def numbers(table: Table, column: str, *, empty: float = np.nan) -> np.ndarray:
+    """(rows,) a column as numbers; empty cells are `empty`. Raises ConfigError naming every row that is none."""
+    cells = table.cells[column]
+    if pd.api.types.is_numeric_dtype(cells):
+        values = cells.to_numpy(dtype=float)
+        return np.where(np.isnan(values), empty, values)
+    text = cells.map(
+        lambda c: "" if c is None or c is pd.NaT or (isinstance(c, float) and np.isnan(c)) else str(c).strip()
+    )
+    values = pd.to_numeric(text.where(text != "", None), errors="coerce").to_numpy(dtype=float)
+    wrong = np.flatnonzero(
+        np.isnan(values) & ~text.str.lower().isin(["", "nan", "na", "n/a", "null", "none"]).to_numpy()
+    )
+    if len(wrong):
+        shown = "; ".join(f"row {table.line(i)}: {text.iloc[i]!r}" for i in wrong[:5])
+        more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+        raise ConfigError(f"{table.name}, column {column!r}: no number in {shown}{more}.", "Write numbers there.")
+    return np.where(np.isnan(values), empty, values)
+
+
+def is_number_column(table: Table, column: str) -> bool:
+    """Whether most filled cells of a column are numbers."""
+    cells = table.cells[column]
+    if pd.api.types.is_bool_dtype(cells) or pd.api.types.is_datetime64_any_dtype(cells):
+        return False
+    if pd.api.types.is_numeric_dtype(cells):
+        return True
+    filled = cells.dropna().astype(str).str.strip()
+    filled = filled[filled != ""].head(_SAMPLE)
+    return bool(len(filled)) and bool(pd.to_numeric(filled, errors="coerce").notna().mean() > 0.5)
+
+
+def _guarded(path: Path, what: str, read: Any) -> pd.DataFrame:
+    try:
+        frame = read(path)
+    except Exception as error:  # libraries raise whatever they like on a broken file
+        raise ConfigError(f"{path} cannot be read as {what}: {str(error).splitlines()[0]}.") from None
+    assert isinstance(frame, pd.DataFrame)
+    return frame
+
+
+def _with_index(frame: pd.DataFrame) -> pd.DataFrame:
+    named = any(name is not None for name in frame.index.names)
+    if named or isinstance(frame.index, pd.DatetimeIndex):
+        return frame.reset_index(names=["time"] if not named else None)
+    return frame
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    """One header row of text, records numbered, wholly empty rows and columns gone."""
+    frame = frame.copy()
+    if isinstance(frame.columns, pd.MultiIndex):
+        frame.columns = [" ".join(str(part) for part in parts if str(part)) for parts in frame.columns]
+    frame.columns = [str(c).strip() for c in frame.columns]
+    frame = frame.reset_index(drop=True)
+    blank = frame.isna() | frame.astype(object).map(lambda c: isinstance(c, str) and not c.strip())
+    frame = frame.loc[~blank.all(axis=1), ~(blank.all(axis=0) & frame.columns.str.match(r"^(Unnamed.*|)$"))]
+    twice = frame.columns[frame.columns.duplicated()].tolist()
+    if twice:
+        raise ConfigError(f"Two columns are called {twice[0]!r}.", "Rename one.")
+    return frame
+
+
+# -- text ---------------------------------------------------------------------------------------------------
+
+
+def _text(path: Path) -> Table:
+    head, encoding = _head(path)
+    lines = [line for line in head.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    if not lines:
+        raise ConfigError(f"{path} has no rows.", "It needs a header and a row for every step.")
+    separator = _separator(lines)
+    rows = list(csv.reader(io.StringIO("\n".join(lines[1:_SAMPLE])), delimiter=separator))
+    cells = [cell.strip() for row in rows for cell in row]
+    with_comma = sum(bool(_COMMA_NUMBER.match(c)) for c in cells)
+    with_point = sum(bool(_POINT_NUMBER.match(c)) for c in cells)
+    decimal = "," if separator != "," and with_comma > with_point else "."
+    comments = sum(1 for line in head.splitlines() if line.lstrip().startswith("#"))
+    try:
+        frame = pd.read_csv(
+            path,
+            sep=separator,
+            decimal=decimal,
+            thousands="." if decimal == "," else None,
+            encoding=encoding,
+            comment="#",
+            skipinitialspace=True,
+            skip_blank_lines=True,
+            index_col=False,
+            low_memory=False,
+            dtype=None if decimal == "," else None,
+            engine="c",
+        )
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
+        words = str(error).splitlines()[0].strip().rstrip(".")
+        raise ConfigError(f"{path} cannot be read as a table: {words}.", "Look for a separator too many.") from None
+    said = []
+    if separator != "," or decimal != ".":
+        said.append(
+            f"{path.name}: {SEPARATORS[separator]}-separated, decimal {'comma' if decimal == ',' else 'point'}."
+        )
+    return Table(_plain(frame), str(path), 2 + comments, tuple(said))
+
+
+def _head(path: Path) -> tuple[str, str]:
+    raw = path.open("rb").read(1 << 16)
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", errors="ignore"), "utf-16"
+    if raw[:4] == b"PK\x03\x04":
+        raise ConfigError(f"{path} is a zip or Excel file by its content.", "Give it its ending, .xlsx.")
+    if raw[:4] == b"PAR1":
+        raise ConfigError(f"{path} is a Parquet file by its content.", "Give it its ending, .parquet.")
+    if b"\x00" in raw:
+        raise ConfigError(f"{path} is not a text file.", "Save the dispatch as CSV, .xlsx, .parquet or .json.")
+    for encoding in ENCODINGS:
+        try:
+            return raw[: raw.rfind(b"\n") + 1 or None].decode(encoding), encoding
+        except UnicodeDecodeError:
+            continue
+    return raw.decode("latin-1"), "latin-1"
+
+
+def _separator(lines: list[str]) -> str:
+    """The mark that cuts the header into most columns, and the rows after it into as many."""
+    counts = {mark: len(next(csv.reader([lines[0]], delimiter=mark))) for mark in SEPARATORS}
+
+    def steady(mark: str) -> tuple[int, int]:
+        widths = [len(row) for row in csv.reader(lines[1:20], delimiter=mark)]
+        return (sum(w == counts[mark] for w in widths), counts[mark])
+
+    several = [mark for mark in SEPARATORS if counts[mark] > 1]
+    return max(several, key=steady) if several else ","
+
+
+# -- workbooks and JSON -------------------------------------------------------------------------------------
+
+
+def _excel(path: Path, sheet: str) -> Table:
+    try:
+        import openpyxl
+    except ImportError:
+        raise ConfigError(
+            f"{path}: reading Excel needs openpyxl.", "pip install 'hcsim[excel]', or save it as CSV."
+        ) from None
+    try:
+        book = openpyxl.load_workbook(path, data_only=True)
+    except Exception as error:
+        raise ConfigError(f"{path} cannot be read as a workbook: {str(error).splitlines()[0]}.") from None
+    filled = {s.title: s for s in book.worksheets if s.max_row > 1 or s.max_column > 1}
+    if sheet and sheet not in book.sheetnames:
+        raise ConfigError(f"{path} has no sheet {sheet!r}.", f"It has: {', '.join(book.sheetnames)}.")
+    if not sheet and len(filled) > 1:
+        raise ConfigError(
+            f"{path} has several sheets: {', '.join(filled)}.", f'Say which: --map "sheet={next(iter(filled))}".'
+        )
+    if not sheet and not filled:
+        raise ConfigError(f"{path} has no filled sheet.")
+    chosen = book[sheet] if sheet else next(iter(filled.values()))
+    if merged := [str(r) for r in chosen.merged_cells.ranges]:
+        raise ConfigError(
+            f"{path}, sheet {chosen.title}: cells {', '.join(merged[:5])} are merged.",
+            "Take the merging off: a cell, a value.",
+        )
+    rows = [list(row) for row in chosen.iter_rows(values_only=True)]
+    start = next((i for i, row in enumerate(rows) if sum(c is not None for c in row) > 1), 0)
+    header = [f"Unnamed {k}" if c is None else str(c) for k, c in enumerate(rows[start])]
+    frame = pd.DataFrame(rows[start + 1 :], columns=header)
+    said = (f"{path.name}: sheet {chosen.title}.",) if sheet else ()
+    return Table(_plain(frame), f"{path}, sheet {chosen.title}", start + 2, said)
+
+
+def _json(path: Path) -> pd.DataFrame:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}.") from None
+    if isinstance(content, dict):
+        lists = {k: v for k, v in content.items() if isinstance(v, list)}
+        records = [k for k, v in lists.items() if v and all(isinstance(r, dict) for r in v)]
+        if len(records) == 1:
+            content = lists[records[0]]
+        elif lists and len({len(v) for v in lists.values()}) == 1:
+            return pd.DataFrame(lists)
+        elif records:
+            raise ConfigError(f"{path} has several lists of records: {', '.join(records)}.", "Keep one of them.")
+    if isinstance(content, list) and content and all(isinstance(r, dict) for r in content):
+        return pd.DataFrame(content)
+    raise ConfigError(
+        f"{path} holds neither records nor columns.", 'Write [{"time": ..., "bus": ..., "p_kw": ...}, ...].'
+    )
