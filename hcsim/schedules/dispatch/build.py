@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError
-from hcsim.schedules.dispatch.layout import WHOLE, Values
+from hcsim.schedules.dispatch.grid import Grid
+from hcsim.schedules.dispatch.layout import Values
 from hcsim.schedules.dispatch.signs import Sign, battery_sign, source_sign
 from hcsim.schedules.dispatch.units import Unit
 from hcsim.schedules.dispatch.words import Names
@@ -42,6 +43,13 @@ class Dispatch:
     """The optimizer's own voltages: step, node, v_pu; empty where it gives none."""
     both_kw: Mapping[str, Floats]
     """Unit -> (T,) power that it charges while it discharges."""
+    columns: Mapping[str, tuple[int, ...]]
+    """Source -> its columns of `Schedule.pv_nodes`."""
+
+    @property
+    def sources(self) -> tuple[Unit, ...]:
+        """PV plants and generators."""
+        return tuple(u for u in self.units if u.kind != "bess")
 
 
 @dataclass
@@ -66,8 +74,10 @@ def build(
     """(T, …) arrays of every device, in the order of their names.
 
     `pv_pu` (T,) is the sun of the study: where no size is given, a PV plant is taken as large as its power needs under
-    that sun. Raises ConfigError for a battery without energy, power whose sign cannot be told, a device at a bus without
-    the phase asked for.
+    that sun.
+
+    Raises ConfigError for a battery without energy, power whose sign cannot be told, a device at a bus without the phase
+    asked for.
     """
     said: list[str] = list(values.said)
     rows, steps = values.rows, len(values.clock)
@@ -81,7 +91,7 @@ def build(
     both: dict[str, Floats] = {}
     loads: dict[str, tuple[Floats, Floats | None]] = {}
     for label, mine in rows.groupby("device", sort=True):
-        grid = _Grid(str(label), mine, steps)
+        grid = Grid(str(label), mine, steps)
         unit = _unit_of(grid, units, names, said)
         kind = unit.kind or _kind_of(grid)
         if kind == "load":
@@ -99,66 +109,28 @@ def build(
     _count(made, said)
     schedule = _schedule(made, values, case, said, soc_given)
     return Dispatch(
-        schedule, tuple(d.unit for d in made), tuple(dict.fromkeys(said)), soc_given, available,
-        {name: p for name, (p, _) in loads.items()}, {name: q for name, (_, q) in loads.items() if q is not None},
-        _voltages(volts, names), both,
-    )  # fmt: skip
+        schedule,
+        tuple(d.unit for d in made),
+        tuple(dict.fromkeys(said)),
+        soc_given,
+        available,
+        {name: p for name, (p, _) in loads.items()},
+        {name: q for name, (_, q) in loads.items() if q is not None},
+        _voltages(volts, names),
+        both,
+        _columns(made),
+    )
 
 
-class _Grid:
-    """The values of one device by quantity, (T, phases) or (T, 1) totals."""
-
-    def __init__(self, label: str, rows: pd.DataFrame, steps: int) -> None:
-        self.label, self.steps = label, steps
-        self.bus = next((b for b in rows["bus"] if b), "")
-        self.kind = next((k for k in rows["kind"] if k), "")
-        self._grids: dict[str, tuple[tuple[int, ...], Floats]] = {}
-        for quantity, mine in rows.groupby("quantity"):
-            phases = tuple(sorted(mine["phase"].unique().tolist()))
-            if WHOLE in phases and len(phases) > 1:
-                raise ConfigError(f"{label}: {quantity} is given per phase and as a total.", "Keep one of them.")
-            grid = np.full((steps, len(phases)), np.nan)
-            grid[mine["step"].to_numpy(), [phases.index(p) for p in mine["phase"]]] = mine["value"].to_numpy(
-                dtype=float
-            )
-            self._grids[str(quantity)] = phases, grid
-
-    def has(self, quantity: str) -> bool:
-        return quantity in self._grids
-
-    @property
-    def phases(self) -> tuple[int, ...]:
-        """Phases that any power is given for; empty where all are totals."""
-        found = {p for q in ("p", "q", "charge", "discharge") if q in self._grids for p in self._grids[q][0]}
-        return tuple(sorted(found - {WHOLE}))
-
-    def per_phase(self, quantity: str, phases: tuple[int, ...]) -> Floats:
-        """(T, k): totals split evenly, missing cells zero."""
-        if quantity not in self._grids:
-            return np.zeros((self.steps, len(phases)))
-        given, grid = self._grids[quantity]
-        grid = np.nan_to_num(grid)
-        if given == (WHOLE,):
-            return np.repeat(grid / len(phases), len(phases), axis=1)
-        out = np.zeros((self.steps, len(phases)))
-        for k, phase in enumerate(phases):
-            if phase in given:
-                out[:, k] = grid[:, given.index(phase)]
-        return out
-
-    def total(self, quantity: str) -> Floats:
-        return np.nan_to_num(self._grids[quantity][1]).sum(axis=1) if self.has(quantity) else np.zeros(self.steps)
-
-    def gaps(self) -> list[tuple[str, int]]:
-        """(quantity, first step) where a power has no value."""
-        return [
-            (q, int(np.flatnonzero(np.isnan(g).all(axis=1))[0]))
-            for q, (_, g) in self._grids.items()
-            if q in ("p", "charge", "discharge") and np.isnan(g).all(axis=1).any()
-        ]
+def _columns(made: list[_Device]) -> dict[str, tuple[int, ...]]:
+    found, at = {}, 0
+    for device in (d for d in made if d.unit.kind != "bess"):
+        found[device.unit.name] = tuple(range(at, at + len(device.nodes)))
+        at += len(device.nodes)
+    return found
 
 
-def _unit_of(grid: _Grid, units: Mapping[str, Unit], names: Names, said: list[str]) -> Unit:
+def _unit_of(grid: Grid, units: Mapping[str, Unit], names: Names, said: list[str]) -> Unit:
     """From the units table or the feeder; else what the dispatch itself tells of a new device."""
     found = names.device(grid.label)
     if found and found in units:
@@ -187,7 +159,7 @@ def _unit_of(grid: _Grid, units: Mapping[str, Unit], names: Names, said: list[st
     return unit
 
 
-def _kind_of(grid: _Grid) -> str:
+def _kind_of(grid: Grid) -> str:
     if grid.kind:
         return grid.kind
     if any(grid.has(q) for q in ("charge", "discharge", "soc", "energy")):
@@ -198,22 +170,28 @@ def _kind_of(grid: _Grid) -> str:
     return "bess" if p.min() < -IDLE_KW and p.max() > IDLE_KW else "pv"
 
 
-def _nodes_of(unit: Unit, grid: _Grid, network: Network) -> tuple[tuple[str, ...], tuple[int, ...]]:
+def _nodes_of(unit: Unit, grid: Grid, network: Network) -> tuple[tuple[str, ...], tuple[int, ...]]:
     """Node-phases at which the device stands."""
     has = [int(network.nodes[n].rsplit(".", 1)[1]) for n in network.nodes_of(unit.bus)]
     has = [p for p in has if p in (1, 2, 3)]
     wanted = grid.phases or unit.phases or tuple(has)
     if missing := [p for p in wanted if p not in has]:
-        raise ConfigError(
-            f"{unit.name}: bus {unit.bus} has phases {', '.join(map(str, has)) or 'none'}, not {', '.join(map(str, missing))}."
-        )
+        there, asked = ", ".join(map(str, has)) or "none", ", ".join(map(str, missing))
+        raise ConfigError(f"{unit.name}: bus {unit.bus} has phases {there}, not {asked}.")
     return tuple(f"{unit.bus}.{p}" for p in wanted), tuple(wanted)
 
 
 def _battery(
-    grid: _Grid, unit: Unit, nodes: tuple[str, ...], phases: tuple[int, ...], step_h: float, sign: Sign | None,
-    said: list[str], soc_given: dict[str, Floats], both: dict[str, Floats],
-) -> _Device:  # fmt: skip
+    grid: Grid,
+    unit: Unit,
+    nodes: tuple[str, ...],
+    phases: tuple[int, ...],
+    step_h: float,
+    sign: Sign | None,
+    said: list[str],
+    soc_given: dict[str, Floats],
+    both: dict[str, Floats],
+) -> _Device:
     soc = grid.total("soc") if grid.has("soc") else None
     if soc is not None and soc.max() <= 1.0 + 1e-9 and unit.kwh > 1.5:
         soc = soc * unit.kwh
@@ -248,9 +226,14 @@ def _battery(
 
 
 def _source(
-    grid: _Grid, unit: Unit, nodes: tuple[str, ...], phases: tuple[int, ...], pv_pu: Floats | None, said: list[str],
+    grid: Grid,
+    unit: Unit,
+    nodes: tuple[str, ...],
+    phases: tuple[int, ...],
+    pv_pu: Floats | None,
+    said: list[str],
     available: dict[str, Floats],
-) -> _Device:  # fmt: skip
+) -> _Device:
     p = grid.per_phase("p", phases)
     if grid.has("p"):
         direction, words = source_sign(unit.name, p.sum(axis=1))
@@ -293,10 +276,8 @@ def _count(made: list[_Device], said: list[str]) -> None:
     if split:
         said.append(f"Totals are split evenly over the phases of the bus: {len(split)} of {len(made)} devices.")
     if own := [d.unit.element for d in made if d.unit.element]:
-        said.append(
-            f"Commanded instead of their own shapes, by a device of the same rating in their place: {', '.join(own[:6])}"
-            + (f" and {len(own) - 6} more." if len(own) > 6 else ".")
-        )
+        shown = ", ".join(own[:6]) + (f" and {len(own) - 6} more" if len(own) > 6 else "")
+        said.append(f"Commanded instead of their own shapes, by devices of the same rating in their place: {shown}.")
 
 
 def _schedule(
@@ -368,15 +349,12 @@ def _start(unit: Unit, moved_kwh: Floats, given_kwh: Floats | None, said: list[s
             float(np.abs(given_kwh - given_kwh[0] - (path[:-1] - path[0])).max()),
         )
         start = float(given_kwh[0] - moved_kwh[0]) if ends <= begins else float(given_kwh[0])
-        said.append(
-            f"{unit.name}: SoC stands at the {'end' if ends <= begins else 'beginning'} of its step; it starts at {start:,.1f} kWh."
-        )
+        side = "end" if ends <= begins else "beginning"
+        said.append(f"{unit.name}: SoC stands at the {side} of its step; it starts at {start:,.1f} kWh.")
         return start
     low, high = unit.soc_min * unit.kwh - path.min(), unit.soc_max * unit.kwh - path.max()
     start = float(low) if low <= high else float((low + high) / 2.0)
-    said.append(
-        f"{unit.name}: no SoC given; it is taken to start at {start:,.1f} kWh, the least with which it never runs empty."
-    )
+    said.append(f"{unit.name}: no SoC given; taken to start at {start:,.1f} kWh, the least that never runs empty.")
     return float(np.clip(start, unit.soc_min * unit.kwh, unit.soc_max * unit.kwh))
 
 

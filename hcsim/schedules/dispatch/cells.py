@@ -179,7 +179,6 @@ def _text(path: Path) -> Table:
             skip_blank_lines=True,
             index_col=False,
             low_memory=False,
-            dtype=None if decimal == "," else None,
             engine="c",
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:

@@ -124,9 +124,9 @@ def read_clock(table: Table, column: str, *, step_minutes: float | None = None, 
     position = np.round((hours - order[0]) / step_h).astype(np.int64)
     expected = np.arange(position.max() + 1)
     if missing := np.setdiff1d(expected, position).tolist():
+        first = f"{_clock(order[0] + missing[0] * step_h)}{_date(stamps, order, missing[0], step_h)}"
         raise ConfigError(
-            f"{table.name}: {len(missing)} of {len(expected)} times are missing, the first {_clock(order[0] + missing[0] * step_h)}"
-            f"{_date(stamps, order, missing[0], step_h)}.",
+            f"{table.name}: {len(missing)} of {len(expected)} times are missing, the first {first}.",
             "Every step needs its row; nothing is guessed.",
         )
     labels = ()

@@ -22,7 +22,7 @@ from hcsim.schedules.dispatch.words import (
     role_of,
     stripped,
     word,
-)  # fmt: skip
+)
 from hcsim.util.suggest import nearest
 
 COLUMNS = ("step", "device", "bus", "phase", "kind", "quantity", "value")
@@ -237,8 +237,8 @@ def stranger(table: Table, strange: list[str], of: int, names: Names) -> ConfigE
     feeder = names.network.name
     if len(strange) >= max(3, 0.8 * of):
         return ConfigError(
-            f"{table.name}: {len(strange)} of {of} devices or buses are not in {feeder} ({', '.join(strange[:3])}, ...): "
-            "this dispatch is for another feeder, or its names are.",
+            f"{table.name}: {len(strange)} of {of} devices or buses are not in {feeder} ({', '.join(strange[:3])}, "
+            "...): this dispatch is for another feeder, or its names are.",
             f"The feeder has {len(names.network.buses)} buses, e.g. {', '.join(names.network.buses[1:4])}.",
         )
     known = [*names.network.buses, *names.units, *names.own]
@@ -287,7 +287,7 @@ def _wide(
                     "quantity": heading.quantity,
                     "value": values,
                 }
-            )  # fmt: skip
+            )
         )
         said += _unit_said(heading, column)
     if strange:

@@ -1,4 +1,4 @@
-"""The devices that a dispatch speaks of: a units table, the feeder's own elements, or what the dispatch itself tells."""
+"""The devices that a dispatch speaks of: from a units table, the feeder itself, or what the dispatch tells."""
 
 from __future__ import annotations
 
@@ -24,12 +24,19 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
     "kva": ("kva", "s_kva", "rated_kva"),
     "kwh": ("kwh", "energy_kwh", "rated_kwh", "capacity_kwh", "kwh_rated", "e_nom_kwh"),
     "eta_charge": ("eta_charge", "efficiency_charge", "charge_efficiency", "eff_charge", "eta_ch", "eta_c"),
-    "eta_discharge": ("eta_discharge", "efficiency_discharge", "discharge_efficiency", "eff_discharge", "eta_dis", "eta_d"),
+    "eta_discharge": (
+        "eta_discharge",
+        "efficiency_discharge",
+        "discharge_efficiency",
+        "eff_discharge",
+        "eta_dis",
+        "eta_d",
+    ),
     "eta": ("eta", "efficiency", "round_trip", "roundtrip_efficiency", "rte"),
     "soc_min": ("soc_min", "min_soc", "soc_low"),
     "soc_max": ("soc_max", "max_soc", "soc_high"),
     "soc_start": ("soc_start", "initial_soc", "soc_0", "soc0", "soc_initial"),
-}  # fmt: skip
+}
 MOST = 1e9
 """kW, kVA or kWh above which a number is a slip."""
 
@@ -138,8 +145,18 @@ def _unit(table: Table, i: int, name: str, text: dict[str, str], given: dict[str
     if base:
         bus, phases = bus or base.bus, phases or base.phases
     numeric = {k: v for k, v in given.items() if k in ("kw", "kva", "kwh")}
-    merged = {**({k: getattr(base, k) for k in ("kw", "kva", "kwh", "eta_charge", "eta_discharge", "soc_min", "soc_max",
-                                                 "soc_start")} if base else {}), **numeric, **shares}  # fmt: skip
+    merged = {
+        **(
+            {
+                k: getattr(base, k)
+                for k in ("kw", "kva", "kwh", "eta_charge", "eta_discharge", "soc_min", "soc_max", "soc_start")
+            }
+            if base
+            else {}
+        ),
+        **numeric,
+        **shares,
+    }
     return Unit(name, bus, phases, kind, **merged, element=base.element if base else "", said=tuple(said))
 
 
