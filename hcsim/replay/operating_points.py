@@ -92,6 +92,8 @@ def port_powers(schedule: Schedule | None, ports: tuple[str, ...], steps: int) -
         np.add.at(q_kvar.T, [at[n] for n in schedule.pv_nodes], schedule.pv_q_kvar.T)
         if schedule.bess_nodes:
             np.add.at(p_kw.T, [at[n] for n in schedule.bess_nodes], schedule.bess_p_kw.T)
+            if schedule.bess_q_kvar is not None:
+                np.add.at(q_kvar.T, [at[n] for n in schedule.bess_nodes], schedule.bess_q_kvar.T)
     return p_kw, q_kvar
 
 

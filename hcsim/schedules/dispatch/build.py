@@ -62,19 +62,8 @@ class _Device:
     discharge_kw: Floats
 
 
-def build(
-    values: Values,
-    units: Mapping[str, Unit],
-    names: Names,
-    *,
-    case: str,
-    sign: Sign | None = None,
-    pv_pu: Floats | None = None,
-) -> Dispatch:
+def build(values: Values, units: Mapping[str, Unit], names: Names, *, case: str, sign: Sign | None = None) -> Dispatch:
     """(T, …) arrays of every device, in the order of their names.
-
-    `pv_pu` (T,) is the sun of the study: where no size is given, a PV plant is taken as large as its power needs under
-    that sun.
 
     Raises ConfigError for a battery without energy, power whose sign cannot be told, a device at a bus without the phase
     asked for.
@@ -104,7 +93,7 @@ def build(
         if kind == "bess":
             device = _battery(grid, unit, nodes, phases, values.clock.step_h, sign, said, soc_given, both)
         else:
-            device = _source(grid, unit, nodes, phases, pv_pu, said, available)
+            device = _source(grid, unit, nodes, phases, said, available)
         made.append(device)
     _count(made, said)
     schedule = _schedule(made, values, case, said, soc_given)
@@ -230,7 +219,6 @@ def _source(
     unit: Unit,
     nodes: tuple[str, ...],
     phases: tuple[int, ...],
-    pv_pu: Floats | None,
     said: list[str],
     available: dict[str, Floats],
 ) -> _Device:
@@ -249,17 +237,8 @@ def _source(
         raise ConfigError(f"{unit.name}: curtailment without available or delivered power.", "Give one of them too.")
     p = np.maximum(p, 0.0)
     if np.isnan(unit.kw):
-        peak = p.sum(axis=1)
-        if unit.kind == "pv" and pv_pu is not None:
-            with np.errstate(divide="ignore", invalid="ignore"):
-                needed = np.where(pv_pu > 0.02, peak / pv_pu, 0.0)
-            unit = replace(unit, kw=max(float(needed.max()), float(peak.max()), IDLE_KW))
-            said.append(
-                f"{unit.name}: no size given; {unit.kw:,.1f} kW, the least that gives its power under the study's sun."
-            )
-        else:
-            unit = replace(unit, kw=max(float(peak.max()), IDLE_KW))
-            said.append(f"{unit.name}: no size given; {unit.kw:,.1f} kW, its largest power, is taken.")
+        unit = replace(unit, kw=max(float(p.sum(axis=1).max()), IDLE_KW), sized=False)
+        said.append(f"{unit.name}: no size given; {unit.kw:,.1f} kW, its largest power, is taken.")
     return _Device(unit, nodes, p, grid.per_phase("q", phases), np.zeros_like(p), np.zeros_like(p))
 
 

@@ -101,7 +101,7 @@ def _sun(dispatch: Dispatch, pv_pu: Floats | None, add: Add) -> None:
         own = dispatch.available_kw.get(device.name)
         if own is not None:
             add("above_available", device.name, _past(p - own, P_TOLERANCE_KW), "kW")
-        elif device.kind == "pv" and pv_pu is not None:
+        elif device.kind == "pv" and device.sized and pv_pu is not None:
             add("above_sun", device.name, _past(p - device.kw * pv_pu, P_TOLERANCE_KW + 1e-6 * device.kw), "kW")
 
 

@@ -6,9 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from hcsim.schedules.dispatch.build import Dispatch, build
 from hcsim.schedules.dispatch.cells import read_table
@@ -29,7 +27,6 @@ def read_dispatch(
     own: Mapping[str, Unit] | None = None,
     reading: Reading | None = None,
     sign: Sign | None = None,
-    pv_pu: NDArray[np.float64] | None = None,
 ) -> Dispatch:
     """Read anyone's dispatch of PV and batteries.
 
@@ -48,8 +45,6 @@ def read_dispatch(
         What the user says of columns, step and base.
     sign
         What is positive in a battery's one power column; None: told from SoC or losses, or refused.
-    pv_pu
-        (T,) sun of the study in kW per kW, for PV whose size nobody gives.
 
     Returns
     -------
@@ -68,11 +63,4 @@ def read_dispatch(
     names = Names(network, {n: u.bus for n, u in devices.items()}, {n: u.bus for n, u in known.items()})
     values = read_values(table, names, reading)
     title = Path(source).stem if isinstance(source, str | Path) else "dispatch"
-    return build(
-        values,
-        {**known, **devices},
-        names,
-        case=title,
-        sign=sign,
-        pv_pu=pv_pu if pv_pu is None or len(pv_pu) == len(values.clock) else None,
-    )
+    return build(values, {**known, **devices}, names, case=title, sign=sign)

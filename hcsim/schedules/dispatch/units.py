@@ -57,6 +57,8 @@ class Unit:
     soc_min: float = SOC_MIN
     soc_max: float = SOC_MAX
     soc_start: float = np.nan
+    sized: bool = True
+    """Whether its owner states `kw`; else it is the largest power of its dispatch."""
     element: str = ""
     """The feeder's own element that it commands, "storage.bess1"."""
     said: tuple[str, ...] = ()
