@@ -1,0 +1,151 @@
+"""What the validation of a foreign dispatch hands back, and its files."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from hcsim.replay.result import ReplayResult
+from hcsim.util.files import output_folder, write_csv, write_json
+from optim.data.network import Network
+from optim.data.schedule import Schedule
+
+Answer = Literal["holds", "refuted", "not_judged"]
+WORDS = {"holds": "holds", "refuted": "refuted", "not_judged": "not judged"}
+
+
+@dataclass(frozen=True)
+class Scales:
+    """The largest share of a dispatch that passes, each found by replays; 1 where all of it does."""
+
+    whole: float | None = None
+    pv: float | None = None
+    """Of the PV alone, batteries as they are; None: not even without it."""
+    charging: float | None = None
+    discharging: float | None = None
+    replays: int = 0
+
+
+@dataclass(frozen=True)
+class Validation:
+    """A dispatch, and what OpenDSS says of it."""
+
+    name: str
+    feeder: str
+    verdict: Answer
+    """Against the range in which the bare feeder's controls may rest ("no worse than before")."""
+    verdict_strict: Answer
+    """Against the bare feeder's own day."""
+    words: str
+    """The verdict as one sentence, with the worst place and hour."""
+    read_as: tuple[str, ...]
+    """How the dispatch was understood, a sentence a guess."""
+    schedule: Schedule
+    network: Network
+    replay: ReplayResult
+    bare: ReplayResult
+    dispatch_findings: pd.DataFrame
+    spans: pd.DataFrame
+    """Violations by place and stretch of time, see `hcsim.replay.spans`."""
+    ansi: Mapping[str, Mapping[str, Any]]
+    curtailed_kwh: float
+    scales: Scales = field(default_factory=Scales)
+    repair_kwh: float | None = None
+    """Smallest change found that passes; None where none was sought or found."""
+    repaired: Schedule | None = None
+    repair_words: str = ""
+    model_error: Mapping[str, Any] = field(default_factory=dict)
+    """The optimizer's own voltages against OpenDSS's: worst and mean by bus and hour."""
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        return self.verdict == "holds"
+
+    @property
+    def violations(self) -> pd.DataFrame:
+        """Every violation: criterion, element, phase, step, time, value, limit, unit, base_value, existing."""
+        return self.replay.violations
+
+    @property
+    def new_violations(self) -> pd.DataFrame:
+        table = self.replay.violations
+        return table[~table["existing"].astype(bool)] if len(table) else table
+
+    @property
+    def voltages(self) -> pd.DataFrame:
+        """(T x N) judged voltages in pu: index time, columns "bus.phase"."""
+        operation = self.replay.operation
+        return pd.DataFrame(operation.v_pu, index=list(operation.times), columns=list(operation.nodes))
+
+    def worst(self) -> list[dict[str, Any]]:
+        """The worst new violation of each criterion."""
+        fresh = self.spans[self.spans["is_new"]] if len(self.spans) else self.spans
+        rows = fresh.drop_duplicates("criterion") if len(fresh) else fresh
+        return [
+            {"criterion": r.criterion, "bus": r.bus, "phase": r.phase, "hour": r.worst_at, "value": _number(r.worst_value),
+             "limit": _number(r.limit), "unit": r.unit}  # fmt: skip
+            for r in rows.itertuples()
+        ]
+
+    def to_json(self) -> dict[str, Any]:
+        """What validation.json holds."""
+        new = len(self.new_violations)
+        operations = self.replay.tap_operations
+        step_h = self.schedule.step_h
+        return {
+            "name": self.name,
+            "feeder": self.feeder,
+            "verdict": self.verdict,
+            "verdict_strict": self.verdict_strict,
+            "words": self.words,
+            "dispatch_findings": self.dispatch_findings.to_dict("records"),
+            "new_violations": new,
+            "existing_violations": len(self.violations) - new,
+            "ansi_a": dict(self.ansi["a"]),
+            "ansi_b": dict(self.ansi["b"]),
+            "worst": self.worst(),
+            "undelivered_kwh": self.replay.energy_not_delivered_kwh,
+            "curtailed_kwh": self.curtailed_kwh,
+            "losses_kwh": float(np.nansum(self.replay.losses_kw) * step_h),
+            "losses_bare_kwh": float(np.nansum(self.bare.losses_kw) * step_h),
+            "tap_operations": operations,
+            "tap_operations_bare": self.bare.tap_operations,
+            "scale_that_passes": self.scales.whole,
+            "scales_that_pass": {"pv": self.scales.pv, "charging": self.scales.charging, "discharging": self.scales.discharging},
+            "repair_kwh": self.repair_kwh,
+            "repair": self.repair_words,
+            "model_error": dict(self.model_error),
+            "rules": dict(self.rules),
+            "read_as": list(self.read_as),
+            "steps": len(self.schedule.times),
+            "step_h": step_h,
+            "seconds": self.seconds,
+        }
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><td>{html.escape(str(w['criterion']).replace('_', ' '))}</td><td>{html.escape(str(w['bus']))}.{w['phase']}</td>"
+            f"<td>{html.escape(str(w['hour']))}</td><td>{w['value']} {w['unit']} (limit {w['limit']})</td></tr>"
+            for w in self.worst()
+        )
+        return f"<p><b>{html.escape(self.name)}</b>: {html.escape(self.words)}</p><table>{rows}</table>"
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def write_validation(found: Validation, folder: Path) -> Path:
+    """validation.json, and every table as CSV; the replay's own files are `hcsim.replay.result.write_replay`'s."""
+    folder = output_folder(folder)
+    write_csv(folder / "violations.csv", found.spans)
+    write_csv(folder / "dispatch_findings.csv", found.dispatch_findings)
+    return write_json(folder / "validation.json", found.to_json())
