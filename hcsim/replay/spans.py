@@ -36,9 +36,20 @@ def spans(found: ReplayResult, step_h: float) -> pd.DataFrame:
         worst = run.loc[excess.idxmax()]
         first, last = run.iloc[0], run.iloc[-1]
         rows.append(
-            (worst["criterion"], worst["element"], str(worst["phase"]), first["time"], last["time"], len(run) * step_h,
-             float(worst["value"]), float(worst["limit"]), worst["unit"], worst["time"],
-             float(worst.get("base_value", np.nan)), not bool(worst["existing"]))  # fmt: skip
+            (
+                worst["criterion"],
+                worst["element"],
+                str(worst["phase"]),
+                first["time"],
+                last["time"],
+                len(run) * step_h,
+                float(worst["value"]),
+                float(worst["limit"]),
+                worst["unit"],
+                worst["time"],
+                float(worst.get("base_value", np.nan)),
+                not bool(worst["existing"]),
+            )  # fmt: skip
         )
     out = pd.DataFrame(rows, columns=list(SPAN_COLUMNS))
     beyond = (out["worst_value"] - out["limit"]).abs() / out["limit"].abs().clip(lower=1.0)
@@ -69,6 +80,11 @@ def ansi_counts(found: ReplayResult, network: Network, step_h: float) -> dict[st
         if outside.any():
             t, n = np.unravel_index(int(np.nanargmax(beyond)), beyond.shape)
             bus, phase = found.operation.nodes[n].rsplit(".", 1)
-            row |= {"worst_bus": bus, "worst_phase": phase, "worst_hour": found.operation.times[t], "worst_pu": float(v[t, n])}
+            row |= {
+                "worst_bus": bus,
+                "worst_phase": phase,
+                "worst_hour": found.operation.times[t],
+                "worst_pu": float(v[t, n]),
+            }
         counts[name] = row
     return counts

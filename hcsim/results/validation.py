@@ -90,8 +90,15 @@ class Validation:
         fresh = self.spans[self.spans["is_new"]] if len(self.spans) else self.spans
         rows = fresh.drop_duplicates("criterion") if len(fresh) else fresh
         return [
-            {"criterion": r.criterion, "bus": r.bus, "phase": r.phase, "hour": r.worst_at, "value": _number(r.worst_value),
-             "limit": _number(r.limit), "unit": r.unit}  # fmt: skip
+            {
+                "criterion": r.criterion,
+                "bus": r.bus,
+                "phase": r.phase,
+                "hour": r.worst_at,
+                "value": _number(r.worst_value),
+                "limit": _number(r.limit),
+                "unit": r.unit,
+            }  # fmt: skip
             for r in rows.itertuples()
         ]
 
@@ -119,7 +126,11 @@ class Validation:
             "tap_operations": operations,
             "tap_operations_bare": self.bare.tap_operations,
             "scale_that_passes": self.scales.whole,
-            "scales_that_pass": {"pv": self.scales.pv, "charging": self.scales.charging, "discharging": self.scales.discharging},
+            "scales_that_pass": {
+                "pv": self.scales.pv,
+                "charging": self.scales.charging,
+                "discharging": self.scales.discharging,
+            },
             "repair_kwh": self.repair_kwh,
             "repair": self.repair_words,
             "model_error": dict(self.model_error),

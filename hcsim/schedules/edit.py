@@ -71,6 +71,25 @@ def reduced(schedule: Schedule, pv_share: Floats, q_share: Floats) -> Schedule:
     )
 
 
+def with_parts(schedule: Schedule, *, pv: float = 1.0, charging: float = 1.0, discharging: float = 1.0) -> Schedule:
+    """Every kind of power at its share of itself; sizes stay, SoC follows from the same first value."""
+    charge, discharge = charging * schedule.p_charge_kw, discharging * schedule.p_discharge_kw
+    eta_c = np.array([schedule.bess[u].eta_charge for u in schedule.bess_of])
+    eta_d = np.array([schedule.bess[u].eta_discharge for u in schedule.bess_of])
+    moved = np.zeros((len(schedule.times), len(schedule.bess)))
+    np.add.at(moved.T, list(schedule.bess_of), ((charge * eta_c - discharge / eta_d) * schedule.step_h).T)
+    q_bess = schedule.bess_q_kvar
+    return replace(
+        _bare_of_claims(schedule),
+        pv_p_kw=pv * schedule.pv_p_kw,
+        pv_q_kvar=pv * schedule.pv_q_kvar,
+        p_charge_kw=charge,
+        p_discharge_kw=discharge,
+        bess_q_kvar=None if q_bess is None else max(charging, discharging) * q_bess,
+        soc_kwh=schedule.soc_kwh[:1] + np.vstack([np.zeros((1, len(schedule.bess))), np.cumsum(moved, axis=0)]),
+    )
+
+
 def spread_evenly(schedule: Schedule, hc_kw: float, pv_pu: Floats) -> Schedule:
     """The same capacity at every site at unity power factor, batteries idle: the plain simulation's PV."""
     nothing = idle(schedule)

@@ -1,7 +1,7 @@
 """Validate anyone's dispatch: read it, replay it beside the bare feeder, judge it, say how far off it is.
 
-    found = validate("Master.dss", "dispatch.csv", units="units.csv", out="results")
-    found.verdict, found.violations, found.voltages
+found = validate("Master.dss", "dispatch.csv", units="units.csv", out="results")
+found.verdict, found.violations, found.voltages
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.cases.case import load_case
-from hcsim.cases.time_axis import on_axis
+from hcsim.cases.on_axis import on_axis
 from hcsim.certify.least_change import Repair, least_change
 from hcsim.feeder.model import FeederModel
 from hcsim.replay.operating_points import Visit, visit
@@ -219,7 +219,7 @@ def _scales(schedule: Schedule, passes: Callable[[Schedule], bool], say: Callabl
         def at(share: float) -> bool:
             nonlocal count
             count += 1
-            return passes(with_parts(schedule, **{k: share for k in which}))
+            return passes(with_parts(schedule, **dict.fromkeys(which, share)))
 
         if not at(0.0):
             return None
@@ -260,7 +260,11 @@ def _strict(found: ReplayResult, bare: ReplayResult, model: FeederModel, answer:
     if answer == "not_judged":
         return answer
     own = violations(found.operation, model.limits, bare.operation)
-    kinds = found.violations[~found.violations["criterion"].isin(own["criterion"].unique())] if len(found.violations) else []
+    kinds = (
+        found.violations[~found.violations["criterion"].isin(own["criterion"].unique())]
+        if len(found.violations)
+        else []
+    )
     rest = len(new_violations(kinds)) if len(kinds) else 0
     return "refuted" if len(new_violations(own)) + rest else "holds"
 
@@ -317,7 +321,9 @@ def _counting(say: Callable[..., None]) -> Callable[[int, int], None]:
     return lambda done, of: say(f"{done} of {of} steps", done / of)
 
 
-def compare(feeder: str | Path, dispatches: Sequence[Source], asked: Asked, listener: Listener = silent) -> list[Validation]:
+def compare(
+    feeder: str | Path, dispatches: Sequence[Source], asked: Asked, listener: Listener = silent
+) -> list[Validation]:
     """Several dispatches on one feeder, side by side."""
     bench = Workbench.open(load_case(feeder))
     return [judge(bench, dispatch, asked, listener=listener) for dispatch in dispatches]

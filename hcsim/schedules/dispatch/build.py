@@ -45,6 +45,8 @@ class Dispatch:
     """Unit -> (T,) power that it charges while it discharges."""
     columns: Mapping[str, tuple[int, ...]]
     """Source -> its columns of `Schedule.pv_nodes`."""
+    start_h: float = 0.0
+    """Hour of the day at which the first step begins."""
 
     @property
     def sources(self) -> tuple[Unit, ...]:
@@ -108,6 +110,7 @@ def build(values: Values, units: Mapping[str, Unit], names: Names, *, case: str,
         _voltages(volts, names),
         both,
         _columns(made),
+        values.clock.start_h,
     )
 
 
