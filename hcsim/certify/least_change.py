@@ -195,7 +195,7 @@ def _limit_rows(
         beyond = criterion.sign * values - thresholds(criterion, limits, base, values.shape, found.kv_base)
         for t in range(len(now.times)):
             at = np.flatnonzero(beyond[t] > -NEAR[criterion.name])
-            slopes = _slopes(model, criterion.name, [criterion.elements(found)[k] for k in at], t)
+            slopes = _slopes(model, criterion.name, [criterion.elements(found)[int(k)] for k in at], t)
             if slopes is None:
                 continue
             keep, by_p, by_q = slopes

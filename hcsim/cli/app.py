@@ -26,6 +26,7 @@ from hcsim.cli.replay import replay
 from hcsim.cli.simulation import nodal, stochastic
 from hcsim.cli.study import study
 from hcsim.cli.sweep import sweep
+from hcsim.cli.validate import template, validate
 from hcsim.errors import ConfigError, HcsimError, OutputError
 from hcsim.util.locks import release_folders
 from hcsim.util.log import logged_to
@@ -95,7 +96,7 @@ app = typer.Typer(
     "study.toml, or the master .dss file of a feeder of your own (try `hcsim check` on it first).\n\n"
     "Exit codes: 0 done, 1 the study or a part of it failed, 2 wrong use, 130 interrupted.",
 )
-COMMANDS = (study, cases, check, init, schema, export, optimize, certify, replay, baseline, nodal, stochastic, sweep)
+COMMANDS = (study, validate, template, cases, check, init, schema, export, optimize, certify, replay, baseline, nodal, stochastic, sweep)
 for command in COMMANDS:
     app.command(cls=Command)(command)
 

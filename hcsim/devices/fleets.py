@@ -177,7 +177,7 @@ class BessFleet(_Fleet):
         room = np.maximum(self.ceiling_kwh - self.joint_kwh, 0.0) + drawn
         stock = np.maximum(self.joint_kwh - self.floor_kwh, 0.0) + charged
         allowed = np.where(p_kw < 0, _share(room, charged)[self.unit_of], _share(stock, drawn)[self.unit_of])
-        self._write("kwhstored", self.joint_kwh[self.unit_of])
+        self._write("kwhstored", np.maximum(self.joint_kwh, 0.0)[self.unit_of])  # rounding can go below zero
         self._write("kw", p_kw * allowed)
         eta = np.where(p_kw < 0, self.eta_charge, 1.0 / self.eta_discharge)
         self._commanded_kwh = self._per_unit(-p_kw * allowed * eta * step_h)

@@ -63,6 +63,8 @@ class Validation:
     model_error: Mapping[str, Any] = field(default_factory=dict)
     """The optimizer's own voltages against OpenDSS's: worst and mean by bus and hour."""
     rules: Mapping[str, Any] = field(default_factory=dict)
+    limits_pu: tuple[float, ...] = ()
+    """Voltage limits in force."""
     seconds: float = 0.0
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ class Asked:
     """What the user says beside feeder and dispatch."""
 
     units: Source | None = None
-    reading: Reading = Reading()
+    reading: Reading = field(default_factory=Reading)
     sign: Sign | None = None
     how_far: bool = True
     """Whether a refuted dispatch is scaled and repaired."""
@@ -159,6 +159,7 @@ def judge(bench: Workbench, dispatch: Source | Schedule, asked: Asked, *, listen
         repaired=repair.schedule if repair and repair.passed else None,
         repair_words=_repair_words(repair) if answer == "refuted" and asked.how_far else "",
         model_error=_model_error(read, found),
+        limits_pu=tuple(v for v in (bench.limits.v_min_pu, bench.limits.v_max_pu) if v is not None),
     )
 
 

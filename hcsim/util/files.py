@@ -79,8 +79,13 @@ def write_parquet(path: Path, table: pd.DataFrame) -> Path:
 
 def write_json(path: Path, content: Any) -> Path:
     """Strict JSON with plain types: NaN and infinity become null."""
-    text = json.dumps(to_plain_json(content), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json_text(content)
     return write_text(path, text + "\n")
+
+
+def json_text(content: Any) -> str:
+    """Strict JSON, two spaces deep; NaN and infinities become null."""
+    return json.dumps(to_plain_json(content), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def to_plain_json(value: Any) -> Any:

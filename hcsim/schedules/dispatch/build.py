@@ -135,7 +135,11 @@ def _unit_of(grid: Grid, units: Mapping[str, Unit], names: Names, said: list[str
             )
         unit = Unit(grid.label, place[0], place[1], grid.kind)
         sizes = {"kw": grid.total("size").max(), "kwh": grid.total("energy").max()}
-        unit = replace(unit, **{k: float(v) for k, v in sizes.items() if v > 0})
+        unit = replace(
+            unit,
+            kw=float(sizes["kw"]) if sizes["kw"] > 0 else np.nan,
+            kwh=float(sizes["kwh"]) if sizes["kwh"] > 0 else np.nan,
+        )
     if not unit.bus:
         place = names.place(grid.bus) if grid.bus else None
         if place is None:

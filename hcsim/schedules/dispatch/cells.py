@@ -16,7 +16,6 @@ import pandas as pd
 
 from hcsim.errors import ConfigError
 
-Cells = pd.DataFrame
 ENCODINGS = ("utf-8-sig", "cp1252")
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _COMMA_NUMBER = re.compile(r"^[-+]?\d{1,3}(\.\d{3})*,\d+$|^[-+]?\d+,\d+([eE][-+]?\d+)?$")
@@ -29,7 +28,7 @@ _SAMPLE = 200
 class Table:
     """Cells under their header, with where they come from. Line numbers are those an editor or Excel shows."""
 
-    cells: Cells
+    cells: pd.DataFrame
     """Text, numbers or timestamps; the index is the position of the record, from 0."""
     name: str
     """What a message calls it: the file."""

@@ -129,7 +129,7 @@ def read_clock(table: Table, column: str, *, step_minutes: float | None = None, 
             f"{table.name}: {len(missing)} of {len(expected)} times are missing, the first {first}.",
             "Every step needs its row; nothing is guessed.",
         )
-    labels = ()
+    labels: tuple[str, ...] = ()
     if stamps is not None:
         begin = stamps.iloc[int(np.argmin(hours))] - pd.Timedelta(hours=step_h if ends else 0.0)
         labels = tuple(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from hcsim.schedules.dispatch.units import Unit, read_units
 from hcsim.schedules.dispatch.words import Names
 from optim.data.network import Network
 
-Source = str | Path | pd.DataFrame | Mapping[str, Any] | Sequence[Any]
+Source: TypeAlias = str | Path | pd.DataFrame | Mapping[str, Any] | Sequence[Any]
 
 
 def read_dispatch(
@@ -59,7 +59,7 @@ def read_dispatch(
     reading = reading or Reading()
     known = dict(own or {})
     table = read_table(source, reading.columns.get("sheet", ""))
-    devices = read_units(read_table(units), known) if units is not None else {}
+    devices: dict[str, Unit] = read_units(read_table(units), known) if units is not None else {}
     names = Names(network, {n: u.bus for n, u in devices.items()}, {n: u.bus for n, u in known.items()})
     values = read_values(table, names, reading)
     title = Path(source).stem if isinstance(source, str | Path) else "dispatch"

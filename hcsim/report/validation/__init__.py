@@ -1,0 +1,1 @@
+"""The page of a validated dispatch: verdict, map and worst things first, the rest an annex."""
