@@ -34,11 +34,8 @@ def on_axis(
             )
         said.append(f"The study's day is repeated over the {steps * step_h / 24.0:g} days of the dispatch.")
     ratio = step_h / own_h
-    if (
-        (ratio > 1.0 + 1e-9
-        and abs(ratio - round(ratio)) > 1e-6)
-        or (ratio < 1.0 - 1e-9
-        and abs(1 / ratio - round(1 / ratio)) > 1e-6)
+    if (ratio > 1.0 + 1e-9 and abs(ratio - round(ratio)) > 1e-6) or (
+        ratio < 1.0 - 1e-9 and abs(1 / ratio - round(1 / ratio)) > 1e-6
     ):
         raise ConfigError(
             f"Steps of {60 * step_h:g} and {60 * own_h:g} minutes do not fit each other.", "Resample one."

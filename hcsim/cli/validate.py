@@ -18,11 +18,14 @@ REFUTED, NOT_JUDGED = 3, 1
 def validate(
     case: CaseArgument,
     dispatches: Annotated[
-        list[Path], typer.Argument(metavar="DISPATCH...", help="CSV, TSV, Excel, Parquet or JSON; several: side by side.")
+        list[Path],
+        typer.Argument(metavar="DISPATCH...", help="CSV, TSV, Excel, Parquet or JSON; several: side by side."),
     ],
     units: Annotated[
         Path | None,
-        typer.Option(help="Table of the devices: name, bus, phases, kind, kw, kva, kwh, eta_charge, eta_discharge, ..."),
+        typer.Option(
+            help="Table of the devices: name, bus, phases, kind, kw, kva, kwh, eta_charge, eta_discharge, ..."
+        ),
     ] = None,
     columns: Annotated[
         str, typer.Option("--map", help='Which column is what, where names do not say: "time=Hour, bus=Bus, p_kw=kW".')
@@ -30,15 +33,19 @@ def validate(
     sign: Annotated[
         str | None, typer.Option(help="What is positive in a battery's one power column: discharge or charge.")
     ] = None,
-    step_minutes: Annotated[float | None, typer.Option(min=0.01, help="Length of a step, where the table only counts.")] = None,
+    step_minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="Length of a step, where the table only counts.")
+    ] = None,
     hour_ending: Annotated[
         bool | None, typer.Option("--hour-ending/--hour-beginning", help="What a time label stands for.")
     ] = None,
-    base_kw: Annotated[float | None, typer.Option(min=1e-6, help="1 pu of power, where the table is in per unit.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Results folder. Default: hcsim-results/CASE/DISPATCH.")
+    base_kw: Annotated[
+        float | None, typer.Option(min=1e-6, help="1 pu of power, where the table is in per unit.")
     ] = None,
-    how_far: Annotated[bool, typer.Option("--how-far/--verdict-only", help="Also scale and repair what is refuted.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Results folder. Default: hcsim-results/CASE/DISPATCH.")] = None,
+    how_far: Annotated[
+        bool, typer.Option("--how-far/--verdict-only", help="Also scale and repair what is refuted.")
+    ] = True,
     as_json: Annotated[bool, typer.Option("--json", help="validation.json on standard output, nothing else.")] = False,
 ) -> None:
     """Judge anyone's dispatch in OpenDSS: verdict, page, exit code.
@@ -62,7 +69,11 @@ def validate(
         worst = 0
         answers = []
         for dispatch in dispatches:
-            folder = (out if out and len(dispatches) == 1 else (out or Path("hcsim-results") / bench.case.name) / dispatch.stem)
+            folder = (
+                out
+                if out and len(dispatches) == 1
+                else (out or Path("hcsim-results") / bench.case.name) / dispatch.stem
+            )
             hold_folder(folder)
             found = judge(bench, dispatch, asked, listener=listener)
             page = write_all(found, folder)
@@ -112,7 +123,9 @@ def _tell(found, page: Path) -> None:  # type: ignore[no-untyped-def]
         say(f"  {escape(sentence)}")
     for row in found.dispatch_findings.itertuples(index=False):
         span = row[2] if row[2] == row[3] else f"{row[2]} to {row[3]}"
-        say(f"  By itself: {row.kind.replace('_', ' ')}, {escape(str(row.device))}, {span}: {row.amount:,.2f} {row.unit}")
+        say(
+            f"  By itself: {row.kind.replace('_', ' ')}, {escape(str(row.device))}, {span}: {row.amount:,.2f} {row.unit}"
+        )
     for name, value in facts(found):
         say(f"  {escape(name)}: {escape(value)}")
     say(f"Results in {escape(str(page.parent))}; open {escape(str(page))}.")

@@ -49,7 +49,7 @@ def spans(found: ReplayResult, step_h: float) -> pd.DataFrame:
                 worst["time"],
                 float(worst.get("base_value", np.nan)),
                 not bool(worst["existing"]),
-            )  # fmt: skip
+            )
         )
     out = pd.DataFrame(rows, columns=list(SPAN_COLUMNS))
     beyond = (out["worst_value"] - out["limit"]).abs() / out["limit"].abs().clip(lower=1.0)

@@ -100,7 +100,7 @@ class Validation:
                 "value": _number(r.worst_value),
                 "limit": _number(r.limit),
                 "unit": r.unit,
-            }  # fmt: skip
+            }
             for r in rows.itertuples()
         ]
 

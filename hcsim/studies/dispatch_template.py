@@ -25,13 +25,19 @@ def write_templates(case: str | Path, out: Path) -> Path:
     network, profiles = bench.network, bench.profiles
     folder = output_folder(out)
     buses = [
-        {"bus": bus, "phases": ".".join(phase_of(network.nodes[n]) for n in network.nodes_of(bus)),
-         "kv_base": float(network.kv_base[network.nodes_of(bus)[0]])}  # fmt: skip
+        {
+            "bus": bus,
+            "phases": ".".join(phase_of(network.nodes[n]) for n in network.nodes_of(bus)),
+            "kv_base": float(network.kv_base[network.nodes_of(bus)[0]]),
+        }
         for bus in network.buses
         if network.nodes_of(bus)
     ]
     write_csv(folder / "buses.csv", pd.DataFrame(buses))
-    write_csv(folder / "dispatch.csv", pd.DataFrame({"time": profiles.times, "name": "", "p_kw": "", "q_kvar": "", "soc_kwh": ""}))
+    write_csv(
+        folder / "dispatch.csv",
+        pd.DataFrame({"time": profiles.times, "name": "", "p_kw": "", "q_kvar": "", "soc_kwh": ""}),
+    )
     write_csv(folder / "units.csv", pd.DataFrame(columns=list(UNIT_COLUMNS)))
     places = list(spread_sites(network, 2)) or list(candidate_buses(network))[:2]
     load_kw = float(np.sum(network.loads.p_kw))
@@ -39,8 +45,19 @@ def write_templates(case: str | Path, out: Path) -> Path:
     solar, battery = places[0], places[-1]
     units = [
         {"name": "solar_1", "bus": solar, "kind": "pv", "kw": pv_kw, "kva": pv_kw},
-        {"name": "battery_1", "bus": battery, "kind": "bess", "kw": pv_kw, "kva": pv_kw, "kwh": 4 * pv_kw,
-         "eta_charge": 0.95, "eta_discharge": 0.95, "soc_min": 0.1, "soc_max": 0.9, "soc_start": 0.5},  # fmt: skip
+        {
+            "name": "battery_1",
+            "bus": battery,
+            "kind": "bess",
+            "kw": pv_kw,
+            "kva": pv_kw,
+            "kwh": 4 * pv_kw,
+            "eta_charge": 0.95,
+            "eta_discharge": 0.95,
+            "soc_min": 0.1,
+            "soc_max": 0.9,
+            "soc_start": 0.5,
+        },
     ]
     write_csv(folder / "example_units.csv", pd.DataFrame(units).reindex(columns=list(UNIT_COLUMNS)))
     write_csv(folder / "example.csv", _example(profiles.times, profiles.step_h, profiles.pv_pu, pv_kw))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from hcsim.opendss.circuit import Circuit
-from hcsim.schedules.dispatch.units import Unit
+from hcsim.schedules.dispatch.units import Sizes, Unit
 from optim.data.network import Network
 
 COMMANDED = {"PVSystem": "pv", "Storage": "bess", "Generator": "generator", "Load": "load"}
@@ -35,7 +38,7 @@ def own_units(circuit: Circuit, network: Network) -> dict[str, Unit]:
     return found
 
 
-def _sizes(kind: str, properties: dict[str, object]) -> dict[str, float]:
+def _sizes(kind: str, properties: Mapping[str, Any]) -> Sizes:
     """kW, kVA, kWh, efficiencies and reserve as the element states them."""
     low = {str(k).lower(): v for k, v in properties.items()}
 

@@ -20,7 +20,9 @@ def where(found: Validation) -> Figure | None:
     network, places = found.network, found.network.coordinates
     if len(places) < 2:
         return None
-    figure = Figure(figsize=(style.PAGE_INCHES, map_inches(network, style.PAGE_INCHES, (4.0, 7.5))), layout="constrained")
+    figure = Figure(
+        figsize=(style.PAGE_INCHES, map_inches(network, style.PAGE_INCHES, (4.0, 7.5))), layout="constrained"
+    )
     axes = figure.subplots()
     draw_feeder(axes, network)
     s = found.schedule
@@ -41,7 +43,9 @@ def where(found: Validation) -> Figure | None:
     fresh = found.spans[found.spans["is_new"]] if len(found.spans) else found.spans
     broken = [b for b in dict.fromkeys(fresh["bus"]) if b in places] if len(fresh) else []
     for bus in broken:
-        axes.scatter(*places[bus], s=150, marker="o", facecolor="none", edgecolor=style.VERMILION, linewidth=1.8, zorder=5)
+        axes.scatter(
+            *places[bus], s=150, marker="o", facecolor="none", edgecolor=style.VERMILION, linewidth=1.8, zorder=5
+        )
     for bus in [*broken[: LABELLED // 2], *[b for b in labels if b not in broken]][:LABELLED]:
         axes.annotate(bus, places[bus], xytext=(5, 5), textcoords="offset points", fontsize=8.5, zorder=7)
     handles = [
@@ -50,7 +54,9 @@ def where(found: Validation) -> Figure | None:
         Line2D([], [], marker="*", linestyle="", color=style.BLACK, markersize=11, label="source"),
     ]
     if broken:
-        ring = Line2D([], [], marker="o", linestyle="", color="none", markeredgecolor=style.VERMILION, label="new violation")
+        ring = Line2D(
+            [], [], marker="o", linestyle="", color="none", markeredgecolor=style.VERMILION, label="new violation"
+        )
         handles.append(ring)
     axes.legend(handles=handles, loc="best")
     axes.axis("off")
@@ -67,7 +73,9 @@ def source_power(found: Validation) -> Figure:
         colour = list(style.UNITS)[k % len(style.UNITS)]
         label = f"phase {phase.rsplit('.', 1)[-1]}" if len(operation.substation_phases) <= 3 else phase
         axes.step(hours, operation.substation_kw[:, k], where="post", color=colour, label=label)
-        axes.step(hours, found.bare.operation.substation_kw[:, k], where="post", color=colour, linestyle=":", linewidth=1.0)
+        axes.step(
+            hours, found.bare.operation.substation_kw[:, k], where="post", color=colour, linestyle=":", linewidth=1.0
+        )
     axes.axhline(0.0, color=style.LIMIT, linewidth=0.9)
     axes.set(xlabel="hour", ylabel="kW into the feeder", xlim=(0, hours[-1] + found.schedule.step_h))
     axes.legend(ncols=3, title="dotted: without the dispatch")
@@ -79,7 +87,10 @@ def voltages(found: Validation) -> Figure:
     figure = Figure(figsize=(style.PAGE_INCHES, 3.2), layout="constrained")
     axes = figure.subplots()
     hours = np.arange(len(found.schedule.times)) * found.schedule.step_h
-    for replay, colour, label in ((found.bare, style.GREY, "bare feeder"), (found.replay, style.BLUE, "with the dispatch")):
+    for replay, colour, label in (
+        (found.bare, style.GREY, "bare feeder"),
+        (found.replay, style.BLUE, "with the dispatch"),
+    ):
         v = replay.operation.v_pu
         low, high = np.nanmin(v, axis=1), np.nanmax(v, axis=1)
         axes.fill_between(hours, low, high, step="post", color=colour, alpha=0.18)
@@ -103,14 +114,18 @@ def batteries(found: Validation) -> Figure | None:
     for u, unit in enumerate(s.bess[: len(style.UNITS)]):
         axes.plot(hours, s.soc_kwh[:, u] / unit.energy_kwh * 100.0, color=style.UNITS[u], label=unit.name)
         mine = found.replay.soc[found.replay.soc["unit"] == unit.name]
-        axes.plot(hours[1:], mine["soc_delivered_kwh"] / unit.energy_kwh * 100.0, ".", color=style.UNITS[u], markersize=4)
+        axes.plot(
+            hours[1:], mine["soc_delivered_kwh"] / unit.energy_kwh * 100.0, ".", color=style.UNITS[u], markersize=4
+        )
     axes.set(xlabel="hour", ylabel="state of charge, %", ylim=(-2, 102), xlim=(0, hours[-1]))
     axes.legend(ncols=4, title="line: commanded, dots: delivered")
     return figure
 
 
 PICTURES: tuple[Picture[Validation], ...] = (
-    Picture("01_where", "Where it stands and where it breaks", "Devices by size; ringed buses have a new violation.", where),
+    Picture(
+        "01_where", "Where it stands and where it breaks", "Devices by size; ringed buses have a new violation.", where
+    ),
     Picture("02_source", "Power from the source", "Below zero, power flows back through that phase.", source_power),
     Picture("03_voltage", "Voltages", "The range over all judged nodes; dashed: limits.", voltages),
     Picture("04_batteries", "Batteries", "State of charge at the end of each step.", batteries),

@@ -67,8 +67,8 @@ class _Device:
 def build(values: Values, units: Mapping[str, Unit], names: Names, *, case: str, sign: Sign | None = None) -> Dispatch:
     """(T, …) arrays of every device, in the order of their names.
 
-    Raises ConfigError for a battery without energy, power whose sign cannot be told, a device at a bus without the phase
-    asked for.
+    Raises ConfigError for a battery without energy, power whose sign cannot be told, a device at a bus without the
+    phase asked for.
     """
     said: list[str] = list(values.said)
     rows, steps = values.rows, len(values.clock)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 import numpy as np
 
@@ -39,6 +39,19 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 }
 MOST = 1e9
 """kW, kVA or kWh above which a number is a slip."""
+
+
+class Sizes(TypedDict, total=False):
+    """Numbers of a `Unit`."""
+
+    kw: float
+    kva: float
+    kwh: float
+    eta_charge: float
+    eta_discharge: float
+    soc_min: float
+    soc_max: float
+    soc_start: float
 
 
 @dataclass(frozen=True)
@@ -146,20 +159,23 @@ def _unit(table: Table, i: int, name: str, text: dict[str, str], given: dict[str
     bus, phases = text["bus"], _phases(row, text["phases"])
     if base:
         bus, phases = bus or base.bus, phases or base.phases
-    numeric = {k: v for k, v in given.items() if k in ("kw", "kva", "kwh")}
-    merged = {
-        **(
-            {
-                k: getattr(base, k)
-                for k in ("kw", "kva", "kwh", "eta_charge", "eta_discharge", "soc_min", "soc_max", "soc_start")
-            }
-            if base
-            else {}
-        ),
-        **numeric,
-        **shares,
-    }
+    merged: Sizes = _sizes_of(base) if base else {}
+    for key, value in {**{k: v for k, v in given.items() if k in ("kw", "kva", "kwh")}, **shares}.items():
+        merged[key] = value  # type: ignore[literal-required]
     return Unit(name, bus, phases, kind, **merged, element=base.element if base else "", said=tuple(said))
+
+
+def _sizes_of(unit: Unit) -> Sizes:
+    return Sizes(
+        kw=unit.kw,
+        kva=unit.kva,
+        kwh=unit.kwh,
+        eta_charge=unit.eta_charge,
+        eta_discharge=unit.eta_discharge,
+        soc_min=unit.soc_min,
+        soc_max=unit.soc_max,
+        soc_start=unit.soc_start,
+    )
 
 
 def _own(name: str, own: dict[str, Unit]) -> Unit | None:
