@@ -173,9 +173,18 @@ def _with(s: Schedule, pv_p: Floats, pv_q: Floats, charge: Floats, discharge: Fl
     np.add.at(moved.T, list(s.bess_of), ((charge * eta_c - discharge / eta_d) * s.step_h).T)
     soc = s.soc_kwh[:1] + np.vstack([np.zeros((1, len(s.bess))), np.cumsum(moved, axis=0)])
     return replace(
-        s, pv_p_kw=pv_p, pv_q_kvar=pv_q, p_charge_kw=charge, p_discharge_kw=discharge, soc_kwh=soc,
-        predicted_v_pu=None, predicted_nodes=(), predicted_substation_kw=None, substation_phases=(), solve=None,
-    )  # fmt: skip
+        s,
+        pv_p_kw=pv_p,
+        pv_q_kvar=pv_q,
+        p_charge_kw=charge,
+        p_discharge_kw=discharge,
+        soc_kwh=soc,
+        predicted_v_pu=None,
+        predicted_nodes=(),
+        predicted_substation_kw=None,
+        substation_phases=(),
+        solve=None,
+    )
 
 
 def _limit_rows(

@@ -96,7 +96,23 @@ app = typer.Typer(
     "study.toml, or the master .dss file of a feeder of your own (try `hcsim check` on it first).\n\n"
     "Exit codes: 0 done, 1 the study or a part of it failed, 2 wrong use, 130 interrupted.",
 )
-COMMANDS = (study, validate, template, cases, check, init, schema, export, optimize, certify, replay, baseline, nodal, stochastic, sweep)
+COMMANDS = (
+    study,
+    validate,
+    template,
+    cases,
+    check,
+    init,
+    schema,
+    export,
+    optimize,
+    certify,
+    replay,
+    baseline,
+    nodal,
+    stochastic,
+    sweep,
+)
 for command in COMMANDS:
     app.command(cls=Command)(command)
 

@@ -123,9 +123,8 @@ def _tell(found, page: Path) -> None:  # type: ignore[no-untyped-def]
         say(f"  {escape(sentence)}")
     for row in found.dispatch_findings.itertuples(index=False):
         span = row[2] if row[2] == row[3] else f"{row[2]} to {row[3]}"
-        say(
-            f"  By itself: {row.kind.replace('_', ' ')}, {escape(str(row.device))}, {span}: {row.amount:,.2f} {row.unit}"
-        )
+        what = row.kind.replace("_", " ")
+        say(f"  By itself: {what}, {escape(str(row.device))}, {span}: {row.amount:,.2f} {row.unit}")
     for name, value in facts(found):
         say(f"  {escape(name)}: {escape(value)}")
     say(f"Results in {escape(str(page.parent))}; open {escape(str(page))}.")

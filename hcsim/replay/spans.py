@@ -1,4 +1,4 @@
-"""Violations as an engineer tells them: by place, from when to when, how long, how bad, and whether it was so before."""
+"""Violations as an engineer tells them: where, from when to when, how bad, and whether it was so before."""
 
 from __future__ import annotations
 
@@ -8,8 +8,20 @@ import pandas as pd
 from hcsim.replay.result import ReplayResult
 from optim.data.network import Network
 
-SPAN_COLUMNS = ("criterion", "bus", "phase", "from", "to", "duration_h", "worst_value", "limit", "unit", "worst_at",
-                "before_value", "is_new")  # fmt: skip
+SPAN_COLUMNS = (
+    "criterion",
+    "bus",
+    "phase",
+    "from",
+    "to",
+    "duration_h",
+    "worst_value",
+    "limit",
+    "unit",
+    "worst_at",
+    "before_value",
+    "is_new",
+)
 ANSI = {"a": ((0.95, 1.05), (0.975, 1.05)), "b": ((0.917, 1.058), (0.95, 1.058))}
 """ANSI C84.1-2020, table 1, service voltage: limits in pu up to 600 V, and above."""
 LOW_VOLTAGE_KV = 0.6
@@ -74,9 +86,10 @@ def ansi_counts(found: ReplayResult, network: Network, step_h: float) -> dict[st
             beyond = np.fmax(v - most, least - v)
         outside = np.nan_to_num(beyond, nan=-1.0) > 1e-6
         row: dict[str, float | int | str] = {
-            "node_hours": float(outside.sum() * step_h), "nodes": int(outside.any(axis=0).sum()),
+            "node_hours": float(outside.sum() * step_h),
+            "nodes": int(outside.any(axis=0).sum()),
             "steps": int(outside.any(axis=1).sum()),
-        }  # fmt: skip
+        }
         if outside.any():
             t, n = np.unravel_index(int(np.nanargmax(beyond)), beyond.shape)
             bus, phase = found.operation.nodes[n].rsplit(".", 1)

@@ -145,7 +145,8 @@ class Validation:
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{html.escape(str(w['criterion']).replace('_', ' '))}</td><td>{html.escape(str(w['bus']))}.{w['phase']}</td>"
+            f"<tr><td>{html.escape(str(w['criterion']).replace('_', ' '))}</td>"
+            f"<td>{html.escape(str(w['bus']))}.{w['phase']}</td>"
             f"<td>{html.escape(str(w['hour']))}</td><td>{w['value']} {w['unit']} (limit {w['limit']})</td></tr>"
             for w in self.worst()
         )

@@ -183,9 +183,13 @@ def _read(bench: Workbench, dispatch: Source | Schedule, asked: Asked) -> Dispat
         read = read_dispatch(table, bench.network, units=_units_of(dispatch), reading=asked.reading)
         return replace(read, schedule=dispatch, read_as=("A schedule of hcsim's own form.",))
     return read_dispatch(
-        dispatch, bench.network, units=asked.units, own=own_units(bench.circuit, bench.network),
-        reading=asked.reading, sign=asked.sign,
-    )  # fmt: skip
+        dispatch,
+        bench.network,
+        units=asked.units,
+        own=own_units(bench.circuit, bench.network),
+        reading=asked.reading,
+        sign=asked.sign,
+    )
 
 
 def _units_of(schedule: Schedule) -> pd.DataFrame:
@@ -234,9 +238,12 @@ def _scales(schedule: Schedule, passes: Callable[[Schedule], bool], say: Callabl
     say(f"{100 * (whole or 0.0):.1f} % of it passes")
     has_bess = bool(schedule.bess_nodes)
     return Scales(
-        whole, largest(pv=True), largest(charging=True) if has_bess else None,
-        largest(discharging=True) if has_bess else None, count,
-    )  # fmt: skip
+        whole,
+        largest(pv=True),
+        largest(charging=True) if has_bess else None,
+        largest(discharging=True) if has_bess else None,
+        count,
+    )
 
 
 def _visitor(model: FeederModel, schedule: Schedule, options: ReplayOptions) -> Callable[[Schedule], Visit]:
@@ -294,10 +301,16 @@ def _model_error(read: Dispatch, found: ReplayResult) -> dict[str, Any]:
     row = known.iloc[worst]
     bus, phase = str(row["node"]).rsplit(".", 1)
     return {
-        "points": len(known), "max_pu": float(off[worst]), "mean_pu": float(np.nanmean(np.abs(off))), "bus": bus,
-        "phase": phase, "hour": found.operation.times[int(row["step"])], "claimed_pu": float(row["v_pu"]),
-        "replayed_pu": float(ours[worst]), "nodes_unknown": len(table) - len(known),
-    }  # fmt: skip
+        "points": len(known),
+        "max_pu": float(off[worst]),
+        "mean_pu": float(np.nanmean(np.abs(off))),
+        "bus": bus,
+        "phase": phase,
+        "hour": found.operation.times[int(row["step"])],
+        "claimed_pu": float(row["v_pu"]),
+        "replayed_pu": float(ours[worst]),
+        "nodes_unknown": len(table) - len(known),
+    }
 
 
 class _part:

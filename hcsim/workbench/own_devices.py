@@ -50,10 +50,15 @@ def _sizes(kind: str, properties: Mapping[str, Any]) -> Sizes:
         return {"kw": number("pmpp"), "kva": number("kva")}
     if kind == "Storage":
         return {
-            "kw": number("kwrated"), "kva": number("kva"), "kwh": number("kwhrated"),
-            "eta_charge": number("%effcharge") / 100.0, "eta_discharge": number("%effdischarge") / 100.0,
-            "soc_min": number("%reserve") / 100.0, "soc_max": 1.0, "soc_start": number("%stored") / 100.0,
-        }  # fmt: skip
+            "kw": number("kwrated"),
+            "kva": number("kva"),
+            "kwh": number("kwhrated"),
+            "eta_charge": number("%effcharge") / 100.0,
+            "eta_discharge": number("%effdischarge") / 100.0,
+            "soc_min": number("%reserve") / 100.0,
+            "soc_max": 1.0,
+            "soc_start": number("%stored") / 100.0,
+        }
     if kind == "Generator":
         return {"kw": number("kw"), "kva": number("kva")}
     return {"kw": number("kw")}

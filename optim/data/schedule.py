@@ -105,7 +105,7 @@ class Schedule:
     bess_kva: Floats | None = None
     """(D,) nameplate of the batteries' converters; None: each phase's share of `BessUnit.power_kw`."""
     replaces: tuple[str, ...] = ()
-    """Elements of the feeder ("storage.bess1") that this schedule commands: out of the circuit while its devices act."""
+    """Elements of the feeder ("storage.bess1") that this commands: out of the circuit while its devices act."""
 
     @property
     def hc_kw(self) -> float:

@@ -107,8 +107,17 @@ def _variables(folder: Path) -> Path:
 
 
 SHAPES: dict[str, Callable[[Path], Path]] = {
-    "long csv": _long_csv, "wide csv": _wide_csv, "semicolon and comma": _european, "tabs": _tsv, "excel": _excel,
-    "parquet, timestamps": _parquet, "json records": _records, "hour ending": _hour_ending, "megawatt": _megawatt,
-    "charge and discharge": _two_columns, "positive is charge": _charge_positive, "per phase": _per_phase,
+    "long csv": _long_csv,
+    "wide csv": _wide_csv,
+    "semicolon and comma": _european,
+    "tabs": _tsv,
+    "excel": _excel,
+    "parquet, timestamps": _parquet,
+    "json records": _records,
+    "hour ending": _hour_ending,
+    "megawatt": _megawatt,
+    "charge and discharge": _two_columns,
+    "positive is charge": _charge_positive,
+    "per phase": _per_phase,
     "variable and value": _variables,
-}  # fmt: skip
+}

@@ -31,19 +31,29 @@ def write_page(found: Validation, folder: Path) -> Path:
     figures = draw_pictures(PICTURES, found)
     documents = save_figures(figures, folder / "figures")
     environment = Environment(
-        loader=PackageLoader("hcsim.report", "templates"), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        loader=PackageLoader("hcsim.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     words = {p.key: p for p in PICTURES}
     shown = [
         {"title": words[key].title, "caption": words[key].caption, "address": _address(document)}
         for key, document in documents.items()
     ]
     page = environment.get_template("validation.html.j2").render(
-        found=found, verdict=WORDS[found.verdict], strict=WORDS[found.verdict_strict], colour=VERDICT_CLASS[found.verdict],
-        headline=headline(found), worst=worst_sentences(found)[:3], pictures=shown, facts=facts(found),
-        tables=[_table(title, frame) for title, frame in tables(found).items()], version=__version__,
-    )  # fmt: skip
+        found=found,
+        verdict=WORDS[found.verdict],
+        strict=WORDS[found.verdict_strict],
+        colour=VERDICT_CLASS[found.verdict],
+        headline=headline(found),
+        worst=worst_sentences(found)[:3],
+        pictures=shown,
+        facts=facts(found),
+        tables=[_table(title, frame) for title, frame in tables(found).items()],
+        version=__version__,
+    )
     write_atomically(folder / "verdict.pdf", partial(_write_pdf, found))
     return write_text(folder / "report.html", page)
 
@@ -104,7 +114,8 @@ def facts(found: Validation) -> list[tuple[str, str]]:
         ("Commanded and not delivered", f"{found.replay.energy_not_delivered_kwh:,.2f} kWh"),
         (
             "Losses",
-            f"{np.nansum(found.replay.losses_kw) * step_h:,.1f} kWh; bare feeder {np.nansum(found.bare.losses_kw) * step_h:,.1f}",
+            f"{np.nansum(found.replay.losses_kw) * step_h:,.1f} kWh; "
+            f"bare feeder {np.nansum(found.bare.losses_kw) * step_h:,.1f}",
         ),
         ("Tap steps", f"{found.replay.tap_operations}; bare feeder {found.bare.tap_operations}"),
         ("Curtailed, as the dispatch says", f"{found.curtailed_kwh:,.1f} kWh"),
@@ -116,21 +127,36 @@ def facts(found: Validation) -> list[tuple[str, str]]:
             return "none" if value is None else f"{100 * value:.1f} %"
 
         out.append(("Largest share of the whole dispatch that passes", share(scales.whole)))
-        out.append(("Of PV alone, charging alone, discharging alone",
-                    ", ".join(share(x) for x in (scales.pv, scales.charging, scales.discharging))))  # fmt: skip
+        out.append(
+            (
+                "Of PV alone, charging alone, discharging alone",
+                ", ".join(share(x) for x in (scales.pv, scales.charging, scales.discharging)),
+            )
+        )
     if found.repair_words:
         out.append(("Smallest repair", found.repair_words))
     if found.model_error:
         e = found.model_error
-        out.append(("The optimizer's voltages against OpenDSS",
-                    f"worst {e['max_pu']:+.4f} pu at {e['bus']}.{e['phase']} at {e['hour']}, mean {e['mean_pu']:.4f} over {e['points']:,} values"))  # fmt: skip
+        out.append(
+            (
+                "The optimizer's voltages against OpenDSS",
+                f"worst {e['max_pu']:+.4f} pu at {e['bus']}.{e['phase']} at {e['hour']}, "
+                f"mean {e['mean_pu']:.4f} over {e['points']:,} values",
+            )
+        )
     return out
 
 
 def tables(found: Validation) -> dict[str, pd.DataFrame]:
     s = found.schedule
-    devices = pd.DataFrame({"bus.phase": list(s.pv_nodes), "kind": "PV or generator", "kw": s.pv_kw,
-                            "energy_kwh": s.pv_p_kw.sum(axis=0) * s.step_h})  # fmt: skip
+    devices = pd.DataFrame(
+        {
+            "bus.phase": list(s.pv_nodes),
+            "kind": "PV or generator",
+            "kw": s.pv_kw,
+            "energy_kwh": s.pv_p_kw.sum(axis=0) * s.step_h,
+        }
+    )
     units = pd.DataFrame(
         [
             {"bus.phase": u.bus, "kind": f"battery {u.name}", "kw": u.power_kw, "energy_kwh": u.energy_kwh}
@@ -150,8 +176,12 @@ def tables(found: Validation) -> dict[str, pd.DataFrame]:
 
 def _table(title: str, frame: pd.DataFrame) -> dict[str, Any]:
     rows = [[_cell(v) for v in row] for row in frame.head(MOST_ROWS).itertuples(index=False)]
-    return {"title": title, "columns": [c.replace("_", " ") for c in frame.columns], "rows": rows,
-            "more": max(len(frame) - MOST_ROWS, 0)}  # fmt: skip
+    return {
+        "title": title,
+        "columns": [c.replace("_", " ") for c in frame.columns],
+        "rows": rows,
+        "more": max(len(frame) - MOST_ROWS, 0),
+    }
 
 
 def _cell(value: Any) -> str:

@@ -160,7 +160,8 @@ def _unit(table: Table, i: int, name: str, text: dict[str, str], given: dict[str
     if base:
         bus, phases = bus or base.bus, phases or base.phases
     merged: Sizes = _sizes_of(base) if base else {}
-    for key, value in {**{k: v for k, v in given.items() if k in ("kw", "kva", "kwh")}, **shares}.items():
+    numeric: dict[str, float] = {k: v for k, v in given.items() if k in ("kw", "kva", "kwh")}
+    for key, value in (numeric | shares).items():
         merged[key] = value  # type: ignore[literal-required]
     return Unit(name, bus, phases, kind, **merged, element=base.element if base else "", said=tuple(said))
 

@@ -47,14 +47,33 @@ def units_table(schedule: Schedule) -> pd.DataFrame:
         mine = [d for d, of in enumerate(s.bess_of) if of == u]
         rated = unit.power_kw if s.bess_kva is None else float(s.bess_kva[mine].sum())
         rows[unit.name] = {
-            "bus": unit.bus, "phases": [s.bess_nodes[d].rsplit(".", 1)[1] for d in mine], "kind": "bess",
-            "kw": unit.power_kw, "kva": rated, "kwh": unit.energy_kwh, "eta_charge": unit.eta_charge,
-            "eta_discharge": unit.eta_discharge, "soc_min": unit.soc_min, "soc_max": unit.soc_max,
+            "bus": unit.bus,
+            "phases": [s.bess_nodes[d].rsplit(".", 1)[1] for d in mine],
+            "kind": "bess",
+            "kw": unit.power_kw,
+            "kva": rated,
+            "kwh": unit.energy_kwh,
+            "eta_charge": unit.eta_charge,
+            "eta_discharge": unit.eta_discharge,
+            "soc_min": unit.soc_min,
+            "soc_max": unit.soc_max,
             "soc_start": float(s.soc_kwh[0, u]) / unit.energy_kwh,
-        }  # fmt: skip
+        }
     table = pd.DataFrame([{"name": name, **row, "phases": ".".join(row["phases"])} for name, row in rows.items()])  # type: ignore[arg-type]
-    columns = ["name", "bus", "phases", "kind", "kw", "kva", "kwh", "eta_charge", "eta_discharge", "soc_min", "soc_max",
-               "soc_start"]  # fmt: skip
+    columns = [
+        "name",
+        "bus",
+        "phases",
+        "kind",
+        "kw",
+        "kva",
+        "kwh",
+        "eta_charge",
+        "eta_discharge",
+        "soc_min",
+        "soc_max",
+        "soc_start",
+    ]
     return table.reindex(columns=columns)
 
 
