@@ -8,6 +8,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MOST = 7
 FRONT_DOORS = {
+    ("hcsim/cli/validate.py", "validate"),
+    ("hcsim/studies/validation.py", "validate"),
     ("hcsim/studies/allocation.py", "Study.run"),
     ("hcsim/cli/baseline.py", "baseline"),
     ("hcsim/cli/certify.py", "certify"),

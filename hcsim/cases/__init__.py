@@ -7,6 +7,7 @@ __all__ = [
     "control_choice",
     "defaults",
     "existing_devices",
+    "on_axis",
     "screening_limits",
     "study_file",
     "time_axis",

@@ -14,14 +14,14 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from hcsim import __version__
-from hcsim.cli.allowed import ALLOWED, folders_allowed, take_allowed
 from hcsim.cli.baseline import baseline
 from hcsim.cli.cases import cases, schema
 from hcsim.cli.certify import certify
-from hcsim.cli.console import DONE, FAILED, INTERRUPTED, WRONG_USE, err_console, out_console
+from hcsim.cli.common.allowed import ALLOWED, folders_allowed, take_allowed
+from hcsim.cli.common.console import DONE, FAILED, INTERRUPTED, WRONG_USE, err_console, out_console
+from hcsim.cli.common.options import Command, is_usage_error, take_option
 from hcsim.cli.feeder import check, export, init
 from hcsim.cli.optimize import optimize
-from hcsim.cli.options import Command, is_usage_error, take_option
 from hcsim.cli.replay import replay
 from hcsim.cli.simulation import nodal, stochastic
 from hcsim.cli.study import study

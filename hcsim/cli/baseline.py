@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from hcsim.cli.console import limit_words, say
-from hcsim.cli.options import (
+from hcsim.cli.common.console import limit_words, say
+from hcsim.cli.common.options import (
     CaseArgument,
     Controls,
     FreeOption,
@@ -21,7 +21,7 @@ from hcsim.cli.options import (
     control_of,
     refuse,
 )
-from hcsim.cli.progress import working
+from hcsim.cli.common.progress import working
 from hcsim.cli.simulation import year_baseline
 from hcsim.errors import ConfigError
 

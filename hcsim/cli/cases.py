@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from hcsim.cli.console import out_console, say
+from hcsim.cli.common.console import out_console, say
 
 
 def cases() -> None:

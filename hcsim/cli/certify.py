@@ -9,9 +9,9 @@ import typer
 from rich.markup import escape
 
 from hcsim.certify.options import loop_options
-from hcsim.cli.console import out_console, say
-from hcsim.cli.options import CaseArgument, FreeOption, LockOption, MarginTimeOption, Program, refuse
-from hcsim.cli.progress import working
+from hcsim.cli.common.console import out_console, say
+from hcsim.cli.common.options import CaseArgument, FreeOption, LockOption, MarginTimeOption, Program, refuse
+from hcsim.cli.common.progress import working
 from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:

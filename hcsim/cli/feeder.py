@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hcsim.cli.console import say
-from hcsim.cli.options import AcceptOption, CaseArgument, SitesOption, sites_wanted
+from hcsim.cli.common.console import say
+from hcsim.cli.common.options import AcceptOption, CaseArgument, SitesOption, sites_wanted
 from hcsim.errors import ConvergenceError, FeederError, OutputError
 
 if TYPE_CHECKING:

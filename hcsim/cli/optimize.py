@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hcsim.cli.console import INTERRUPTED, say
-from hcsim.cli.options import AcceptOption, CaseArgument, GapOption, Program, TimeOption
-from hcsim.cli.progress import working
+from hcsim.cli.common.console import INTERRUPTED, say
+from hcsim.cli.common.options import AcceptOption, CaseArgument, GapOption, Program, TimeOption
+from hcsim.cli.common.progress import working
 
 
 def optimize(

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hcsim.cli.console import FAILED, out_console, say, show_violations
-from hcsim.cli.options import CaseArgument, Controls, FreeOption, InvertersOption, LockOption, control_of, refuse
+from hcsim.cli.common.console import FAILED, out_console, say, show_violations
+from hcsim.cli.common.options import CaseArgument, Controls, FreeOption, InvertersOption, LockOption, control_of, refuse
 
 
 def replay(

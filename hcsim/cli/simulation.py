@@ -13,9 +13,9 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hcsim.cli.console import FAILED, err_console, out_console, say
-from hcsim.cli.options import CaseArgument, refuse
-from hcsim.cli.progress import working
+from hcsim.cli.common.console import FAILED, err_console, out_console, say
+from hcsim.cli.common.options import CaseArgument, refuse
+from hcsim.cli.common.progress import working
 from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from hcsim.cli.console import end_of_study, out_console, say
-from hcsim.cli.options import (
+from hcsim.cli.common.console import end_of_study, out_console, say
+from hcsim.cli.common.options import (
     AcceptOption,
     CaseArgument,
     GapOption,
@@ -24,7 +24,7 @@ from hcsim.cli.options import (
     refuse,
     sites_wanted,
 )
-from hcsim.cli.progress import Show
+from hcsim.cli.common.progress import Show
 from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hcsim.cli.console import INTERRUPTED, out_console, say
-from hcsim.cli.options import CaseArgument, GapOption, TimeOption
-from hcsim.cli.progress import Show
+from hcsim.cli.common.console import INTERRUPTED, out_console, say
+from hcsim.cli.common.options import CaseArgument, GapOption, TimeOption
+from hcsim.cli.common.progress import Show
 from hcsim.errors import ConfigError
 
 

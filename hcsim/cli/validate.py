@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hcsim.cli.console import err_console, out_console, say
-from hcsim.cli.options import CaseArgument
+from hcsim.cli.common.console import err_console, out_console, say
+from hcsim.cli.common.options import CaseArgument
 from hcsim.errors import ConfigError
 
 REFUTED, NOT_JUDGED = 3, 1
@@ -53,7 +53,7 @@ def validate(
     Exit codes: 0 it holds, 3 refuted, 1 not judged, 2 wrong use.
     """
     from hcsim.cases.case import load_case
-    from hcsim.cli.progress import Show
+    from hcsim.cli.common.progress import Show
     from hcsim.schedules.dispatch.layout import Reading
     from hcsim.studies.validation import Asked, judge, write_all
     from hcsim.util.files import json_text

@@ -18,9 +18,9 @@ from hcsim.errors import FeederError
 from hcsim.opendss import guard
 from hcsim.opendss.elements import parse_properties
 from hcsim.opendss.repairs import mend
-from hcsim.opendss.safe_scripts import Scripts, read_scripts
-from hcsim.opendss.script_lines import Vocabulary
-from hcsim.opendss.tokens import Words
+from hcsim.opendss.safe.safe_scripts import Scripts, read_scripts
+from hcsim.opendss.safe.script_lines import Vocabulary
+from hcsim.opendss.safe.tokens import Words
 from hcsim.util.scratch import scratch_folder
 
 Complexes = NDArray[np.complex128]

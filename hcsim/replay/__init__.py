@@ -13,6 +13,7 @@ __all__ = [
     "run",
     "scheduled_devices",
     "series",
+    "spans",
     "verdict",
 ]
 

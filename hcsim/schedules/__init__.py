@@ -1,3 +1,3 @@
 """A `Schedule` as files and tables, and its algebra: scaled, blended, repeated."""
 
-__all__ = ["edit", "files", "repeat"]
+__all__ = ["dispatch", "edit", "files", "repeat"]

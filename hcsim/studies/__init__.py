@@ -1,3 +1,13 @@
 """The main jobs as tables of contents: allocation, planning, nodal, stochastic, year."""
 
-__all__ = ["allocation", "nodal", "planning", "planning_sweep", "runner", "stochastic", "year"]
+__all__ = [
+    "allocation",
+    "dispatch_template",
+    "nodal",
+    "planning",
+    "planning_sweep",
+    "runner",
+    "stochastic",
+    "validation",
+    "year",
+]

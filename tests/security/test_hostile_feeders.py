@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from hcsim.cli.app import app
 from hcsim.errors import FeederError
-from hcsim.opendss.allowed_words import COMMANDS, LEFT_OUT, NATIVE_CODE, OPTIONS, PROPERTIES
 from hcsim.opendss.circuit import Circuit
+from hcsim.opendss.safe.allowed_words import COMMANDS, LEFT_OUT, NATIVE_CODE, OPTIONS, PROPERTIES
 from hcsim.opendss.session import vocabulary
 
 LIBRARY = """

@@ -64,6 +64,16 @@ class _Device:
     discharge_kw: Floats
 
 
+@dataclass
+class _Kept:
+    """What is noted beside the powers while devices are read."""
+
+    said: list[str]
+    soc_kwh: dict[str, Floats]
+    available_kw: dict[str, Floats]
+    both_kw: dict[str, Floats]
+
+
 def build(values: Values, units: Mapping[str, Unit], names: Names, *, case: str, sign: Sign | None = None) -> Dispatch:
     """(T, …) arrays of every device, in the order of their names.
 
@@ -77,9 +87,7 @@ def build(values: Values, units: Mapping[str, Unit], names: Names, *, case: str,
     if rows.empty:
         raise ConfigError("The dispatch has no power of any device.", 'Say which column it is: --map "p_kw=COLUMN".')
     made: list[_Device] = []
-    soc_given: dict[str, Floats] = {}
-    available: dict[str, Floats] = {}
-    both: dict[str, Floats] = {}
+    kept = _Kept(said, {}, {}, {})
     loads: dict[str, tuple[Floats, Floats | None]] = {}
     for label, mine in rows.groupby("device", sort=True):
         grid = Grid(str(label), mine, steps)
@@ -91,24 +99,24 @@ def build(values: Values, units: Mapping[str, Unit], names: Names, *, case: str,
             loads[unit.element] = grid.total("p"), grid.total("q") if grid.has("q") else None
             continue
         unit = replace(unit, kind=kind)
-        nodes, phases = _nodes_of(unit, grid, names.network)
+        place = _nodes_of(unit, grid, names.network)
         if kind == "bess":
-            device = _battery(grid, unit, nodes, phases, values.clock.step_h, sign, said, soc_given, both)
+            device = _battery(grid, unit, place, values.clock.step_h, sign, kept)
         else:
-            device = _source(grid, unit, nodes, phases, said, available)
+            device = _source(grid, unit, place, kept)
         made.append(device)
     _count(made, said)
-    schedule = _schedule(made, values, case, said, soc_given)
+    schedule = _schedule(made, values, case, said, kept.soc_kwh)
     return Dispatch(
         schedule,
         tuple(d.unit for d in made),
         tuple(dict.fromkeys(said)),
-        soc_given,
-        available,
+        kept.soc_kwh,
+        kept.available_kw,
         {name: p for name, (p, _) in loads.items()},
         {name: q for name, (_, q) in loads.items() if q is not None},
         _voltages(volts, names),
-        both,
+        kept.both_kw,
         _columns(made),
         values.clock.start_h,
     )
@@ -180,14 +188,12 @@ def _nodes_of(unit: Unit, grid: Grid, network: Network) -> tuple[tuple[str, ...]
 def _battery(
     grid: Grid,
     unit: Unit,
-    nodes: tuple[str, ...],
-    phases: tuple[int, ...],
+    place: tuple[tuple[str, ...], tuple[int, ...]],
     step_h: float,
     sign: Sign | None,
-    said: list[str],
-    soc_given: dict[str, Floats],
-    both: dict[str, Floats],
+    kept: _Kept,
 ) -> _Device:
+    (nodes, phases), said, soc_given, both = place, kept.said, kept.soc_kwh, kept.both_kw
     soc = grid.total("soc") if grid.has("soc") else None
     if soc is not None and soc.max() <= 1.0 + 1e-9 and unit.kwh > 1.5:
         soc = soc * unit.kwh
@@ -221,14 +227,8 @@ def _battery(
     return _Device(unit, nodes, discharge - charge, grid.per_phase("q", phases), charge, discharge)
 
 
-def _source(
-    grid: Grid,
-    unit: Unit,
-    nodes: tuple[str, ...],
-    phases: tuple[int, ...],
-    said: list[str],
-    available: dict[str, Floats],
-) -> _Device:
+def _source(grid: Grid, unit: Unit, place: tuple[tuple[str, ...], tuple[int, ...]], kept: _Kept) -> _Device:
+    (nodes, phases), said, available = place, kept.said, kept.available_kw
     p = grid.per_phase("p", phases)
     if grid.has("p"):
         direction, words = source_sign(unit.name, p.sum(axis=1))

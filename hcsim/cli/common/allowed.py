@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hcsim.cli.options import take_option
+from hcsim.cli.common.options import take_option
 from hcsim.errors import ConfigError
-from hcsim.opendss.script_files import ALLOW_VARIABLE, allow_folders
+from hcsim.opendss.safe.script_files import ALLOW_VARIABLE, allow_folders
 
 ALLOWED = "hcsim.allowed_folders"
 _OPTION = "--allow-folder"

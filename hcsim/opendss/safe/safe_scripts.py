@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hcsim.errors import FeederError
-from hcsim.opendss.script_files import FeederFolder, allowed_folders
-from hcsim.opendss.script_lines import LineReader, Place, Vocabulary
-from hcsim.opendss.tokens import lines_of, quoted
+from hcsim.opendss.safe.script_files import FeederFolder, allowed_folders
+from hcsim.opendss.safe.script_lines import LineReader, Place, Vocabulary
+from hcsim.opendss.safe.tokens import lines_of, quoted
 
 _DEEPEST = 60
 _MOST_LINES = 20_000_000

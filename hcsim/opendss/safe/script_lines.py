@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hcsim.errors import FeederError
-from hcsim.opendss.allowed_words import (
+from hcsim.opendss.safe.allowed_words import (
     ACTIONS,
     COMMANDS,
     FILE_CLASSES,
@@ -24,8 +24,8 @@ from hcsim.opendss.allowed_words import (
     PROPERTIES,
     SET_BY_ENGINE,
 )
-from hcsim.opendss.script_files import FeederFolder
-from hcsim.opendss.tokens import WHITE, Line, Param, Variables, Words, lower, quoted
+from hcsim.opendss.safe.script_files import FeederFolder
+from hcsim.opendss.safe.tokens import WHITE, Line, Param, Variables, Words, lower, quoted
 
 _PLAIN_NEW = re.compile(r"[ \t]*(?:new|edit)[ \t]+(?:object=)?(\w+)\.[\w\-.#%&*+:;<>?$^`|~\\]+(?=[ \t]|$)", re.I | re.A)
 _PLAIN_MORE = re.compile(r"[ \t]*(?:~|more[ \t])", re.I | re.A)

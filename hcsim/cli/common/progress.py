@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from hcsim.cli.console import err_console
+from hcsim.cli.common.console import err_console
 from hcsim.util.progress import Event, Listener, logged
 
 

@@ -1,0 +1,1 @@
+"""What commands share: consoles and exit codes, options, progress."""
