@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openpyxl
 import pandas as pd
 
 from hcsim.errors import ConfigError
@@ -225,12 +226,6 @@ def _separator(lines: list[str]) -> str:
 
 
 def _excel(path: Path, sheet: str) -> Table:
-    try:
-        import openpyxl
-    except ImportError:
-        raise ConfigError(
-            f"{path}: reading Excel needs openpyxl.", "pip install 'hcsim[excel]', or save it as CSV."
-        ) from None
     try:
         book = openpyxl.load_workbook(path, data_only=True)
     except Exception as error:
