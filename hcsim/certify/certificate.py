@@ -193,4 +193,24 @@ def existing_in_words(found: Certificate) -> str:
 
 def certified_in_words(found: Certificate) -> str:
     share = f" ({100 * found.certified_kw / found.claim_kw:.1f} % of its last claim)" if found.claim_kw > 0 else ""
-    return f"{found.certified_kw:.1f} kW{share}, {found.status} after {len(found.rounds)} rounds. {found.reason}"
+    ended = f"{found.status}{f' (cut: {found.cut})' if found.cut else ''} after {len(found.rounds)} rounds"
+    return f"{found.certified_kw:.1f} kW{share}, {ended}. {found.reason} {burned_in_words(found)}"
+
+
+def burned_in_words(found: Certificate) -> str:
+    """What a capacity stands beside: burning power makes room for more."""
+    step_h = found.schedule.step_h
+    lost = f"{found.replay.losses_kw.sum() * step_h:,.0f} kWh are lost ({found.losses_pct:.1f} % of the load"
+    lost += f"; {found.bare_losses_kwh:,.0f} without devices)" if np.isfinite(found.bare_losses_kwh) else ")"
+    return f"{lost}, {found.schedule.circulated_kwh().sum():,.0f} kWh go round between batteries."
+
+
+def binding_in_words(found: Certificate, most: int = 3) -> str:
+    """What would lift the limit, "" where nothing binds."""
+    per = {"pu": (0.01, "0.01 pu"), "kW": (1.0, "kW"), "kVA": (1.0, "kVA"), "kWh": (1.0, "kWh")}
+    said = []
+    for price in found.binding[:most]:
+        scale, unit = per.get(price.unit, (1.0, price.unit))
+        what = price.limit.replace("_", " ")
+        said.append(f"{what} at {price.element} at {price.time} {scale * price.kw_per_unit:.2f} kW per {unit}")
+    return f"What would lift the limit: {', '.join(said)}." if said else ""

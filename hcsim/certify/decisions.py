@@ -33,7 +33,10 @@ def decisions_of(schedule: Schedule) -> Decisions:
     net = np.zeros((len(schedule.times), len(schedule.bess)))
     for d, u in enumerate(schedule.bess_of):
         net[:, u] += schedule.p_charge_kw[:, d] - schedule.p_discharge_kw[:, d]
-    return Decisions(Fleet(schedule.bess, nodes), (net > 0).astype(float))
+    circulation = "forbid" if schedule.case == "distributed_no_circulation" else "allow"
+    if circulation == "forbid":
+        net[:] = net.sum(axis=1, keepdims=True)  # one status for all, also of those that idle
+    return Decisions(Fleet(schedule.bess, nodes, None, circulation), (net > 0).astype(float))
 
 
 def open_fleet(bench: Workbench, claim: Schedule, reserve: float) -> Fleet | None:

@@ -125,12 +125,17 @@ def _solved(bench: Workbench, name: str) -> Schedule:
 
 
 def _say_more(found: Certificate) -> None:
-    from hcsim.certify.certificate import existing_in_words
+    from hcsim.certify.certificate import binding_in_words, existing_in_words
     from hcsim.certify.error_budget import budget_in_words
     from hcsim.report.allocation.closed_loop import robustness_words
 
     if found.bound_kw == found.bound_kw:
-        say(f"At most {found.bound_kw:.1f} kW by the last linearization without trust region.")
-    for words in (existing_in_words(found), budget_in_words(found.error_budget), robustness_words(found)):
+        say(f"At most {found.bound_kw:.1f} kW by the relaxed program of the last linearization, which no replay asked.")
+    for words in (
+        binding_in_words(found),
+        existing_in_words(found),
+        budget_in_words(found.error_budget),
+        robustness_words(found),
+    ):
         if words:
             say(words)

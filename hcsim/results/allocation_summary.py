@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -18,6 +19,13 @@ from optim.data.profiles import Profiles
 from optim.data.schedule import Floats, Schedule
 from optim.data.violations import new_violations
 
+SHOWN_PRICES = 12
+"""Of what binds at a certificate; all of it stands in binding.csv."""
+CUT_WORDS = {
+    "time": "A guard ended it, and on another machine it may end elsewhere: give it more (--time-limit, "
+    "--certify-time).",
+    "work": "Its budget was spent: give it more (max_nodes under [solver], max_rounds under [certify]).",
+}
 PAPER_KEYS = {"none": "none_kw", "centralized": "centralized_kw", "distributed": "distributed_kw"}
 """Case -> key of [paper]; the paper has no case without circulation."""
 
@@ -76,6 +84,7 @@ def summarize(study: StudyResult) -> dict[str, Any]:
         "limits": asdict(study.limits),
         "controls": asdict(study.controls),
         "assumptions": dict(study.assumptions),
+        "cut": cut_word(cuts(study)),
         "cases": {name: case_summary(study, name, case) for name, case in study.cases.items()},
         "baseline": {
             name: baseline_summary(found, study.with_schedule_case if name == "with_schedule" else None)
@@ -85,6 +94,32 @@ def summarize(study: StudyResult) -> dict[str, Any]:
     }
 
 
+def cuts(study: StudyResult) -> dict[str, str]:
+    """Part -> what ended it before its end: "time", "work" or "user"; parts that ended by themselves are not in it."""
+    found: dict[str, str] = {}
+    for name, case in study.cases.items():
+        loop = case.certificate
+        found[f"program {name}"] = case.schedule.solve.cut if case.schedule.solve else ""
+        found[f"closed loop {name}"] = loop.cut if loop else ""
+        found[f"drawn days {name}"] = str(loop.robustness.get("cut", "")) if loop else ""
+    return {part: word for part, word in found.items() if word}
+
+
+def cut_word(found: Mapping[str, str]) -> str:
+    """The word for a whole study: a guard's cut before a budget's, as it may end elsewhere on another machine."""
+    return next((word for word in ("time", "user", "work") if word in found.values()), "")
+
+
+def cut_sentences(study: StudyResult) -> list[str]:
+    """What a terminal says at the end of what was cut."""
+    found, said = cuts(study), []
+    for word, words in CUT_WORDS.items():
+        parts = [part for part, by in found.items() if by == word]
+        if parts:
+            said.append(f"cut: {word} ({', '.join(parts)}). {words}")
+    return said
+
+
 def case_summary(study: StudyResult, name: str, case: CaseResult) -> dict[str, Any]:
     schedule, solve = case.schedule, case.schedule.solve
     return {
@@ -92,6 +127,7 @@ def case_summary(study: StudyResult, name: str, case: CaseResult) -> dict[str, A
         "bound_kw": solve.bound if solve else None,
         "gap": solve.gap if solve else None,
         "status": solve.status if solve else "given",
+        "cut": solve.cut if solve else "",
         "build_s": solve.build_s if solve else None,
         "solve_s": solve.solve_s if solve else None,
         "bess_buses": [unit.bus for unit in schedule.bess],
@@ -115,13 +151,20 @@ def certified_summary(found: Certificate) -> dict[str, Any]:
             "claim_kw": found.claim_kw,
             "bound_kw": found.bound_kw,
             "status": found.status,
+            "cut": found.cut,
             "reason": found.reason,
+            "offered_kw": found.offered_kw,
             "iterations": len(found.rounds),
             "power_flows": found.power_flows,
             "seconds": found.seconds,
             "new_violations": len(new_violations(found.replay.violations)),
             "bess_buses": [unit.bus for unit in found.schedule.bess],
             "tap_operations": found.replay.tap_operations,
+            "losses_kwh": float(found.replay.losses_kw.sum() * found.schedule.step_h),
+            "bare_losses_kwh": found.bare_losses_kwh,
+            "losses_pct": found.losses_pct,
+            "circulated_kwh": float(found.schedule.circulated_kwh().sum()),
+            "binding": [asdict(price) for price in found.binding[:SHOWN_PRICES]],
             "error_budget": dict(found.error_budget),
             **({"robustness": dict(found.robustness)} if found.robustness else {}),
         },

@@ -150,16 +150,11 @@ class Study:
                 work.baseline_without_bess()
                 work.baseline_with_schedules()
                 work.compare_inverters(inverters)
-                for name in _to_certify(programs) if certify else ():
+                for name in programs if certify else ():
                     work.certify_schedule(name, certify_time_s)
                     work.try_on_other_days(name, robustness_draws, margin_search_s)
             work.report()
             return work.result()
-
-
-def _to_certify(programs: Sequence[str]) -> Sequence[str]:
-    """Where all programs are asked for, the one that is there for comparison only is not taken to the loop."""
-    return [name for name in programs if name != "distributed_no_circulation" or len(programs) < len(CASES)]
 
 
 class StudyRun(Parts):

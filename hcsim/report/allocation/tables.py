@@ -22,7 +22,8 @@ NAMES = {
 STATUS_WORDS = {
     "optimal": "proven optimal",
     "gap": "gap reached",
-    "time_limit": "time limit",
+    "time_limit": "cut: time",
+    "work_limit": "cut: work",
     "interrupted": "interrupted",
     "feasible": "feasible",
     "given": "given, no proof",

@@ -65,7 +65,7 @@ def test_the_page_says_what_was_found(folder):
     for words in (
         "No BESS: the program claims 1,805.7 kW of PV (proven optimal)",
         "with taps locked the claim is confirmed by OpenDSS",
-        "(time limit, at most 2,416.7 kW)",
+        "(cut: time, at most 2,416.7 kW)",
         "with taps free the claim is refuted: 5 new violations, worst reverse flow",
         "+60.0 kW against one central battery. In that schedule 100 kWh are charged",
         "With such circulation forbidden the change is +0.0 kW",
