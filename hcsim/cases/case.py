@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from hcsim.cases.config.feeder import FeederSection
 from hcsim.cases.config.study import StudyConfig, parse_config, read_config
+from hcsim.cases.days import check_day, on_day
 from hcsim.cases.defaults import PROFILES_FILE, SitesWanted, default_profiles_file, study_text
-from hcsim.cases.profiles_csv import read_profiles
+from hcsim.cases.own_time import OwnLoads, followed, own_loads
+from hcsim.cases.profiles_csv import read_profile_file
 from hcsim.cases.study_file import SCHEMA_FILE, SCHEMA_LINE, schema_text
 from hcsim.errors import ConfigError, FeederError
 from hcsim.feeder.ledger import Ledger
+from hcsim.opendss.circuit import Circuit
 from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
 from optim.data.profiles import Profiles
@@ -33,13 +36,39 @@ class Case:
     """A bare feeder's sites, still to be found; None once they are known, as in every study folder."""
     text: str = ""
     """A bare feeder's study.toml, which stands in no file."""
+    load_columns: dict[str, np.ndarray] = field(default_factory=dict)
+    """Load, bus or wildcard -> (T,) of a column of profiles.csv."""
+    day: str | None = None
+    """Which day of yearly shapes, in place of [profiles] day."""
+    own: OwnLoads | None = None
+    """Whose curve every load follows; None until the feeder is known."""
+    file_profiles: Profiles | None = None
+    """The file's own, before loads were given theirs."""
+    time_notes: tuple[str, ...] = ()
+    """What follows what, and which day it is."""
+
+    def timed(self, circuit: Circuit, network: Network) -> Case:
+        """With the curves that the feeder's loads have themselves in `profiles`. The circuit as compiled, before any
+        run. Raises ConfigError for a day that is none, or a column that names nothing."""
+        own = own_loads(circuit, network, self.config.profiles.loads)
+        base, said = self.profiles, tuple[str, ...]()
+        day, where = self.day or self.config.profiles.day, "--day" if self.day else f"{self.study_file}, [profiles] day"
+        if day is not None:
+            base, words = on_day(base, own, day, where)
+            said = (words,)
+        elif own.has_year and not own.has_day:
+            said = ("The day is the first of the feeder's yearly shapes; --day names another.",)
+        profiles = own.on(base, self.load_columns)
+        notes = (*followed(circuit, own, self.load_columns).words, *said)
+        return replace(self, profiles=profiles, own=own, file_profiles=base, time_notes=notes)
 
     def completed(self, network: Network, ledger: Ledger) -> Case:
         """A bare feeder's case with sites, batteries and limits by default; a study folder's as it is."""
         if self.wanted is None:
             return self
-        peak = float(np.max(self.profiles.load_pu))
-        text = study_text(network, ledger, str(self.master), peak, self.wanted)
+        load = np.array([name.lower().startswith("load.") for name in network.loads.names], dtype=bool)
+        peak_kw = float(self.profiles.load_kw(np.where(load, np.maximum(network.loads.p_kw, 0.0), 0.0)).max())
+        text = study_text(network, ledger, str(self.master), peak_kw, self.wanted, self.time_notes, self.day)
         return replace(self, config=parse_config(text, self.study_file), wanted=None, text=text)
 
     @property
@@ -99,7 +128,7 @@ def find_folder(case: str | Path) -> Path:
     )
 
 
-def load_case(case: str | Path, wanted: SitesWanted | None = None) -> Case:
+def load_case(case: str | Path, wanted: SitesWanted | None = None, day: str | None = None) -> Case:
     """Reads and checks a study folder: settings, profiles, and that the feeder's file is there.
 
     Parameters
@@ -108,6 +137,8 @@ def load_case(case: str | Path, wanted: SitesWanted | None = None) -> Case:
         A bundled name, a folder with a study.toml, or a master .dss file, which has defaults for all else.
     wanted : SitesWanted, optional
         Of a .dss file: how many sites it shall have, or which.
+    day : str, optional
+        In place of [profiles] day.
 
     Returns
     -------
@@ -128,8 +159,10 @@ def load_case(case: str | Path, wanted: SitesWanted | None = None) -> Case:
     >>> case.name, len(case.profiles)
     ('ieee33', 24)
     """
+    if day is not None:
+        check_day(day, "--day")
     if Path(str(case)).suffix.lower() == ".dss":
-        return _bare_feeder(Path(case).expanduser(), wanted or SitesWanted())
+        return _bare_feeder(Path(case).expanduser(), wanted or SitesWanted(), day)
     if wanted is not None:
         raise ConfigError("--sites is for a .dss file.", "A study folder names its sites in study.toml: [pv] buses.")
     folder = find_folder(case).resolve()
@@ -141,15 +174,18 @@ def load_case(case: str | Path, wanted: SitesWanted | None = None) -> Case:
             f"{folder / STUDY_FILE}, [feeder] master: {master} does not exist.",
             did_you_mean(config.feeder.master, there) if there else "The folder holds no .dss file.",
         )
-    return Case(folder.name, folder, config, read_profiles(folder / config.profiles.file))
+    if config.profiles.day is not None:
+        check_day(config.profiles.day, f"{folder / STUDY_FILE}, [profiles] day")
+    read = read_profile_file(folder / config.profiles.file)
+    return Case(folder.name, folder, config, read.profiles, load_columns=read.load_columns, day=day)
 
 
-def _bare_feeder(master: Path, wanted: SitesWanted) -> Case:
+def _bare_feeder(master: Path, wanted: SitesWanted, day: str | None) -> Case:
     """The case of a .dss file. Its name is the file's, or the folder's where the file is called master."""
     if not master.is_file():
         raise ConfigError(f"There is no feeder file {master}.", "Name the master .dss file.")
     master = master.resolve()
     generic = master.stem.lower() in ("master", "main", "run", "circuit")
     config = StudyConfig(feeder=FeederSection(master=master.name))
-    profiles = read_profiles(default_profiles_file())
-    return Case(master.parent.name if generic else master.stem, master.parent, config, profiles, wanted)
+    profiles = read_profile_file(default_profiles_file()).profiles
+    return Case(master.parent.name if generic else master.stem, master.parent, config, profiles, wanted, day=day)

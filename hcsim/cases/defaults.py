@@ -9,8 +9,6 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from hcsim.cases.against_feeder import levels_in_words, read_sites, site_nodes
 from hcsim.cases.study_file import study_toml
 from hcsim.feeder.ledger import Ledger, Ratings
@@ -36,8 +34,17 @@ def default_profiles_file() -> Path:
     return Path(__file__).resolve().parent / "default_profiles.csv"
 
 
-def study_text(network: Network, ledger: Ledger, master: str, load_peak_pu: float, wanted: SitesWanted) -> str:
-    """study.toml for the feeder `master` (as the file shall name it), every default spelled out.
+def study_text(
+    network: Network,
+    ledger: Ledger,
+    master: str,
+    peak_kw: float,
+    wanted: SitesWanted,
+    time_notes: tuple[str, ...] = (),
+    day: str | None = None,
+) -> str:
+    """study.toml for the feeder `master` (as the file shall name it), every default spelled out. `peak_kw` is the
+    highest load of the profiles, `time_notes` say what its loads follow.
 
     Raises ConfigError for sites in a file that the feeder does not have.
     """
@@ -51,7 +58,6 @@ def study_text(network: Network, ledger: Ledger, master: str, load_peak_pu: floa
             f"ours: {len(sites)} three-phase medium-voltage buses, each the one electrically farthest from the "
             "source and from those chosen before."
         )
-    peak_kw = load_peak_pu * float(np.maximum(network.loads.p_kw, 0.0)[_real_loads(network)].sum())
     energy_kwh, power_kw = _rounded(ENERGY_H * max(peak_kw, 1.0)), _rounded(POWER_SHARE * max(peak_kw, 1.0))
     loading, loading_why = _loading_limit(ledger)
     ratings = Ratings.of(ledger)
@@ -59,6 +65,7 @@ def study_text(network: Network, ledger: Ledger, master: str, load_peak_pu: floa
     values = {
         "title": f"PV hosting capacity and batteries on {network.name}",
         "feeder": {"master": master},
+        "profiles": {"day": day} if day else {},
         "limits": {"loading_max_pu": loading, "existing": "forgive"},
         "simulation": {"loading_max_pu": 1.0 if unrated else loading},
         "program": {"linearization": "tangent", "base": "served", "taps": "each_hour"},
@@ -88,6 +95,8 @@ def study_text(network: Network, ledger: Ledger, master: str, load_peak_pu: floa
         f"{POWER_SHARE:g} kW.",
         "bess.centralized_bus": "Here the one nearest to the source.",
     }
+    if time_notes:
+        notes["profiles"] = " ".join(time_notes)
     if unrated:
         notes["simulation.loading_max_pu"] = "Of transformers; no line has a rating of its own."
     heading = (
@@ -104,11 +113,6 @@ def _loading_limit(ledger: Ledger) -> tuple[float | str, str]:
     if ratings.lines and doubtful > 0.5 * ratings.lines:
         return "off", f"off because {doubtful} of {ratings.lines} lines have no rating of their own"
     return 1.0, f"{ratings.lines - doubtful} of {ratings.lines} lines have a rating of their own"
-
-
-def _real_loads(network: Network) -> np.ndarray:
-    """(L,) True for loads; generators held at their base case are legs too."""
-    return np.array([name.lower().startswith("load.") for name in network.loads.names], dtype=bool)
 
 
 def _rounded(value: float) -> float:

@@ -18,6 +18,7 @@ from optim.data.network import Network
 from optim.data.profiles import FixedInjection
 
 Floats = NDArray[np.float64]
+DAY_STEPS = 24
 
 
 def with_existing(case: Case, network: Network, hours: int, file: Path | None) -> TimeAxis:
@@ -25,11 +26,19 @@ def with_existing(case: Case, network: Network, hours: int, file: Path | None) -
     1's feeder has none of what a second section of the same file adds for paper 2's program."""
     section = case.config.planning
     if section is None or case.config.program.kind != "planning":
-        return time_axis(case.profiles, hours, file)
-    day = replace(case.profiles, fixed=(*case.profiles.fixed, *station(case, network, section)))
-    axis = time_axis(day, hours, file)
+        return _axis(case, (), hours, file)
+    axis = _axis(case, station(case, network, section), hours, file)
     profiles = replace(axis.profiles, fixed=(*axis.profiles.fixed, *pv(network, section, axis.profiles.pv_pu)))
     return replace(axis, profiles=profiles, notes=(*axis.notes, *station_note(section), *pv_note(section)))
+
+
+def _axis(case: Case, fixed: tuple[FixedInjection, ...], hours: int, file: Path | None) -> TimeAxis:
+    """On the case's own day loads follow what `case.profiles` says; on another axis they follow their curves there."""
+    if hours == DAY_STEPS:
+        return time_axis(replace(case.profiles, fixed=(*case.profiles.fixed, *fixed)), hours, file)
+    day = case.file_profiles or case.profiles
+    day = replace(day, start_h=0.0, of_year=False, fixed=(*day.fixed, *fixed))
+    return time_axis(day, hours, file, case.own, case.load_columns)
 
 
 def station(case: Case, network: Network, section: PlanningSection) -> tuple[FixedInjection, ...]:

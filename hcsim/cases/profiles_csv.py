@@ -1,8 +1,14 @@
-"""profiles.csv: one row per step, whole days. Columns hour, load_pu, pv_pu and optionally ev_mw."""
+"""profiles.csv: one row per step, whole days, 1 minute to 1 hour.
+
+Columns: `hour` (or timestamps in `time`), `load_pu`, `pv_pu`, optionally `ev_mw`, and curves of their own:
+`load_pu:<load, bus or wildcard>`, `pv_pu:<bus>`. With semicolons between columns, a comma is the decimal point.
+"""
 
 from __future__ import annotations
 
+import io
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,38 +20,53 @@ from optim.data.profiles import Profiles
 
 REQUIRED = ("hour", "load_pu", "pv_pu")
 OPTIONAL = ("ev_mw",)
+STAMPS = ("time", "timestamp", "datetime", "date_time", "date")
+"""Headings under which a file may have timestamps instead of hours."""
+OWN = ("load_pu:", "pv_pu:")
+ROUNDED_H = 2e-3
+"""Hours rounded to three decimals: 5 minutes are 0.083, and the steps seem uneven."""
+STEPS_H = (1 / 60 - 1e-4, 1.0 + 1e-6)
+
+
+@dataclass(frozen=True)
+class ProfileFile:
+    """What stands in profiles.csv."""
+
+    profiles: Profiles
+    load_columns: dict[str, np.ndarray] = field(default_factory=dict)
+    """Load, bus or wildcard -> (T,) of a column `load_pu:...`."""
 
 
 def read_profiles(file: Path) -> Profiles:
     """Profiles of a CSV file. `hour` is the start of each step in hours since the first midnight, equally
     spaced; the file covers whole days. Raises ConfigError naming file, row (as an editor counts) and hour.
     """
+    return read_profile_file(file).profiles
+
+
+def read_profile_file(file: Path) -> ProfileFile:
+    """`read_profiles`, with the columns of single loads."""
     table = read_profile_table(file)
     step_h = float(table["hour"].iloc[1] - table["hour"].iloc[0])
-    return Profiles(
-        times=labels(table["hour"].to_numpy(dtype=float)),
+    columns = {str(name): table[name].to_numpy(dtype=float) for name in table.columns}
+    profiles = Profiles(
+        times=labels(columns["hour"]),
         step_h=step_h,
-        load_pu=table["load_pu"].to_numpy(dtype=float),
-        pv_pu=table["pv_pu"].to_numpy(dtype=float),
+        load_pu=columns["load_pu"],
+        pv_pu=columns["pv_pu"],
+        pv_of={_own_name(name).lower(): v for name, v in columns.items() if name.startswith("pv_pu:")},
     )
+    return ProfileFile(profiles, {_own_name(n): v for n, v in columns.items() if n.startswith("load_pu:")})
 
 
 def read_profile_table(file: Path) -> pd.DataFrame:
     """The checked table, columns as float. Lines that start with # are comments."""
-    try:
-        with warnings.catch_warnings():  # surplus cells would be cut off, or taken for an index, in silence
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            raw = pd.read_csv(file, comment="#", skipinitialspace=True, index_col=False)
-    except pd.errors.ParserWarning:
-        raise ConfigError(f"{file}: a row has more cells than the header has columns.") from None
-    except FileNotFoundError:
-        raise ConfigError(f"{file} does not exist.", "study.toml names it in [profiles] file.") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise ConfigError(f"{file} cannot be read as CSV: {error}.") from None
+    raw = _read(file)
     raw.columns = [str(c).strip() for c in raw.columns]
+    _stamps_to_hours(raw, file)
     _check_columns(raw, file)
     table = _numbers(raw, file)
-    _check_hours(table["hour"].to_numpy(), file)
+    table["hour"] = _check_hours(table["hour"].to_numpy(), file)
     _check_ranges(table, file)
     return table
 
@@ -57,14 +78,55 @@ def labels(hours: np.ndarray) -> tuple[str, ...]:
     return tuple((f"day {m // 1440 + 1} " if several else "") + f"{m % 1440 // 60:02d}:{m % 60:02d}" for m in minutes)
 
 
+def _read(file: Path) -> pd.DataFrame:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+        header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
+        european = {"sep": ";", "decimal": ","} if ";" in header else {}
+        with warnings.catch_warnings():  # surplus cells would be cut off, or taken for an index, in silence
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(io.StringIO(text), comment="#", skipinitialspace=True, index_col=False, **european)
+    except pd.errors.ParserWarning:
+        raise ConfigError(f"{file}: a row has more cells than the header has columns.") from None
+    except FileNotFoundError:
+        raise ConfigError(f"{file} does not exist.", "study.toml names it in [profiles] file.") from None
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ConfigError(f"{file} cannot be read as CSV: {error}.") from None
+
+
+def _own_name(column: str) -> str:
+    return column.split(":", 1)[1].strip()
+
+
+def _stamps_to_hours(raw: pd.DataFrame, file: Path) -> None:
+    """A column of timestamps becomes `hour`, counted from the midnight before the first of them."""
+    stamp = next((c for c in raw.columns if c.lower() in STAMPS), None)
+    if "hour" in raw.columns or stamp is None:
+        return
+    parsed = pd.to_datetime(raw[stamp], errors="coerce", format="mixed")
+    if parsed.isna().any():
+        row = int(np.flatnonzero(parsed.isna())[0])
+        raise ConfigError(
+            f"{file}: data row {row + 1}, column {stamp!r}: {raw[stamp].iloc[row]!r} is no timestamp.",
+            "Write them as 2025-05-04 06:15.",
+        )
+    raw.insert(0, "hour", (parsed - parsed.iloc[0].normalize()).dt.total_seconds() / 3600.0)
+    raw.drop(columns=stamp, inplace=True)
+
+
 def _check_columns(raw: pd.DataFrame, file: Path) -> None:
     known = (*REQUIRED, *OPTIONAL)
     for column in raw.columns:
+        if column.startswith(OWN) and _own_name(column):
+            continue
         if column not in known:
-            raise ConfigError(f"{file}: unknown column {column!r}.", did_you_mean(column, known))
+            raise ConfigError(f"{file}: unknown column {column!r}.", did_you_mean(column, [*known, *STAMPS]))
     missing = [column for column in REQUIRED if column not in raw.columns]
     if missing:
-        raise ConfigError(f"{file}: column {missing[0]!r} is missing.", f"Columns: {', '.join(known)}.")
+        raise ConfigError(
+            f"{file}: column {missing[0]!r} is missing.",
+            f"Columns: {', '.join(known)}, load_pu:<load, bus or wildcard>, pv_pu:<bus>.",
+        )
 
 
 def _numbers(raw: pd.DataFrame, file: Path) -> pd.DataFrame:
@@ -84,7 +146,8 @@ def _numbers(raw: pd.DataFrame, file: Path) -> pd.DataFrame:
     return table
 
 
-def _check_hours(hours: np.ndarray, file: Path) -> None:
+def _check_hours(hours: np.ndarray, file: Path) -> np.ndarray:
+    """The hours, freed of rounding."""
     if len(hours) < 2:
         raise ConfigError(f"{file} has {len(hours)} data row(s).", "A day of hours has 24.")
     if abs(hours[0]) > 1e-9:
@@ -99,6 +162,9 @@ def _check_hours(hours: np.ndarray, file: Path) -> None:
             f"{file}: data row {row + 1}, hour {hours[row]:g} comes after hour {hours[row - 1]:g}.",
             "Hours must increase from row to row.",
         )
+    exact = np.arange(len(hours)) * 24.0 / max(round(24.0 / step), 1)
+    if np.abs(hours - exact).max() <= ROUNDED_H:
+        hours, steps, step = exact, np.diff(exact), float(exact[1])
     uneven = np.flatnonzero(np.abs(steps - step) > 1e-6)
     if len(uneven):
         row = int(uneven[0])
@@ -113,17 +179,21 @@ def _check_hours(hours: np.ndarray, file: Path) -> None:
             f"{file} has {len(hours)} rows of {step:g} h, up to hour {hours[-1]:g}: not a whole day.",
             f"A day has {24 / step:g} rows, hours 0 to {24 - step:g}.",
         )
+    if not STEPS_H[0] <= step <= STEPS_H[1]:
+        raise ConfigError(f"{file}: steps of {step:g} h.", "Steps may be 1 minute to 1 hour.")
+    return hours
 
 
 def _check_ranges(table: pd.DataFrame, file: Path) -> None:
-    rules = (
-        ("load_pu", 0.0, 10.0, "it multiplies every load's nominal kW and kvar (1.0 is nominal), not kW"),
-        ("pv_pu", 0.0, 1.0, "it is kW delivered per kW of inverter capacity"),
-        ("ev_mw", 0.0, np.inf, "it is MW drawn"),
-    )
-    for column, low, high, meaning in rules:
-        if column not in table:
+    rules = {
+        "load_pu": (0.0, 10.0, "it multiplies every load's nominal kW and kvar (1.0 is nominal), not kW"),
+        "pv_pu": (0.0, 1.0, "it is kW delivered per kW of inverter capacity"),
+        "ev_mw": (0.0, np.inf, "it is MW drawn"),
+    }
+    for column in table:
+        if column == "hour":
             continue
+        low, high, meaning = rules[str(column).split(":", 1)[0]]
         value = table[column].to_numpy()
         outside = np.flatnonzero((value < low) | (value > high))
         if len(outside):

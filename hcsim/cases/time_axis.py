@@ -7,6 +7,7 @@ A year comes from a file of 8760 hours. Where a case has only a day, a year is m
 from __future__ import annotations
 
 import calendar
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hcsim.cases.own_time import OwnLoads
 from hcsim.errors import ConfigError
 from hcsim.util.suggest import did_you_mean
 from optim.data.profiles import Profiles
@@ -42,8 +44,15 @@ class TimeAxis:
     """Steps that a study must not judge: the profile has a gap there."""
 
 
-def time_axis(day: Profiles, hours: int, file: Path | None = None) -> TimeAxis:
-    """`hours` of HOURS; 24 is the case's own profile as it is. `file` holds a year (see `read_year`).
+def time_axis(
+    day: Profiles,
+    hours: int,
+    file: Path | None = None,
+    own: OwnLoads | None = None,
+    columns: Mapping[str, Floats] | None = None,
+) -> TimeAxis:
+    """`hours` of HOURS; 24 is the case's own profile as it is. `file` holds a year (see `read_year`). On other axes
+    than the day, loads follow the curves of `own` and the day's `columns` of single loads.
 
     Raises ConfigError for other numbers of hours, or a file that is no year.
     """
@@ -54,12 +63,27 @@ def time_axis(day: Profiles, hours: int, file: Path | None = None) -> TimeAxis:
             raise ConfigError("A year's profile needs --hours 576 or 8760.")
         return TimeAxis(day)
     year = read_year(file) if file is not None else year_of_day(day)
+    if own is not None:
+        year = _with_own(year, own, day, columns or {})
     if file is not None and day.fixed:
         raise ConfigError(
             f"{file} has no curve for {day.fixed[0].node}, which the case's day has.",
             "Leave --profiles out, or take the curve out of the case.",
         )
     return year if hours == PLAIN_YEAR else representative(year)
+
+
+def _with_own(year: TimeAxis, own: OwnLoads, day: Profiles, columns: Mapping[str, Floats]) -> TimeAxis:
+    """Loads on the year: their own shapes as the feeder has them, the day's columns as the year is made of the day."""
+    whole = replace(year.profiles, of_year=True)
+    factor = {name: _season(values, day) for name, values in columns.items()}
+    said = ("Loads with shapes of their own follow these over the year.",) if own.curves else ()
+    return replace(year, profiles=own.on(whole, factor), notes=(*year.notes, *said))
+
+
+def _season(values: Floats, day: Profiles) -> Floats:
+    """A day's column over the year, in the way of the day's own load."""
+    return year_of_day(replace(day, load_pu=values, load_q_pu=None)).profiles.load_pu
 
 
 def year_of_day(day: Profiles) -> TimeAxis:
@@ -81,7 +105,8 @@ def year_of_day(day: Profiles) -> TimeAxis:
         f"{1 - PV_SWING:g} of the best month, weekends at {WEEKEND_LOAD:g} of the load."
     )
     fixed = tuple(replace(own, p_kw=np.tile(own.p_kw, 365)) for own in day.fixed)
-    return TimeAxis(Profiles(_year_labels(), 1.0, load, np.tile(day.pv_pu, 365) * sun, fixed), (note,))
+    pv_of = {bus: np.tile(curve, 365) * sun for bus, curve in day.pv_of.items()}
+    return TimeAxis(Profiles(_year_labels(), 1.0, load, np.tile(day.pv_pu, 365) * sun, fixed, pv_of=pv_of), (note,))
 
 
 def representative(year: TimeAxis) -> TimeAxis:
@@ -95,13 +120,17 @@ def representative(year: TimeAxis) -> TimeAxis:
     empty = np.flatnonzero(count == 0)
 
     def mean(x: Floats) -> Floats:
-        return np.asarray(np.bincount(kind[good], weights=x[good], minlength=576) / np.maximum(count, 1))
+        total = np.zeros((576, *x.shape[1:]))
+        np.add.at(total, kind[good], x[good])
+        return np.asarray(total / np.maximum(count, 1).reshape(-1, *[1] * (x.ndim - 1)))
 
     labels = tuple(f"{m} {d} {h:02d}:00" for m in MONTHS for d in ("weekday", "weekend") for h in range(24))
     notes = (*year.notes, "576 hours: the mean of every month's weekdays and weekend days, hour by hour.")
     own = year.profiles
     fixed = tuple(replace(curve, p_kw=mean(curve.p_kw)) for curve in own.fixed)
-    profiles = Profiles(labels, 1.0, mean(own.load_pu), mean(own.pv_pu), fixed)
+    q_pu = None if own.load_q_pu is None else mean(own.load_q_pu)
+    pv_of = {bus: mean(curve) for bus, curve in own.pv_of.items()}
+    profiles = Profiles(labels, 1.0, mean(own.load_pu), mean(own.pv_pu), fixed, q_pu, pv_of)
     return TimeAxis(profiles, notes, tuple(int(k) for k in empty))
 
 

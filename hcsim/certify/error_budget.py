@@ -35,7 +35,6 @@ from hcsim.workbench.allocation import Workbench
 from optim.data.linear_model import LinearModel
 from optim.data.schedule import Schedule
 from optim.hosting.decided import DecidedProgram
-from optim.linearize import lindist3flow
 
 PARTS = ("load_model_kw", "losses_kw", "linearization_kw", "frozen_taps_kw", "device_delivery_kw")
 WORDS = {
@@ -101,7 +100,7 @@ def _programs_kw(bench: Workbench, claim: Schedule) -> list[float]:
     if bench.case.config.program.linearization == "tangent":
         return [claim.hc_kw, claim.hc_kw]
     ports = tuple(dict.fromkeys((*bench.ports, *claim.pv_nodes, *claim.bess_nodes)))
-    following = lindist3flow.linearize(bench.network, bench.profiles, ports, voltage_dependent_loads=True)
+    following = bench.lindist3flow(ports, voltage_dependent_loads=True)
     tangent = visit(bench.model, None, ports, ReplayOptions("locked")).model
     return [_capacity_kw(bench, claim, model) for model in (following, tangent)]
 

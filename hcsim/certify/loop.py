@@ -137,7 +137,7 @@ class _ClosedLoop:
         self.rounds: list[Round] = []
         self.most_rounds = 0
         """At which the present leg of the way ends."""
-        peak_kw = float(bench.network.loads.p_kw.sum() * bench.profiles.load_pu.max())
+        peak_kw = float(bench.profiles.load_kw(bench.network.loads.p_kw).max())
         self.largest_kw = max(claim.hc_kw, peak_kw / 2, 1.0)
         """What radii are measured by: a claim of nothing still has to be moved away from."""
         self.trials = Trials(bench, self.claim, self.open_fleet, options, accept, before)

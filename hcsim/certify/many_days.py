@@ -6,15 +6,15 @@ a day then gets its load profile and its commands, and hands back what limits ar
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import TracebackType
+
+import numpy as np
 
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import judges_regulation
 from hcsim.replay.scheduled_devices import ScheduledDevices
 from hcsim.replay.series import DailySeries
 from hcsim.workbench.allocation import Workbench
-from optim.data.linear_model import Floats
 from optim.data.operation import Operation
 from optim.data.schedule import Schedule
 
@@ -39,10 +39,10 @@ class Days:
     ) -> None:
         self._devices.disconnect()
 
-    def run(self, schedule: Schedule, load_pu: Floats) -> Operation | None:
-        """One day with the powers and sizes of `schedule` (same devices) under this load. None where a step has no
-        answer."""
-        profiles = replace(self._bench.profiles, load_pu=load_pu)
+    def run(self, schedule: Schedule, load: float) -> Operation | None:
+        """One day with the powers and sizes of `schedule` (same devices) and the load so many times as high. None
+        where a step has no answer."""
+        profiles = self._bench.profiles.scaled(np.full(len(self._bench.profiles), load))
         self._series.reload(profiles)
         self._devices.take(schedule)
         recording = self._series.run(

@@ -295,7 +295,7 @@ class Tester:
     def _broken(self, days: Days, schedule: Schedule, k: int) -> tuple[tuple[Excess, ...], bool]:
         """What is new on the day of draw k; whether the bare feeder might show as much (see `share_in_range`)."""
         load, limits = float(self._draws.load[k]), self.bench.limits
-        found = days.run(perturbed(schedule, float(self._draws.pv[k])), load * self.bench.profiles.load_pu)
+        found = days.run(perturbed(schedule, float(self._draws.pv[k])), load)
         if found is None:
             return (self._whole(NO_ANSWER),), False
         kept = () if days.delivered() else (self._whole(NOT_KEPT),)
@@ -307,7 +307,7 @@ class Tester:
 
     def _before(self, load: float) -> Before:
         if load not in self._bare:
-            profiles = replace(self.bench.profiles, load_pu=load * self.bench.profiles.load_pu)
+            profiles = self.bench.profiles.scaled(np.full(len(self.bench.profiles), load))
             bench = replace(self.bench, case=replace(self.bench.case, profiles=profiles))
             self._bare[load] = bench.replay(None, "free")
         return self._bare[load].before

@@ -130,5 +130,5 @@ def _acting(bench: Workbench, claim: Schedule, sites: list[str], ports: tuple[st
     """PV where there is sun, or reactive power without; batteries at any hour, by active power."""
     at_pv = np.isin(ports, (*bench.pv_nodes, *claim.pv_nodes))
     at_bess = np.isin(ports, (*claim.bess_nodes, *sites))
-    sun = (bench.profiles.pv_pu > 0)[:, None]
+    sun = bench.profiles.sun(ports) > 0
     return (sun & at_pv) | at_bess, (sun | bench.pv.night_var) & at_pv

@@ -60,7 +60,7 @@ class Walk:
         self.trials, self.decisions, self.options = trials, decisions, options
         self.largest_kw, self.tell, self.cut = largest_kw, tell, cut
         bench = trials.bench
-        peak_kw = float(bench.network.loads.p_kw.sum() * bench.profiles.load_pu.max())
+        peak_kw = float(bench.profiles.load_kw(bench.network.loads.p_kw).max())
         self.least = Margins.least(options)
         self.learned = Learned(self.least, Margins.most(peak_kw), len(bench.profiles))
         self.program = DecidedProgram()

@@ -1,6 +1,7 @@
 """PV and BESS as native PVSystem and Storage elements, set so that they deliver what they are told to.
 
-One single-phase element per node-phase; its name starts with `PREFIX`. What OpenDSS would do by default, and
+One single-phase element per node-phase, numbered under a name of ours that starts with `PREFIX`: made of the user's
+names, two of them could become one (buses "n-1" and "n_1"). What OpenDSS would do by default, and
 what is set instead (each measured, see tests/hcsim/replay/test_replay.py):
 
 - PVSystem cuts in and out at 20 % of its kVA and takes its vars with it: `%cutin=0 %cutout=0
@@ -23,14 +24,13 @@ Powers are positive into the network.
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.errors import FeederError
-from hcsim.opendss.circuit import Circuit
+from hcsim.opendss.circuit import OUR_PREFIX, Circuit
 from optim.data.network import Network
 from optim.data.node import phase_of
 from optim.data.schedule import BessUnit
@@ -38,7 +38,7 @@ from optim.data.schedule import BessUnit
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
-PREFIX = "hcsim_"
+PREFIX = OUR_PREFIX
 V_CONSTANT_POWER_PU = (0.5, 1.5)
 SMALLEST_KW = 1e-6
 """A PV site below this is left out of the circuit: OpenDSS divides by the size."""
@@ -53,7 +53,7 @@ class _Fleet:
     def __init__(self, circuit: Circuit, network: Network, nodes: Sequence[str], names: Sequence[str]) -> None:
         self.circuit = circuit
         self.nodes = tuple(nodes)
-        self.names = tuple(PREFIX + re.sub(r"[^a-z0-9_]", "_", name.lower()) for name in names)
+        self.names = tuple(PREFIX + name for name in names)
         self.elements = tuple(f"{self.kind}.{name}" for name in self.names)
         for node, name in zip(nodes, self.names, strict=True):
             circuit.define(self.kind, name, f"{bus_and_kv(network, node)} {self.constants} enabled=no")
@@ -84,7 +84,7 @@ class PvFleet(_Fleet):
     )
 
     def __init__(self, circuit: Circuit, network: Network, nodes: Sequence[str]) -> None:
-        super().__init__(circuit, network, nodes, [f"pv_{node}" for node in nodes])
+        super().__init__(circuit, network, nodes, [f"pv_{g + 1}" for g in range(len(nodes))])
         self.size_kw = np.zeros(len(nodes))
 
     def bind(self) -> None:
@@ -103,11 +103,14 @@ class PvFleet(_Fleet):
                 )
         self.size_kw = np.asarray(size_kw, dtype=float)
         self._last = np.full((2, len(size_kw)), np.nan)
+        self._generation = self.circuit.generation
 
     def set_power(self, p_kw: Floats, q_kvar: Floats) -> None:
         """(G,) each. The inverter's kVA still binds: P gives way to Q (OpenDSS without watt priority)."""
         irradiance = p_kw / np.where(self.size_kw < SMALLEST_KW, np.inf, self.size_kw)
         now = np.stack([irradiance, q_kvar])
+        if self._generation != self.circuit.generation:  # compiled anew: what was set before is lost
+            self._last[:], self._generation = np.nan, self.circuit.generation
         for g in np.flatnonzero((now != self._last).any(axis=0)):
             self.circuit.set_pv(self._positions[g], float(irradiance[g]), float(q_kvar[g]))
         self._last = now
@@ -137,10 +140,10 @@ class BessFleet(_Fleet):
         nodes: Sequence[str],
         unit_of: Sequence[int],
     ) -> None:
-        names = [f"{units[u].name}_{phase_of(node)}" for node, u in zip(nodes, unit_of, strict=True)]
-        if len(set(names)) < len(names):
-            raise FeederError(f"Two batteries have the same name: {', '.join(sorted(names))}.", "Rename one.")
-        super().__init__(circuit, network, nodes, names)
+        places = list(zip(nodes, unit_of, strict=True))
+        if twice := [f"{units[u].name} at {node}" for i, (node, u) in enumerate(places) if (node, u) in places[:i]]:
+            raise FeederError(f"A battery stands twice at a node: {twice[0]}.", "Take one of them out.")
+        super().__init__(circuit, network, nodes, [f"bess_{d + 1}" for d in range(len(places))])
         self.units = tuple(units)
         self.unit_of = np.asarray(unit_of, dtype=np.int64)
         phases = np.bincount(self.unit_of, minlength=len(units))

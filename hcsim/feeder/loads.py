@@ -85,7 +85,7 @@ def load_legs(element: Element, v_v: Complexes) -> tuple[list[Leg], str]:
 
 def injection_legs(element: Element, powers_kva: Complexes, v_v: Complexes) -> list[Leg]:
     """A generator (or any other source of power) as it stands in the base case: constant power per conductor, or
-    between conductors where it has none to ground, as a machine in delta.
+    between conductors where it has none to ground, as a machine in delta; also where it stands still now.
 
     `powers_kva` (conductors,) are what flows into it now, `v_v` (N,) the voltages at which it does.
     """
@@ -99,7 +99,7 @@ def injection_legs(element: Element, powers_kva: Complexes, v_v: Complexes) -> l
         ends = [(node, last) for node, _ in ends[:-1]]
     legs = []
     for (plus, minus), power in zip(ends, powers, strict=True):
-        if plus >= 0 and power != 0:
+        if plus >= 0:
             across = v_v[plus] - (v_v[minus] if minus >= 0 else 0.0)
             rated = max(float(abs(across)), 1.0)
             p, q = float(power.real), float(power.imag)

@@ -42,10 +42,11 @@ def open_feeder(case: Case) -> OpenFeeder:
     circuit = Circuit.compile(case.master)
     circuit.solve(controls=False)
     network, ledger = read_network(circuit)
-    case = case.completed(network, ledger)
+    case = case.timed(circuit, network).completed(network, ledger)
     check_bands(case.config, network, case.study_file)
     selection = selected(circuit, case)
-    notes = [] if lines_are_rated(network) else [NO_RATINGS]
+    notes = list(case.time_notes)
+    notes += [] if lines_are_rated(network) else [NO_RATINGS]
     notes += ungrounded(network)
     notes += [selection.words] if selection.held else []
     files = FeederFiles(case.master.resolve(), circuit.source_sha256, selection.held)
@@ -81,6 +82,10 @@ def identity_of(
             "load_pu": profiles.load_pu,
             "pv_pu": profiles.pv_pu,
             "fixed": profiles.fixed,
+            "load_q_pu": profiles.load_q_pu,
+            "pv_of": dict(profiles.pv_of),
+            "start_h": profiles.start_h,
+            "of_year": profiles.of_year,
         },
         "limits": limits,
         "held": feeder.held,

@@ -116,7 +116,7 @@ def hosting_capacity(
     if bess is not None:
         check_steps(bess, profiles)
     with _SizeProber(model, shares, options, bess) as prober:
-        peak_kw = float(model.network.loads.p_kw.sum() * profiles.load_pu.max())
+        peak_kw = float(profiles.load_kw(model.network.loads.p_kw).max())
         search = _CapacitySearch(prober, max(peak_kw, 1.0) / 8.0, tolerance_kw, options.progress)
         found = search.run(zero_in_question=bess is not None)
         verified = _put_back(model, shares, replace(options, before=prober.base), bess, found)
@@ -183,6 +183,7 @@ class _SizeProber:
         self.base = options.before or self._run_bare()
         self.weights, self.schedule = shares.weights, bess
         shape = (len(model.profiles), len(shares.pv_nodes))
+        self._sun = model.profiles.sun(shares.pv_nodes)
         self.q_per_kw = np.zeros(shape) if shares.q_per_kw is None else shares.q_per_kw
         self.pv = pv_fleet(circuit, network, shares.pv_nodes, options.inverters)
         self.bess = BessFleet(circuit, network, bess.bess, bess.bess_nodes, bess.bess_of) if bess else None
@@ -233,7 +234,7 @@ class _SizeProber:
         return _Probe(pv_kw, {**words, "value": float(first["value"]), "limit": float(first["limit"])})
 
     def _command(self, t: int) -> None:
-        self.pv.set_power(self.profiles.pv_pu[t] * self._size_kw, self.q_per_kw[t] * self._size_kw)
+        self.pv.set_power(self._sun[t] * self._size_kw, self.q_per_kw[t] * self._size_kw)
         if self.bess and self.schedule:
             self.bess.set_power(self.schedule.bess_p_kw[t], self.profiles.step_h)
 
@@ -247,7 +248,7 @@ class _SizeProber:
     def _pv_words(self) -> dict[str, float]:
         """What the inverters made of the sun in a probe that passed."""
         step_h, kw, kvar = self.profiles.step_h, self._pv_kva.real, self._pv_kva.imag
-        available = float(self.profiles.pv_pu.sum() * self._size_kw.sum()) * step_h
+        available = float((self._sun * self._size_kw).sum()) * step_h
         return {
             "available_kwh": available,
             "curtailed_kwh": max(available - float(kw.sum()) * step_h, 0.0),

@@ -119,7 +119,7 @@ class _YearPv(PvFleet):
     """Under names of its own: OpenDSS keeps the LoadShape of an element for ever."""
 
     def __init__(self, circuit: Circuit, network: Network, nodes: tuple[str, ...]) -> None:
-        super(PvFleet, self).__init__(circuit, network, nodes, [f"year_{node}" for node in nodes])
+        super(PvFleet, self).__init__(circuit, network, nodes, [f"year_{g + 1}" for g in range(len(nodes))])
         self.size_kw = np.zeros(len(nodes))
 
 

@@ -21,11 +21,14 @@ from scipy import sparse
 from hcsim.errors import FeederError
 from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element, Layout
 from hcsim.opendss.regulators import FeederControls
+from hcsim.opendss.series.memory import Memory
 from hcsim.opendss.session import Session
 from hcsim.opendss.settings import require_readable
 from hcsim.opendss.solving import Solver, nominal_kw, served_kw
 from hcsim.opendss.voltage_bases import mend_voltage_bases, state_missing_bases
 
+OUR_PREFIX = "hcsim_"
+"""How the names of elements begin that are added here."""
 Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 
@@ -45,6 +48,8 @@ class Circuit:
         self._dss, self._circuit = self._session.dss, self._session.circuit
         self._controls = FeederControls(self._session)
         self._solver = Solver(self._session)
+        self._memory = Memory(self._session, self._read_again)
+        self._first_controls = True
 
         self.command = self._session.command
         self.define = self._session.define
@@ -61,6 +66,8 @@ class Circuit:
         self.start_series, self.step = self._solver.start_series, self._solver.step
         self.keep_matrix = self._solver.keep_matrix
         self.controls_acted = self._solver.controls_acted
+
+        self.remember, self.forget = self._session.journal.remember, self._memory.forget
 
     @property
     def held(self) -> tuple[str, ...]:
@@ -89,16 +96,36 @@ class Circuit:
         circuit._session.read_scripts()
         if circuit._dss.NumCircuits == 0:
             raise FeederError(f"{master} defines no circuit.", "Name the file with `New Circuit.`.")
+        if ours := [name for name in circuit.element_names() if name.split(".", 1)[1].startswith(OUR_PREFIX)]:
+            raise FeederError(f"{ours[0]} has a name that hcsim gives to its own devices.", "Rename it in the feeder.")
         require_readable(circuit._session)
         circuit._session.scripts.notes += state_missing_bases(circuit)
-        circuit.solve_base_case(controls=controls)
-        if mended := mend_voltage_bases(circuit):
-            circuit._session.scripts.notes += mended
-            circuit.solve(controls=controls)
+        circuit._first_controls = controls
+        circuit._solve_first()
+        circuit._memory.begin()
         _LOG.info("compiled %s: %d nodes, sha256 %s", master, len(circuit.node_names()), circuit.source_sha256)
         for note in circuit.notes:
             _LOG.info("%s: %s", master, note)
         return circuit
+
+    def _solve_first(self) -> None:
+        self.solve_base_case(controls=self._first_controls)
+        if mended := mend_voltage_bases(self):
+            notes = self._session.scripts.notes
+            notes += [note for note in mended if note not in notes]
+            self.solve(controls=self._first_controls)
+
+    def _read_again(self) -> None:
+        """The same files compiled anew in place, and solved as `compile` does, controls then standing still."""
+        self._session.read_again()
+        state_missing_bases(self)
+        self._solve_first()
+        self.solve(controls=False)
+
+    @property
+    def generation(self) -> int:
+        """Counts how often `forget` had to compile anew: what was set without a command is lost then."""
+        return self._memory.generation
 
     # -- words ---------------------------------------------------------------------------------------
 
@@ -110,6 +137,16 @@ class Circuit:
     def files(self) -> tuple[Path, ...]:
         """Every file of the feeder, the master first, in reading order."""
         return tuple(self._session.scripts.files)
+
+    @property
+    def script(self) -> str:
+        """The master file as OpenDSS reads it here, in a folder that ends with the circuit."""
+        return str(self._session.scripts.start)
+
+    @property
+    def finest_tolerance(self) -> float:
+        """The power flow tolerance below which OpenDSS does not get on this circuit; 0 where the usual one is met."""
+        return self._solver.finest_tolerance
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -219,6 +256,13 @@ class Circuit:
         rows = self._session.properties(kind, stated_only=True)
         return {str(row["name"]).lower(): tuple(key for key in row if key != "name") for row in rows}
 
+    def facts(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Full name in lower case -> every property of each element of a class, also of those that were just added."""
+        names = self._session.names(kind)
+        return {
+            f"{kind.lower()}.{name}": facts for name, facts in zip(names, self._session.properties(kind), strict=True)
+        }
+
     def classes(self) -> tuple[str, ...]:
         """OpenDSS classes that have elements in this circuit."""
         return tuple(dict.fromkeys(name.split(".", 1)[0] for name in self._circuit.AllElementNames))
@@ -274,6 +318,14 @@ class Circuit:
         meters = self._circuit.Meters
         meters.Name = meter
         return tuple(str(name) for name in meters.AllBranchesInZone)
+
+    def load_shapes(self) -> Any:
+        """OpenDSS's interface to LoadShapes."""
+        return self._circuit.LoadShapes
+
+    def load_mult(self) -> float:
+        """What multiplies all loads but those with status=fixed or exempt."""
+        return float(self._circuit.Solution.LoadMult)
 
     def fixed_loads(self) -> tuple[str, ...]:
         """Loads ("Load.s1a") with status=fixed, which OpenDSS never scales by a profile."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 from hcsim.errors import FeederError
 from hcsim.opendss.session import Session
@@ -38,9 +39,9 @@ class FeederControls:
         numbers = self._circuit._get_int32_array(read, pointer[0], count, b"tapnum").tolist()
         return {name: numbers[row] for name, row in self._tap_rows[1].items()}
 
-    def set_taps(self, taps: Mapping[str, int]) -> None:
-        """Put regulators at positions, held within the range of their windings. Raises FeederError for a control
-        that does not exist.
+    def set_taps(self, taps: Mapping[str, int], *, exact: bool = False) -> None:
+        """Put regulators at positions, held within the range of their windings; `exact` also where a winding that got
+        there step by step is off by rounding. Raises FeederError for a control that does not exist.
 
         At the winding: a RegControl's own TapNumber would make OpenDSS read all bus definitions anew and build
         everything that hangs on them from scratch; a power flow after it costs twice as much.
@@ -57,7 +58,7 @@ class FeederControls:
             low, high = windings.MinTap, windings.MaxTap
             tap = (low + high) / 2.0 + int(position) * (high - low) / windings.NumTaps
             tap = min(max(tap, low), high)
-            if abs(windings.Tap - tap) > SAME_TAP:
+            if abs(windings.Tap - tap) > (0.0 if exact else SAME_TAP):
                 windings.Tap = tap
 
     @contextmanager
@@ -86,6 +87,11 @@ class FeederControls:
             self.set_taps(taps)
 
     def _regulate(self, name: str, transformer: str, winding: int, settings: tuple[float, float, int, int]) -> None:
+        self._regulate_now(name, transformer, winding, settings)
+        again = partial(self._regulate_now, name, transformer, winding, settings)
+        self._session.journal.remember(f"{name} regulates", again)
+
+    def _regulate_now(self, name: str, transformer: str, winding: int, settings: tuple[float, float, int, int]) -> None:
         controls, windings = self._circuit.RegControls, self._circuit.Transformers
         windings.Name, windings.Wdg = transformer, winding
         windings.NumTaps = settings[3]

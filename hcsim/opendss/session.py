@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -31,6 +32,11 @@ MOST_REPAIRS = 20
 _JSON_STATED, _JSON_FULL = 0x000, 0x001
 
 
+_WORDS = re.compile(r'^(new|edit|batchedit)\s+("[^"]+"|\S+)(.*)$', re.IGNORECASE | re.DOTALL)
+_KEY = re.compile(r"([%\w]+)\s*=")
+Action = Callable[[], object]
+
+
 class Session:
     """What a `Circuit`, its controls and its solver share: the context, the scripts it reads, and the doors of the
     engine below its API's surface. The scratch folder for OpenDSS's own output ends with it."""
@@ -45,6 +51,7 @@ class Session:
         self.commands = 0
         """How many there have been: positions and handles hold until the next one."""
         self._kept: dict[str, tuple[Any, int]] = {}
+        self.journal = Journal()
 
     @property
     def ffi(self) -> Any:
@@ -62,7 +69,13 @@ class Session:
             for copy, original in self.scripts.origin.items():
                 words = words.replace(copy, original)
             raise FeederError(f"OpenDSS, reading {self.master.name}: {words}") from fault
+        self.journal.note_command(text, lambda: self.command(text))
         return str(self.dss.Text.Result)
+
+    def read_again(self) -> None:
+        """The files as they were read first."""
+        self.command("clear")
+        self.command(f'redirect "{self.scripts.start}"')
 
     def read_scripts(self) -> None:
         """Let OpenDSS read the feeder's files; where their own solve fails, without it."""
@@ -233,3 +246,28 @@ def words_of(fault: DSSException) -> str:
     """OpenDSS's message on one line, with file and line number, without its own headings."""
     parts = [part.strip() for part in str(fault.args[1]).splitlines()]
     return "; ".join(part for part in parts if part and not part.endswith((":", "follows.")))
+
+
+class Journal:
+    """What was done to a circuit since it was compiled, in order."""
+
+    def __init__(self) -> None:
+        self._actions: dict[str, Action] = {}
+        self.open = False
+        """Closed while the feeder's own files are read, and while the journal itself is gone through."""
+
+    def remember(self, what: str, action: Action) -> None:
+        """`action` takes the place of an earlier one on the same `what`."""
+        if self.open:
+            self._actions.pop(what, None)
+            self._actions[what] = action
+
+    def note_command(self, text: str, again: Action) -> None:
+        """Keeps a command that changes the circuit for good; it stands for an earlier one on the same properties."""
+        if self.open and (found := _WORDS.match(text)):
+            verb, name, rest = found.groups()
+            self.remember(f"{verb.lower()} {name.lower()} {' '.join(_KEY.findall(rest.lower()))}", again)
+
+    def repeat(self) -> None:
+        for action in list(self._actions.values()):
+            action()

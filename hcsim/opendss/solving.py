@@ -82,14 +82,16 @@ class Solver:
         step_h: float,
         mode: Literal["daily", "yearly"] = "daily",
         *,
+        start_h: float = 0.0,
         tolerance: float = USUAL_TOLERANCE,
         max_iterations: int = 100,
         max_control_iterations: int = 250,
     ) -> None:
-        """Go to native time-series mode, one step per solve. State (taps, stored energy) stays as it is."""
+        """Go to native time-series mode, one step per solve, the first of which begins at hour `start_h` of the year.
+        State (taps, stored energy) stays as it is."""
         self._set_mode(f"{mode} number=1", step_h * 3600.0)
         self._prepare(True, tolerance, max_iterations, max_control_iterations)
-        self._step_h = step_h
+        self._step_h, self._start_h = step_h, start_h
 
     def keep_matrix(self) -> None:
         """From now on enter into the system matrix only what has changed, and keep its symbolic factorization:
@@ -104,11 +106,11 @@ class Solver:
         """Solve step t (0-based). True if power flow and controls converged on finite voltages; else
         `fault` says why.
 
-        OpenDSS moves its clock before it solves: step t is solved at hour (t + 1) * step_h, which reads
+        OpenDSS moves its clock before it solves: step t is solved at hour start_h + (t + 1) * step_h, which reads
         value number t of a LoadShape whose interval is step_h.
         """
         solution = self._circuit.Solution
-        solution.dblHour = t * self._step_h
+        solution.dblHour = self._start_h + t * self._step_h
         solution.ControlMode = 0 if controls else -1
         self.fault = self._solve()
         return not self.fault

@@ -7,6 +7,7 @@ __all__ = [
     "inverter_day",
     "operating_points",
     "options",
+    "own_power",
     "own_violations",
     "recording",
     "result",

@@ -11,6 +11,7 @@ from hcsim.errors import ConvergenceError
 from hcsim.feeder.branches import merged
 from hcsim.feeder.model import FeederModel
 from hcsim.replay.options import ReplayOptions
+from hcsim.replay.own_power import OwnPower
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
 from optim.data.linear_model import Floats, LinearModel
@@ -36,8 +37,13 @@ class PointTaker:
         self._circuit, self._network, self._profiles = circuit, network, profiles
         self._p_kw, self._q_kvar = port_powers(schedule, ports, len(profiles))
         fixed = {name.lower() for name in circuit.fixed_loads()}
-        own = (name.lower() for name in network.loads.names)
-        self._follows = np.array([name.startswith("load.") and name not in fixed for name in own], dtype=bool)
+        self._follows = np.array([name.lower() not in fixed for name in network.loads.names])
+        is_load = np.array([name.lower().startswith("load.") for name in network.loads.names], dtype=bool)
+        self._follows &= is_load
+        self._stays = is_load.astype(float)
+        """(L,) multiplier of legs that no profile moves: loads as they are, own devices by what they do."""
+        self._load_p_pu, self._load_q_pu = profiles.legs_pu(len(network.loads.names))
+        self._own = OwnPower(circuit, network)
         self._tapped = {r.name.split(".", 1)[1].lower(): r for r in network.regulators}
         self._banks = [s for s in network.shunts if s.name.lower().startswith("capacitor.")]
         self._states_read = circuit.capacitor_states()
@@ -45,9 +51,13 @@ class PointTaker:
         self.points: list[OperatingPoint] = []
 
     def __call__(self, t: int) -> None:
-        multiplier = np.where(self._follows, self._profiles.load_pu[t], 1.0)
+        v_v = self._circuit.voltages_v().copy()
+        p_pu = np.where(self._follows, self._load_p_pu[t], self._stays)
+        q_pu = np.where(self._follows, self._load_q_pu[t], self._stays)
+        own_kva = self._own.kva(v_v) if self._own.any else None
+        ideal_v = self._own.ideal_v(v_v) if self._own.any else None
         self.points.append(
-            OperatingPoint(self._circuit.voltages_v().copy(), multiplier, self._p_kw[t], self._q_kvar[t], self._moved())
+            OperatingPoint(v_v, p_pu, self._p_kw[t], self._q_kvar[t], self._moved(), q_pu, own_kva, ideal_v)
         )
 
     def _moved(self) -> dict[str, Complexes]:

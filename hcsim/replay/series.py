@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.devices.held_controls import others_held
+from hcsim.devices.load_shapes import follow_loads
+from hcsim.devices.own_devices import prepare_own
 from hcsim.errors import FeederError
 from hcsim.feeder.unbalance import three_phase_buses, unbalance_pct
 from hcsim.opendss.circuit import Circuit
@@ -28,7 +30,6 @@ Complexes = NDArray[np.complex128]
 Ints = NDArray[np.int64]
 
 
-LOAD_SHAPE = "hcsim_load"
 FIXED = "hcsim_fixed_"
 SERVED_TOLERANCE = 0.01
 """Load delivered may differ from what our load models ask for at the solved voltages by this share."""
@@ -40,8 +41,9 @@ SOURCES = ("vsource.", "isource.", "generator.", "pvsystem.", "storage.", "load.
 class DailySeries:
     """A feeder on a load profile. Prepare once, `run` as often as needed; every run starts at the same state.
 
-    All loads follow the study's profile by a native LoadShape, except those with status=fixed, which OpenDSS
-    never scales: `fixed_loads` names them. Curves of `profiles.fixed` are native Generators (negative where
+    Loads follow `profiles` by native LoadShapes, one for all or one of their own, except those with status=fixed,
+    which OpenDSS never scales: `fixed_loads` names them. The feeder's own devices do what OpenDSS has them do
+    (`hcsim.devices.own_devices`). Curves of `profiles.fixed` are native Generators (negative where
     they draw), which stand in the circuit while a run lasts and are no loads in its sums. Raises FeederError
     where network and circuit do not belong together.
     """
@@ -49,9 +51,8 @@ class DailySeries:
     def __init__(self, circuit: Circuit, network: Network, profiles: Profiles) -> None:
         self.circuit, self.network, self.profiles = circuit, network, profiles
         self._check_nodes()
-        self._define_load_shape()
-        circuit.command(f"batchedit load..* daily={LOAD_SHAPE}")
         self.fixed_loads = circuit.fixed_loads()
+        self._follow(profiles)
         self._define_fixed()
         self._map_branches()
         self._heads = self._map_heads()
@@ -84,9 +85,12 @@ class DailySeries:
         circuit, steps = self.circuit, len(self.profiles)
         free, autonomous = options.controls == "free", options.inverters is not None
         taps_before = circuit.taps()
-        circuit.set_taps(self.network_taps() if options.taps is None else options.taps)
+        circuit.forget()
+        circuit.set_capacitor_states(self._caps)
+        circuit.set_taps(self.network_taps() if options.taps is None else options.taps, exact=True)
         record = _Record(self, steps, loading, regulation)
-        circuit.start_series(self.profiles.step_h)
+        circuit.start_series(self.profiles.step_h, start_h=self.profiles.start_h)
+        circuit.start_from(self.network.v_solved_v)
         self.switch_fixed(on=True)
         try:
             with others_held(circuit) if autonomous and not free else nullcontext():
@@ -119,18 +123,13 @@ class DailySeries:
             )
 
     def reload(self, profiles: Profiles) -> None:
-        """Other load profiles of the same steps, from the next run on."""
-        self.profiles = profiles
-        self._define_load_shape()
+        """Other profiles of the same steps, from the next run on."""
+        self._follow(profiles)
 
-    def _define_load_shape(self) -> None:
-        shape = self.profiles
-        values = " ".join(repr(float(x)) for x in shape.load_pu)
-        self.circuit.define(
-            "LoadShape",
-            LOAD_SHAPE,
-            f"npts={len(shape)} sinterval={shape.step_h * 3600.0!r} useactual=no mult=[{values}]",
-        )
+    def _follow(self, profiles: Profiles) -> None:
+        self.profiles = profiles
+        prepare_own(self.circuit, profiles)
+        follow_loads(self.circuit, self.network, profiles)
 
     def _define_fixed(self) -> None:
         for k, curve in enumerate(self.profiles.fixed):
@@ -254,6 +253,7 @@ class _Record:
         legs = [name.lower() for name in network.loads.names]
         fixed = {name.lower() for name in series.fixed_loads}
         self._leg_fixed = np.array([name in fixed for name in legs], dtype=bool)
+        self._leg_pu = series.profiles.legs_pu(len(legs))[0]
         self._leg_of_load = np.array([name.startswith("load.") for name in legs], dtype=bool)
 
     def read(self, t: int, converged: bool, free: bool) -> Complexes | None:
@@ -292,9 +292,7 @@ class _Record:
     def _check_loads(self) -> None:
         """Whether the held steps serve what the load models ask for; those that do not are blanked."""
         steps = np.array(list(self._held), dtype=np.int64)
-        asked_kw = self._asked(
-            np.array(list(self._held.values())), self.series.profiles.load_pu[steps], self.load_kw[steps]
-        )
+        asked_kw = self._asked(np.array(list(self._held.values())), self._leg_pu[steps], self.load_kw[steps])
         self._held.clear()
         for t, asked in zip(steps, asked_kw, strict=True):
             if _differ(self.load_kw[t], asked):
@@ -308,7 +306,7 @@ class _Record:
             array[t] = complex(np.nan, np.nan) if array.dtype == complex else np.nan
 
     def _asked(self, v_v: Complexes, load_pu: Floats, served_kw: Floats) -> Floats:
-        """(t,) what the load models ask for at voltages (t, N); legs of generators are no loads.
+        """(t,) what the load models ask for at voltages (t, N) and multipliers (t, L); legs of generators are no loads.
 
         The plain polynomials first, for all steps at once; steps that they do not explain are asked again with
         what OpenDSS does outside of a load's voltage band.
@@ -317,7 +315,7 @@ class _Record:
         padded = np.concatenate([v_v, np.zeros((len(v_v), 1))], axis=1)
         u = np.abs(padded[:, legs.node_plus] - padded[:, legs.node_minus]) / legs.v_rated_v
         model = legs.zip_p[:, 0] * u**2 + legs.zip_p[:, 1] * u + legs.zip_p[:, 2]
-        scale = np.where(self._leg_fixed, 1.0, load_pu[:, None])
+        scale = np.where(self._leg_fixed, 1.0, load_pu)
         asked = np.asarray((legs.p_kw * model * scale)[:, self._leg_of_load].sum(axis=1))
         for t in np.flatnonzero(_differ(served_kw, asked)):
             leg_kw = leg_powers_kva(legs, v_v[t]).real * scale[t]

@@ -42,7 +42,7 @@ def penetration_energy_pct(schedule: Schedule, network: Network, profiles: Profi
 
 def load_kw(network: Network, profiles: Profiles) -> Floats:
     """(T,) the feeder's load at nominal voltage."""
-    return profiles.load_pu * float(network.loads.p_kw.sum())
+    return profiles.load_kw(network.loads.p_kw)
 
 
 def circulation_by_step(schedule: Schedule) -> pd.DataFrame:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from optim.data.linear_model import Floats
+from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
 
 
@@ -90,11 +91,11 @@ def with_parts(schedule: Schedule, *, pv: float = 1.0, charging: float = 1.0, di
     )
 
 
-def spread_evenly(schedule: Schedule, hc_kw: float, pv_pu: Floats) -> Schedule:
+def spread_evenly(schedule: Schedule, hc_kw: float, profiles: Profiles) -> Schedule:
     """The same capacity at every site at unity power factor, batteries idle: the plain simulation's PV."""
     nothing = idle(schedule)
     pv_kw = np.full(len(schedule.pv_nodes), hc_kw / len(schedule.pv_nodes))
-    return replace(nothing, pv_kw=pv_kw, pv_p_kw=pv_pu[:, None] * pv_kw[None, :])
+    return replace(nothing, pv_kw=pv_kw, pv_p_kw=profiles.sun(schedule.pv_nodes) * pv_kw)
 
 
 def with_pv_of(schedule: Schedule, other: Schedule) -> Schedule | None:

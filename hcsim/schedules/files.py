@@ -258,7 +258,7 @@ def _check_pv_output(table: TableIn, capacity_kw: dict[str, float], profiles: Pr
     rows = zip(*(table.values(c) for c in ("step", "node", "p_kw", "q_kvar")), strict=True)
     for i, (step, node, p_kw, q_kvar) in enumerate(rows):
         most_kva = capacity_kw[node]
-        most_kw = most_kva if profiles is None else most_kva * float(profiles.pv_pu[step])
+        most_kw = most_kva if profiles is None else most_kva * float(profiles.sun((node,))[step, 0])
         if p_kw > most_kw + POWER_TOLERANCE_KW:
             table.errors.add(
                 f"row {table.row(i)}, column p_kw: {p_kw:g} kW at {node}, where {most_kva:g} kW of inverter give "

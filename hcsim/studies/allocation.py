@@ -311,7 +311,7 @@ class StudyRun(Parts):
         if without is not None and (start := with_pv_of(claim, without.schedule)):
             starts.append(start)
         if "none" in self.baselines and self.baselines["none"].hc_kw > 0:
-            starts.append(spread_evenly(claim, self.baselines["none"].hc_kw, self.bench.profiles.pv_pu))
+            starts.append(spread_evenly(claim, self.baselines["none"].hc_kw, self.bench.profiles))
         own = self.baselines.get(self._baseline_key(name))
         if own is not None and own.hc_kw > 0:
             starts.append(resized(claim, own.hc_kw))

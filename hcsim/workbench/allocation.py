@@ -31,6 +31,7 @@ from hcsim.hosting.weights import Weights, shares_of
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.operating_points import Visit, visit
 from hcsim.replay.options import ReplayOptions
+from hcsim.replay.own_power import has_own_power, own_power
 from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
@@ -96,7 +97,7 @@ class Workbench:
         circuit = Circuit.compile(case.master)
         circuit.solve(controls=False)
         network, ledger = read_network(circuit)
-        case = case.completed(network, ledger)
+        case = case.timed(circuit, network).completed(network, ledger)
         check_bands(case.config, network, case.study_file)
         selection = selected(circuit, case, free, locked)
         return cls(case, circuit, network, ledger, selection)
@@ -194,10 +195,25 @@ class Workbench:
         """Linearized once for all programs, taps as [program] taps says."""
         if self.case.config.program.linearization == "lindist3flow":
             served = self.case.config.program.base == "served"
-            return lindist3flow.linearize(
-                self.network, self.profiles, self.ports, voltage_dependent_loads=served, losses=served
-            )
+            return self.lindist3flow(self.ports, voltage_dependent_loads=served, losses=served)
         return self.bare(self._assumed).model
+
+    def lindist3flow(
+        self, ports: tuple[str, ...], *, voltage_dependent_loads: bool, losses: bool = False
+    ) -> LinearModel:
+        """LinDist3Flow of the case, with what the feeder's own devices and source do in the bare run."""
+        own_kva = source_v_pu = None
+        if has_own_power(self.circuit):
+            own_kva, source_v_pu = own_power(self.network, self.bare(self._assumed).points)
+        return lindist3flow.linearize(
+            self.network,
+            self.profiles,
+            ports,
+            voltage_dependent_loads=voltage_dependent_loads,
+            losses=losses,
+            own_kva=own_kva,
+            source_v_pu=source_v_pu,
+        )
 
     @property
     def _assumed(self) -> Controls:

@@ -62,6 +62,11 @@ class PlanningBench:
                 f"{bench.case.study_file}: paper 2's program has one voltage range a scenario, no [[limits.bands]].",
                 "Take them out, and set [planning.typical] and [planning.pvhc] v_min_pu and v_max_pu.",
             )
+        if bench.case.profiles.per_load:
+            raise ConfigError(
+                f"{bench.case.study_file}: paper 2's program lets all loads follow one curve, and some have their own.",
+                'Set [profiles] loads = "file".',
+            )
         _check_buses(bench, section)
         feeder = positive_sequence(bench.network)
         try:

@@ -27,6 +27,8 @@ class Criterion:
     """(T, K); None where the operation does not say."""
     worse: Callable[[Limits], float] = lambda m: 0.0
     """Beyond the tolerance, the share of itself that an existing violation may gain."""
+    gains: Callable[[Limits], float] = lambda m: 0.0
+    """What an existing violation may gain at least, in its own unit, where that is more than the tolerance."""
     by_level: Callable[[Limits, NDArray[np.float64] | None], NDArray[np.float64]] | None = None
     """The limit node by node, where voltage levels have their own."""
 
@@ -54,6 +56,7 @@ CRITERIA = (
         lambda m: m.v_tolerance_pu,
         lambda o: o.nodes,
         lambda o: o.v_pu,
+        gains=lambda m: m.v_worse_pu,
         by_level=Limits.v_max_at,
     ),
     Criterion(
@@ -64,6 +67,7 @@ CRITERIA = (
         lambda m: m.v_tolerance_pu,
         lambda o: o.nodes,
         lambda o: o.v_pu,
+        gains=lambda m: m.v_worse_pu,
         by_level=Limits.v_min_at,
     ),
     Criterion(
@@ -142,7 +146,7 @@ def thresholds(
     if base is None:
         return np.broadcast_to(plain, shape).copy()
     before = criterion.sign * base
-    slack = criterion.tolerance(limits) + criterion.worse(limits) * np.abs(base)
+    slack = max(criterion.tolerance(limits), criterion.gains(limits)) + criterion.worse(limits) * np.abs(base)
     return np.where(before > plain, before + slack, plain)
 
 

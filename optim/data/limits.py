@@ -68,6 +68,9 @@ class Limits:
     loading_worse: float = 0.005
     """The share of what it carries by which an overloaded element may gain and still be "no worse than before": a
     device far away raises the voltage of its loads, and their current with it. Ours."""
+    v_worse_pu: float = 1e-4
+    """By so much may a voltage beyond its limit already go further and still be "no worse than before": a hundredth of
+    a volt at 120 V, less than any meter shows. Ours."""
     bands: tuple[VoltageBand, ...] = ()
     """Voltage levels with limits of their own, none overlapping; elsewhere `v_min_pu` and `v_max_pu` hold."""
 

@@ -218,7 +218,7 @@ class _Solve:
             step_h=profiles.step_h,
             pv_nodes=p.pv_nodes,
             pv_kw=pv_kw,
-            pv_p_kw=profiles.pv_pu[:, None] * pv_kw[None, :],
+            pv_p_kw=p.sun * pv_kw,
             pv_q_kvar=1e3 * self.matrices.q(x) + 0.0,
             bess=p.fleet.units if p.fleet else (),
             bess_nodes=tuple(n for _, n in self.matrices.converters),

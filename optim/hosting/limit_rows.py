@@ -38,7 +38,7 @@ class AffineRows:
     def __init__(self, m: pyo.ConcreteModel, problem: HostingProblem, d_p: Floats, d_q: Floats) -> None:
         port = {name: d for d, name in enumerate(problem.model.ports)}
         converters = problem.fleet.converters if problem.fleet else []
-        self._r, self._d_p, self._d_q = problem.profiles.pv_pu, d_p, d_q
+        self._r, self._d_p, self._d_q = problem.sun, d_p, d_q
         self._at_pv = np.array([port[g] for g in problem.pv_nodes], dtype=int)
         self._at_bess = np.array([port[n] for _, n in converters], dtype=int)
         self._sizes = [m.pv[g] for g in problem.pv_nodes]
@@ -221,8 +221,8 @@ def injections(m: pyo.ConcreteModel, problem: HostingProblem) -> tuple[Floats, F
     steps, ports = len(problem.profiles), problem.model.ports
     port = {name: d for d, name in enumerate(ports)}
     p_kw, q_kvar = np.zeros((steps, len(ports))), np.zeros((steps, len(ports)))
-    for g in problem.pv_nodes:
-        p_kw[:, port[g]] += problem.profiles.pv_pu * number(m.pv[g]) * 1e3
+    for i, g in enumerate(problem.pv_nodes):
+        p_kw[:, port[g]] += problem.sun[:, i] * number(m.pv[g]) * 1e3
         q_kvar[:, port[g]] += [number(m.q[g, t]) * 1e3 for t in range(steps)]
     for u, n in problem.fleet.converters if problem.fleet else []:
         p_kw[:, port[n]] += [(number(m.p_discharge[u, n, t]) - number(m.p_charge[u, n, t])) * 1e3 for t in range(steps)]

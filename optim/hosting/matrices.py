@@ -87,7 +87,7 @@ class Matrices:
                 np.add.at(p_from.T, self._at_bess, 1e3 * (self.sign * self._p_from).T)
         self._from = (p_from, q_from)
         """(T, D) kW and kvar at every port from which moves are counted."""
-        self._r = problem.profiles.pv_pu
+        self._r = problem.sun
         self._q_from = np.zeros((steps, self.sites)) if problem.trust is None else problem.trust.q_kvar / 1e3
         """(T, G) MVAr from which reactive power moves up and down."""
 
@@ -116,7 +116,7 @@ class Matrices:
 
     def structure(self) -> list[Rows]:
         at, p, steps, sites = self.at, self.problem, self.at.steps, self.sites
-        share = np.repeat(reactive_share(p), sites)
+        share = reactive_share(p).ravel()
         n = steps * sites
         rows = np.arange(n)
         columns = np.concatenate([at.up + rows, at.down + rows, np.tile(np.arange(sites), steps)])
@@ -159,7 +159,7 @@ class Matrices:
         at, k = self.at, len(steps)
         of_pv, of_q = 1e3 * by_p[:, self._at_pv], 1e3 * by_q[:, self._at_pv]
         of_bess = 1e3 * by_p[:, self._at_bess] * self.sign[steps]
-        values = np.hstack([self._r[steps][:, None] * of_pv, of_q, -of_q, of_bess, -of_bess])
+        values = np.hstack([self._r[steps] * of_pv, of_q, -of_q, of_bess, -of_bess])
         g, c = np.arange(self.sites), np.arange(at.converters)
         first = steps[:, None]
         columns = np.hstack(
@@ -272,7 +272,7 @@ class Matrices:
         """(T, D) kW and kvar at every port."""
         at, steps, ports = self.at, self.at.steps, len(self.model.ports)
         p_kw, q_kvar = np.zeros((steps, ports)), np.zeros((steps, ports))
-        np.add.at(p_kw.T, self._at_pv, 1e3 * (self._r[:, None] * x[: self.sites]).T)
+        np.add.at(p_kw.T, self._at_pv, 1e3 * (self._r * x[: self.sites]).T)
         np.add.at(q_kvar.T, self._at_pv, 1e3 * self.q(x).T)
         if at.converters:
             np.add.at(p_kw.T, self._at_bess, 1e3 * (self.sign * self.power(x)).T)

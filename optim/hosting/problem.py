@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -70,6 +71,11 @@ class HostingProblem:
     trust: TrustRegion | None = None
     charging: Floats | None = None
     """(T, U) statuses already decided, one where a unit may charge, zero where it may discharge."""
+
+    @cached_property
+    def sun(self) -> Floats:
+        """(T, G) r(t) at every site."""
+        return self.profiles.sun(self.pv_nodes)
 
     def __post_init__(self) -> None:
         wanted = [*self.pv_nodes, *(n for _, n in self.fleet.converters)] if self.fleet else [*self.pv_nodes]

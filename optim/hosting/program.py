@@ -64,17 +64,17 @@ def pv_variables(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
 
 
 def reactive_share(problem: HostingProblem) -> Floats:
-    """(T,) the bound of |q| per unit of S_g: (7c), and zero at night where the inverter cannot."""
-    r = problem.profiles.pv_pu
+    """(T, G) the bound of |q| per unit of S_g: (7c), and zero at night where the inverter cannot."""
+    r = problem.sun
     share = np.sqrt(1.0 - r**2)
     return share if problem.night_var else np.where(r > 0, share, 0.0)
 
 
 def reactive_capability(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
     """(7b), (7c)"""
-    share = reactive_share(problem)
-    m.q_most = pyo.Constraint(m.site, m.step, rule=lambda m, g, t: m.q[g, t] <= share[t] * m.pv[g])
-    m.q_least = pyo.Constraint(m.site, m.step, rule=lambda m, g, t: m.q[g, t] >= -share[t] * m.pv[g])
+    share, at = reactive_share(problem), {g: i for i, g in enumerate(problem.pv_nodes)}
+    m.q_most = pyo.Constraint(m.site, m.step, rule=lambda m, g, t: m.q[g, t] <= share[t, at[g]] * m.pv[g])
+    m.q_least = pyo.Constraint(m.site, m.step, rule=lambda m, g, t: m.q[g, t] >= -share[t, at[g]] * m.pv[g])
 
 
 def no_reverse_flow(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
@@ -154,7 +154,7 @@ def schedule_of(m: pyo.ConcreteModel, problem: HostingProblem, case: str, solve:
         step_h=profiles.step_h,
         pv_nodes=problem.pv_nodes,
         pv_kw=pv_kw,
-        pv_p_kw=profiles.pv_pu[:, None] * pv_kw[None, :],
+        pv_p_kw=problem.sun * pv_kw[None, :],
         pv_q_kvar=np.array([[number(m.q[g, t]) * 1e3 for g in problem.pv_nodes] for t in range(steps)]),
         bess=tuple(fleet.units[u] for u in placed) if fleet else (),
         bess_nodes=tuple(n for _, n in converters),

@@ -12,11 +12,12 @@ import scipy.sparse as sp
 import scipy.sparse.linalg as spla
 
 from optim.data.linear_model import LinearModel
-from optim.data.network import Complexes, Floats, Ints, Network
+from optim.data.network import Complexes, Floats, Network
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
 from optim.feeder.neutrals import without_neutrals
 from optim.feeder.parallel import merge_parallel
+from optim.linearize.lindist3flow_loads import leg_voltage, load_power
 from optim.linearize.lindist3flow_matrices import LinDist3Flow, Triplets, matrices
 
 
@@ -27,8 +28,13 @@ def linearize(
     *,
     voltage_dependent_loads: bool = False,
     losses: bool = False,
+    own_kva: Complexes | None = None,
+    source_v_pu: Floats | None = None,
 ) -> LinearModel:
     """Network -> LinearModel over the profile's steps, with devices at `ports` ("bus.phase").
+
+    `own_kva` (T, L) is what load legs draw besides, at constant power (machines and batteries that the feeder has of
+    its own); `source_v_pu` (T,) the source's ideal voltage over that at which the network was read.
 
     Loads are at their nominal power and shunts at 1 pu, as in the paper, unless `voltage_dependent_loads`:
     then a ZIP load follows the squared voltage across it to first order around its rated voltage (angles as
@@ -44,7 +50,7 @@ def linearize(
     if missing:
         raise ModelError(f"No energized node {missing[0]} in {network.name}: no device can stand there.")
     size = len(m.nodes)
-    fixed, slope = _load_power(network, m, voltage_dependent_loads)
+    load = load_power(network, m.node_rows, m.w_pu, voltage_dependent_loads)
     shunt_fixed, shunt_slope = _shunt_power(network, m, voltage_dependent_loads)
     injection = np.zeros((4 * size, 2 * len(ports)))
     for d, (row, share) in _port_shares(network, m, ports):
@@ -53,19 +59,23 @@ def linearize(
         injection[size + row, [d, len(ports) + d]] += -1e-3 * share.imag, -1e-3 * share.real
 
     own = _fixed_injections(profiles, row_of)
+    load_p_pu, load_q_pu = profiles.legs_pu(len(network.loads.names))
+    source_pu = np.ones(len(profiles)) if source_v_pu is None else source_v_pu
     base = np.zeros((len(profiles), 4 * size))
     response = []
     factor: spla.SuperLU | None = None
-    for t, multiplier in enumerate(profiles.load_pu):
+    for t in range(len(profiles)):
         if factor is None or voltage_dependent_loads:
-            factor = spla.splu(_system(m, multiplier * slope + shunt_slope))
+            factor = spla.splu(_system(m, load.slope(load_p_pu[t], load_q_pu[t]) + shunt_slope))
             response.append(factor.solve(injection))
-        demand = multiplier * fixed + shunt_fixed - own[t]
-        base[t] = factor.solve(np.concatenate([demand.real, demand.imag, m.a_0, np.zeros(size)]))
+        besides = 0.0 if own_kva is None else load.share @ (own_kva[t] / 1e3)
+        demand = load.fixed(load_p_pu[t], load_q_pu[t]) + shunt_fixed + besides - own[t]
+        a_0 = m.a_0 * source_pu[t] ** 2
+        base[t] = factor.solve(np.concatenate([demand.real, demand.imag, a_0, np.zeros(size)]))
         for _ in range(LOSS_PASSES if losses else 0):
             lost, squared_drop = _losses(m, base[t])
             more = demand + lost
-            base[t] = factor.solve(np.concatenate([more.real, more.imag, m.a_0 - squared_drop, np.zeros(size)]))
+            base[t] = factor.solve(np.concatenate([more.real, more.imag, a_0 - squared_drop, np.zeros(size)]))
     x = np.stack(response)  # (T or 1, 4 size, 2 D): rows P, Q, v, theta; columns dp, dq per kW and kvar
     d = len(ports)
     judged, judged_names = _judged_rows(network, m)
@@ -176,65 +186,6 @@ def _system(m: LinDist3Flow, slope: sp.csr_matrix) -> sp.csc_matrix:
     )
 
 
-def _load_power(network: Network, m: LinDist3Flow, voltage_dependent: bool) -> tuple[Complexes, sp.csr_matrix]:
-    """Loads -> (fixed demand (R,), slope (R, R) per squared pu) in MVA per row, delta legs split exactly.
-
-    A leg between nodes i and j draws S = V_ij conj(I): its share at i is S w_i / (w_i - w_j), at j
-    -S w_j / (w_i - w_j).
-    """
-    size = len(m.nodes)
-    row_of = np.full(len(network.nodes) + 1, -1)
-    row_of[m.node_rows] = np.arange(size)
-    w_v = np.append(m.w_pu * network.v_base_v, 0.0)
-    legs = network.loads
-    i, j = legs.node_plus, legs.node_minus
-    across = w_v[i] - w_v[j]
-    dead = np.abs(across) < 1e-3 * legs.v_rated_v  # a load on a node cut off: served nothing, by the ledger
-    across = np.where(dead, 1.0, across)
-    s = np.where(dead, 0.0, (legs.p_kw + 1j * legs.q_kvar) / 1e3)
-    fixed_part, slope_part = s, np.zeros_like(s)
-    if voltage_dependent:
-        shares_p, shares_q = legs.zip_p, legs.zip_q
-        fixed_part = s.real * (shares_p[:, 1] / 2 + shares_p[:, 2]) + 1j * s.imag * (
-            shares_q[:, 1] / 2 + shares_q[:, 2]
-        )
-        slope_part = s.real * (shares_p[:, 0] + shares_p[:, 1] / 2) + 1j * s.imag * (
-            shares_q[:, 0] + shares_q[:, 1] / 2
-        )
-    fixed = np.zeros(size, dtype=complex)
-    slope = Triplets()
-    for node, share in ((i, w_v[i] / across), (j, -w_v[j] / across)):
-        rows = row_of[node]
-        at = rows >= 0
-        np.add.at(fixed, rows[at], (share * fixed_part)[at])
-        if voltage_dependent:
-            base_v = np.append(network.v_base_v, 0.0)
-            for other, weight, _ in _leg_voltage(i, j, w_v, base_v, legs.v_rated_v):
-                columns = row_of[other]
-                both = at & (columns >= 0)
-                slope.add_pairs(rows[both], columns[both], (share * slope_part * weight).astype(complex)[both])
-    return fixed, slope.matrix(size)
-
-
-def _leg_voltage(
-    i: Ints, j: Ints, w_v: Complexes, w_base_v: Floats, v_rated_v: Floats
-) -> list[tuple[Ints, Floats, Floats]]:
-    """Squared voltage across legs in pu of v_rated_v, first order: (node, weight on v, weight on theta) twice.
-
-    With a = w_i / (w_i - w_j) and b = -w_j / (w_i - w_j):
-    v = |w_ij|^2 (Re a v_i / |w_i|^2 + Re b v_j / |w_j|^2 - 2 Im a theta_i - 2 Im b theta_j).
-    """
-    across = w_v[i] - w_v[j]
-    safe = np.where(across == 0, 1.0, across)
-    size2 = (np.abs(across) / v_rated_v) ** 2
-    parts = []
-    for node, share in ((i, w_v[i] / safe), (j, -w_v[j] / safe)):
-        own2 = np.abs(w_v[node] / np.where(w_base_v[node] == 0, 1.0, w_base_v[node])) ** 2
-        on_v = size2 * share.real / np.where(own2 == 0, 1.0, own2)
-        parts.append((node, on_v, -2.0 * size2 * share.imag))
-    return parts
-
-
 def _shunt_power(network: Network, m: LinDist3Flow, voltage_dependent: bool) -> tuple[Complexes, sp.csr_matrix]:
     """Capacitors, reactors and line charging -> demand in MVA at 1 pu, or as slope on the node's own v."""
     size = len(m.nodes)
@@ -267,7 +218,7 @@ def _judged_rows(network: Network, m: LinDist3Flow) -> tuple[sp.csr_matrix, tupl
     reference = network.v_reference[chosen]
     base_v = np.append(network.v_base_v, 0.0)
     triplets = Triplets()
-    for node, on_v, on_theta in _leg_voltage(chosen, reference, w_v, base_v, network.v_judged_base_v[chosen]):
+    for node, on_v, on_theta in leg_voltage(chosen, reference, w_v, base_v, network.v_judged_base_v[chosen]):
         columns = row_of[node]
         at = np.flatnonzero(columns >= 0)
         triplets.add_pairs(at, columns[at], on_v[at].astype(complex))

@@ -42,12 +42,18 @@ class OperatingPoint:
     v_v: Complexes
     """(N,) node phasors."""
     load_pu: Floats
-    """(L,) multiplier of each load leg."""
+    """(L,) multiplier of each load leg's active power, and of its reactive power where `load_q_pu` is None."""
     p_kw: Floats
     """(D,) injected at the ports by devices that stand in the solution."""
     q_kvar: Floats
     admittance_of: Mapping[str, Complexes] = field(default_factory=dict)
     """Branch or shunt name -> admittance over the same nodes, where a tap or a bank has moved."""
+    load_q_pu: Floats | None = None
+    """(L,)"""
+    own_kva: Complexes | None = None
+    """(L,) what legs draw besides, at constant power: machines and batteries that the feeder has of its own."""
+    ideal_v: Complexes | None = None
+    """(S,) ideal voltages of all sources in order, where they are not those at which the network was read."""
 
 
 def linearize(
@@ -158,7 +164,8 @@ class _Response:
         """(C,) of the 2D columns, P of every port and then Q."""
         at_source, z, across = frame.at_source, frame.z, frame.across
         n, s = len(point.v_v), len(at_source)
-        self.source_a = _source_currents(point.v_v[at_source], frame.ideal, z)
+        ideal_v = frame.ideal if point.ideal_v is None else point.ideal_v
+        self.source_a = _source_currents(point.v_v[at_source], ideal_v, z)
 
         straight, crossed = _load_slopes(frame.network.loads, point)
         own = (point.p_kw + 1j * point.q_kvar) * 1e3
@@ -206,9 +213,15 @@ def _load_slopes(loads: LoadLegs, point: OperatingPoint) -> tuple[sp.csr_matrix,
     dead = np.abs(across) < 1e-6 * loads.v_rated_v
     u_v = np.where(dead, loads.v_rated_v, across)
     u = np.abs(u_v) / loads.v_rated_v
-    scale = 1e3 * point.load_pu * ~dead
-    s = leg_powers_at(loads, u) * scale
-    slope = (leg_powers_at(loads, u + U_STEP) - leg_powers_at(loads, u - U_STEP)) * scale / (2 * U_STEP)
+    load_q_pu = point.load_pu if point.load_q_pu is None else point.load_q_pu
+
+    def scaled(kva: Complexes) -> Complexes:
+        return np.asarray(1e3 * ~dead * (kva.real * point.load_pu + 1j * kva.imag * load_q_pu))
+
+    s = scaled(leg_powers_at(loads, u))
+    slope = scaled(leg_powers_at(loads, u + U_STEP) - leg_powers_at(loads, u - U_STEP)) / (2 * U_STEP)
+    if point.own_kva is not None:
+        s = s + 1e3 * point.own_kva * ~dead
     a = np.conj(slope) / loads.v_rated_v / (2 * np.abs(u_v))
     b = a * u_v / np.conj(u_v) - np.conj(s) / np.conj(u_v) ** 2
     return _at_legs(loads, a, n), _at_legs(loads, b, n)
@@ -325,3 +338,29 @@ def _stack(solved: Sequence[_Response], rows: Sequence[_Rows], ports: int) -> tu
         injected = np.concatenate([response.point.p_kw, response.point.q_kvar])[response.columns]
         base.append(row.value - row.slope @ injected)
     return np.array(base), slopes[:, :, :ports], slopes[:, :, ports:]
+
+
+def unbalance_kva(network: Network, point: OperatingPoint) -> Floats:
+    """(N,) kVA by which the currents of branches, loads, own devices and sources miss to balance at the point's
+    voltages: zero where the network, with the point's taps, multipliers and powers, is what was solved. Devices at
+    ports are not looked at."""
+    frame = _Frame(network, np.zeros(0, dtype=np.int64))
+    loads, v_v = network.loads, point.v_v
+    ideal_v = frame.ideal if point.ideal_v is None else point.ideal_v
+    current = frame.admittance(point.admittance_of) @ v_v
+    np.subtract.at(current, frame.at_source, _source_currents(v_v[frame.at_source], ideal_v, frame.z))
+    across = leg_voltages_v(loads, v_v)
+    dead = np.abs(across) < 1e-6 * loads.v_rated_v
+    drawn_va = _served_va(loads, point, np.abs(across) / loads.v_rated_v)
+    leg_a = np.where(dead, 0.0, np.conj(drawn_va / np.where(dead, 1.0, across)))
+    for nodes, sign in ((loads.node_plus, 1.0), (loads.node_minus, -1.0)):
+        at = nodes >= 0
+        np.add.at(current, nodes[at], sign * leg_a[at])
+    return np.abs(v_v * np.conj(current)) / 1e3
+
+
+def _served_va(loads: LoadLegs, point: OperatingPoint, u: Floats) -> Complexes:
+    load_q_pu = point.load_pu if point.load_q_pu is None else point.load_q_pu
+    kva = leg_powers_at(loads, u)
+    served = kva.real * point.load_pu + 1j * kva.imag * load_q_pu
+    return np.asarray(1e3 * (served if point.own_kva is None else served + point.own_kva))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from hcsim.cases.config.types import Section, key
 
 
@@ -15,5 +17,16 @@ class ProfilesSection(Section):
     """Load and sun over the day."""
 
     file: str = key(
-        "CSV with columns hour, load_pu, pv_pu and optionally ev_mw; whole days, equal steps.", "profiles.csv"
+        "CSV with columns hour (or time), load_pu, pv_pu, optionally ev_mw, and load_pu:<load, bus or wildcard>, "
+        "pv_pu:<bus> of single ones; whole days in equal steps of 1 minute to 1 hour.",
+        "profiles.csv",
+    )
+    loads: Literal["own", "file"] = key(
+        'Loads follow LoadShapes of their own where the feeder gives them any ("own"), or all of them the file.', "own"
+    )
+    day: str | None = key(
+        'A day of the feeder\'s yearly shapes: a date, "worst-light" or "worst-peak"; left out: its daily shapes, and '
+        "the first day of yearly ones.",
+        None,
+        example="2025-05-04",
     )

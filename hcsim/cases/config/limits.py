@@ -48,6 +48,9 @@ class LimitsSection(Section):
     loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = key(
         "Branch current over its normal rating.", "off", unit="share of the rating"
     )
+    voltage_worse_pu: Annotated[float, Field(ge=0.0, le=0.1)] = key(
+        "By so much may a voltage beyond its limit already go further and be no worse than before.", 1e-4, unit="pu"
+    )
     loading_worse_pct: Annotated[float, Field(ge=0.0, le=100.0)] = key(
         "Of what it carries, by which a branch overloaded already may gain and be no worse than before.", 0.5, unit="%"
     )
@@ -98,6 +101,7 @@ class LimitsSection(Section):
             v_max_pu=judged(self.v_max_pu),
             substation_min_kw=judged(self.substation_min_kw),
             loading_max_pu=judged(self.loading_max_pu),
+            v_worse_pu=self.voltage_worse_pu,
             loading_worse=self.loading_worse_pct / 100.0,
             unbalance_max_pct=judged(self.unbalance_max_pct),
             v_deviation_max_pu=judged(self.v_deviation_max_pu),

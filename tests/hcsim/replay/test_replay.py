@@ -138,7 +138,7 @@ def test_power_above_rating_is_detected(circuit):
     charge[2] = [400.0, 100.0, 100.0]  # a phase is rated 900 / 3
     found = run(circuit, schedule(p_charge_kw=charge))
     row = found.violations[found.violations.criterion == "not_delivered"].iloc[0]
-    assert (row.element, row.phase, row.time, row.unit) == ("Storage.hcsim_u1_1", "1", "02:00", "kW")
+    assert (row.element, row.phase, row.time, row.unit) == ("Storage.hcsim_bess_1", "1", "02:00", "kW")
     assert (row.limit, row.value) == (pytest.approx(-400), pytest.approx(-300, abs=EPS))
     assert found.energy_not_delivered_kwh == pytest.approx(100, abs=0.01)
 
