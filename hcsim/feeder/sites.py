@@ -11,11 +11,9 @@ three-phase buses of any voltage, and then to any live bus.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import dijkstra
 
 from hcsim.errors import FeederError
+from hcsim.feeder.topology import distance_graph, distances
 from optim.data.network import Network
 from optim.data.node import bus_of
 from optim.data.node import node as cut
@@ -28,11 +26,11 @@ _SAME_PLACE = 1e-9
 def spread_sites(network: Network, count: int) -> tuple[str, ...]:
     """Up to `count` buses by the rule above, in the order of choice. Raises FeederError where no bus will do."""
     candidates = candidate_buses(network)
-    graph = _distance_graph(network)
+    graph = distance_graph(network)
     position = {bus: i for i, bus in enumerate(network.buses)}
     at = np.array([position[bus] for bus in candidates])
     source = sorted({position[_bus(network, n)] for n in network.source_nodes})
-    nearest = _distances(graph, source[0])[at]
+    nearest = distances(graph, source[0])[at]
     nearest[~np.isfinite(nearest)] = 0.0
     chosen: list[str] = []
     while len(chosen) < count:
@@ -40,7 +38,7 @@ def spread_sites(network: Network, count: int) -> tuple[str, ...]:
         if nearest[farthest] <= _SAME_PLACE:
             break  # whatever is left stands where a site stands already
         chosen.append(candidates[farthest])
-        nearest = np.minimum(nearest, _distances(graph, int(at[farthest]))[at])
+        nearest = np.minimum(nearest, distances(graph, int(at[farthest]))[at])
     return tuple(chosen or candidates[:1])
 
 
@@ -48,7 +46,7 @@ def head_bus(network: Network) -> str:
     """The candidate electrically nearest to the source: where one central unit stands."""
     candidates = candidate_buses(network)
     position = {bus: i for i, bus in enumerate(network.buses)}
-    distance = _distances(_distance_graph(network), position[_bus(network, network.source_nodes[0])])
+    distance = distances(distance_graph(network), position[_bus(network, network.source_nodes[0])])
     return min(candidates, key=lambda bus: distance[position[bus]])
 
 
@@ -68,31 +66,6 @@ def candidate_buses(network: Network) -> tuple[str, ...]:
     if not found:
         raise FeederError(f"{network.name} has no live bus behind its source: no device can stand anywhere.")
     return tuple(found)
-
-
-def _distance_graph(network: Network) -> sparse.csr_matrix:
-    """(buses, buses) series impedance in pu of 1 MVA, the least of parallel branches."""
-    position = {bus: i for i, bus in enumerate(network.buses)}
-    edges: dict[tuple[int, int], float] = {}
-    for branch in network.branches:
-        if branch.kind == "source":
-            continue
-        near = {position[_bus(network, n)] for n in branch.from_nodes}
-        for k, n in enumerate(branch.to_nodes):
-            base = max(float(network.v_base_v[n]), 1.0)
-            size = max(abs(complex(branch.z_ohm[k, k])) * 1e6 / base**2, 1e-12)  # zero would be no edge
-            far = position[_bus(network, n)]
-            for b in near - {far}:
-                key = (min(b, far), max(b, far))
-                edges[key] = min(size, edges.get(key, np.inf))
-    rows = [a for a, _ in edges]
-    columns = [b for _, b in edges]
-    size = len(position)
-    return sparse.csr_matrix((list(edges.values()), (rows, columns)), shape=(size, size))
-
-
-def _distances(graph: sparse.csr_matrix, start: int) -> NDArray[np.float64]:
-    return np.asarray(dijkstra(graph, directed=False, indices=start))
 
 
 def _bus(network: Network, node: int) -> str:

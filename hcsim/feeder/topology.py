@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import connected_components, dijkstra
 
 from hcsim.feeder.branches import Delivery
 from hcsim.opendss.elements import Element
+from optim.data.network import Network
 from optim.data.node import bus_of
 from optim.feeder.two_port import FLOATING
 
@@ -112,3 +113,30 @@ def _zones(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> NDArray[np
 
 def _bus(node: str) -> str:
     return bus_of(node)
+
+
+def distance_graph(network: Network) -> sparse.csr_matrix:
+    """(buses, buses) electrical distance of neighbours: series impedance in pu of 1 MVA on the branch's own voltage,
+    the least of its phases and of parallel branches. The source's own impedance is none of the feeder's."""
+    position = {bus: i for i, bus in enumerate(network.buses)}
+    edges: dict[tuple[int, int], float] = {}
+    for branch in network.branches:
+        if branch.kind == "source":
+            continue
+        near = {position[_bus(network.nodes[n])] for n in branch.from_nodes}
+        for k, n in enumerate(branch.to_nodes):
+            base = max(float(network.v_base_v[n]), 1.0)
+            size = max(abs(complex(branch.z_ohm[k, k])) * 1e6 / base**2, 1e-12)  # zero would be no edge
+            far = position[_bus(network.nodes[n])]
+            for b in near - {far}:
+                key = (min(b, far), max(b, far))
+                edges[key] = min(size, edges.get(key, np.inf))
+    rows = [a for a, _ in edges]
+    columns = [b for _, b in edges]
+    size = len(position)
+    return sparse.csr_matrix((list(edges.values()), (rows, columns)), shape=(size, size))
+
+
+def distances(graph: sparse.csr_matrix, start: int) -> NDArray[np.float64]:
+    """(buses,) from one bus the shortest way, infinite where there is none."""
+    return np.asarray(dijkstra(graph, directed=False, indices=start))

@@ -20,11 +20,10 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.csgraph import dijkstra
 
 from hcsim.errors import FeederError
 from hcsim.feeder.model import FeederModel
+from hcsim.feeder.topology import distance_graph, distances
 from hcsim.hosting.hour_probe import Prober
 from hcsim.hosting.nodal import missing_hours
 from hcsim.hosting.open_feeder import FeederFiles as Feeder
@@ -71,7 +70,7 @@ class Rooftops:
     size_kw: Floats
     """(M,)"""
     distance: Floats
-    """(M,) impedance from the source, per unit of nothing in particular: only its order counts."""
+    """(M,) electrical distance from the source: only its order counts."""
 
     def order(self, pattern: Pattern, seed: int, deployment: int) -> Ints:
         """The order of one deployment. The same seed and number give the same, on any machine."""
@@ -137,20 +136,10 @@ def _ends(network: Network, leg: int) -> list[int]:
 
 
 def source_distance(network: Network) -> Floats:
-    """(N,) sum of |z| / v_base^2 of the branches between a node's bus and the source, the shortest way."""
+    """(N,) electrical distance of a node's bus from the source, `hcsim.feeder.topology.distance_graph`."""
     buses = {bus: i for i, bus in enumerate(network.buses)}
     bus_at = np.array([buses[bus_of(name)] for name in network.nodes])
-    rows, columns, lengths = [], [], []
-    for branch in network.branches:
-        if not branch.from_nodes:
-            continue
-        a, b = bus_at[branch.from_nodes[0]], bus_at[branch.to_nodes[0]]
-        base_v = network.v_base_v[branch.to_nodes[0]]
-        rows.append(a)
-        columns.append(b)
-        lengths.append(max(float(np.abs(np.diag(branch.z_ohm)).mean()) / base_v**2, 1e-15))
-    graph = sparse.csr_matrix((lengths, (rows, columns)), shape=(len(buses), len(buses)))
-    found = dijkstra(graph, directed=False, indices=int(bus_at[network.source_nodes[0]]))
+    found = distances(distance_graph(network), int(bus_at[network.source_nodes[0]]))
     return np.asarray(found[bus_at])
 
 
