@@ -69,6 +69,9 @@ def site_nodes(network: Network, buses: tuple[str, ...], where: str) -> tuple[st
             has = ", ".join(phase_of(n) for n in present) or "no phase conductor"
             faults.append(f"{entry!r}: bus {bus} has phases {has}, not {', '.join(missing) or '1-3'}.")
             continue
+        if network.outside is not None and network.outside[[network.node_index[node] for node in wanted]].any():
+            faults.append(f"bus {bus} lies outside of the zone of EnergyMeter {network.zone}.")
+            continue
         nodes.update(dict.fromkeys(wanted))
     if faults:
         raise ConfigError(f"{where}: " + "; ".join(faults))

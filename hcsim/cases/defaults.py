@@ -12,7 +12,7 @@ from pathlib import Path
 from hcsim.cases.against_feeder import levels_in_words, read_sites, site_nodes
 from hcsim.cases.study_file import study_toml
 from hcsim.feeder.ledger import Ledger, Ratings
-from hcsim.feeder.sites import DEFAULT_SITES, head_bus, spread_sites
+from hcsim.feeder.sites import DEFAULT_SITES, candidates_in_words, head_bus, spread_sites
 from optim.data.network import Network
 
 PROFILES_FILE = "profiles.csv"
@@ -55,7 +55,7 @@ def study_text(
     else:
         sites = spread_sites(network, wanted.count)
         rule = (
-            f"ours: {len(sites)} three-phase medium-voltage buses, each the one electrically farthest from the "
+            f"ours: {len(sites)} {candidates_in_words(network)[1]}, each the one electrically farthest from the "
             "source and from those chosen before."
         )
     energy_kwh, power_kw = _rounded(ENERGY_H * max(peak_kw, 1.0)), _rounded(POWER_SHARE * max(peak_kw, 1.0))
@@ -87,6 +87,7 @@ def study_text(
         },
     }
     notes = {
+        "feeder.zone": f"EnergyMeters: {_meters(ledger)}.",
         "limits.loading_max_pu": f"Here {loading_why}.",
         "limits.bands": f"This feeder has {levels_in_words(network)}; the values shown are ANSI C84.1 range B at the "
         "service entrance, 110 to 127 V (120/240 V: 0.208 kV).",
@@ -104,6 +105,13 @@ def study_text(
         "Unknown keys and wrong units are refused by name. Run it with `hcsim study FOLDER`.",
     )
     return study_toml(values, notes, heading)
+
+
+def _meters(ledger: Ledger) -> str:
+    """Which EnergyMeters there are, in words."""
+    names = [row.element.split(".", 1)[1] for row in ledger if row.kind == "EnergyMeter" and row.reason != "disabled"]
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return f"{', '.join(names[:5])}{more}" if names else "none in this feeder"
 
 
 def _loading_limit(ledger: Ledger) -> tuple[float | str, str]:

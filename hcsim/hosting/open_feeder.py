@@ -41,7 +41,7 @@ def open_feeder(case: Case) -> OpenFeeder:
     """Raises FeederError, ConvergenceError."""
     circuit = Circuit.compile(case.master)
     circuit.solve(controls=False)
-    network, ledger = read_network(circuit)
+    network, ledger = read_network(circuit, case.config.feeder.zone)
     case = case.timed(circuit, network).completed(network, ledger)
     check_bands(case.config, network, case.study_file)
     selection = selected(circuit, case)
@@ -49,7 +49,7 @@ def open_feeder(case: Case) -> OpenFeeder:
     notes += [] if lines_are_rated(network) else [NO_RATINGS]
     notes += ungrounded(network)
     notes += [selection.words] if selection.held else []
-    files = FeederFiles(case.master.resolve(), circuit.source_sha256, selection.held)
+    files = FeederFiles(case.master.resolve(), circuit.source_sha256, selection.held, case.config.feeder.zone)
     return OpenFeeder(case, files, network, tuple(notes))
 
 
@@ -90,6 +90,7 @@ def identity_of(
         "limits": limits,
         "held": feeder.held,
         "bess": schedule,
+        **({"zone": feeder.zone} if feeder.zone else {}),
         **settings,
     }
 
@@ -102,6 +103,8 @@ class FeederFiles:
     source_sha256: str
     held: tuple[str, ...] = ()
     """Controls that do not act where controls are free."""
+    zone: str = ""
+    """The EnergyMeter whose zone is studied."""
 
     def open(self) -> tuple[Circuit, Network]:
         """Compiled and read with the taps of its files. Raises FeederError where the files differ."""
@@ -112,6 +115,6 @@ class FeederFiles:
                 "Keep its files as they are while a study runs, and the same on every machine.",
             )
         circuit.solve(controls=False)
-        network = read_network(circuit)[0]
+        network = read_network(circuit, self.zone)[0]
         hold(circuit, self.held)
         return circuit, network

@@ -23,8 +23,7 @@ from hcsim.opendss.elements import CONTROL_AND_METER_CLASSES, Element, Layout
 from hcsim.opendss.regulators import FeederControls
 from hcsim.opendss.series.memory import Memory
 from hcsim.opendss.session import Session
-from hcsim.opendss.settings import require_readable
-from hcsim.opendss.solving import Solver, nominal_kw, served_kw
+from hcsim.opendss.solving import Solver, nominal_kw, require_readable, served_kw
 from hcsim.opendss.voltage_bases import mend_voltage_bases, state_missing_bases
 
 OUR_PREFIX = "hcsim_"

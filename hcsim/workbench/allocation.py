@@ -96,7 +96,7 @@ class Workbench:
         case = case if isinstance(case, Case) else load_case(case)
         circuit = Circuit.compile(case.master)
         circuit.solve(controls=False)
-        network, ledger = read_network(circuit)
+        network, ledger = read_network(circuit, case.config.feeder.zone)
         case = case.timed(circuit, network).completed(network, ledger)
         check_bands(case.config, network, case.study_file)
         selection = selected(circuit, case, free, locked)

@@ -11,6 +11,9 @@ class FeederSection(Section):
     """The feeder's own files."""
 
     master: str = key("The feeder's master .dss file, relative to the study folder or absolute.", "Master.dss")
+    zone: str = key(
+        "Study only what lies behind this EnergyMeter, reverse flow judged at its head; empty: the whole feeder.", ""
+    )
 
 
 class ProfilesSection(Section):
