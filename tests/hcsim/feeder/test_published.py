@@ -62,7 +62,7 @@ def test_meters_that_repeat_a_name_or_watch_nothing_are_left_out(tmp_path):
 
 
 def test_a_load_defined_twice_is_still_refused(tmp_path):
-    with pytest.raises(FeederError, match="[Dd]uplicate"):
+    with pytest.raises(FeederError, match="Duplicate"):
         checked(HEAD + LINE + LOAD + LOAD + BASES, tmp_path)
 
 
