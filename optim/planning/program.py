@@ -1,5 +1,7 @@
 """Paper 2's program in Pyomo: equations (1)-(36), one function each, named by their numbers.
 
+Its words: DESS are batteries, BESS in all our own; PVHC is PV hosting capacity, and the scenario that asks for it.
+
 MW, MWh, per unit on 1 MVA; money in 10^4 CNY per year, as in the paper's Table II. Indices: s scenario
 ("typical", "pvhc"), t step, j bus and the branch that feeds it, d candidate bus of storage, a area. Flows are
 at the sending end; injections are positive (the sign that (18)-(22) need). The quantities (27)-(28) u = U^2

@@ -24,7 +24,7 @@ LEAST_MWH = 1e-6
 
 @dataclass(frozen=True)
 class PlannedUnit:
-    """One DESS of the plan. Areas whose unit came out at zero size have none."""
+    """One BESS of the plan. Areas whose unit came out at zero size have none."""
 
     area: str
     bus: str

@@ -1,4 +1,4 @@
-"""Paper 2, equations (6)-(17): sizes and operation of the batteries (the paper's DESS)."""
+"""Paper 2, equations (6)-(17): sizes and operation of the batteries."""
 
 from __future__ import annotations
 
