@@ -96,6 +96,16 @@ class Prober:
         self.power_flows = 0
         self._sites: list[str] = []
         self._positions: dict[str, int] = {}
+        self._kind: Kind = "generation"
+        self._at: list[int] = []
+        self._size_kw = np.zeros(0)
+        self._now: tuple[dict[str, int], dict[str, tuple[int, ...]]] | None = None
+        """Taps and capacitors as they stand; None where that is not known."""
+        steps = len(profiles)
+        self.taps: list[dict[str, int]] = [{} for _ in range(steps)]
+        self.caps: list[dict[str, tuple[int, ...]]] = [{} for _ in range(steps)]
+        self.base: list[Reading | None] = [None] * steps
+        self._start_v: list[NDArray[np.complex64] | None] = [None] * steps
         self.leave()
         self._define_shapes()
         self._run_bare_day(controls)
@@ -115,10 +125,6 @@ class Prober:
     def _run_bare_day(self, controls: Controls) -> None:
         """Taps, capacitors and readings of every hour; hours that fail are named in `failures`."""
         steps = len(self.profiles)
-        self.taps: list[dict[str, int]] = [{} for _ in range(steps)]
-        self.caps: list[dict[str, tuple[int, ...]]] = [{} for _ in range(steps)]
-        self.base: list[Reading | None] = [None] * steps
-        self._start_v: list[NDArray[np.complex64] | None] = [None] * steps
 
         def keep(t: int, _: object) -> None:
             self._keep(t)
@@ -248,7 +254,7 @@ class Prober:
             self._positions = self.circuit.load_positions()
         self._at = [self._positions[name] for name in names]
         self._size_kw = np.zeros(len(nodes))
-        self._now: tuple[dict[str, int], dict[str, tuple[int, ...]]] | None = None
+        self._now = None
         self.series.switch_fixed(on=True)
         self._start_series()
         if len(self.steps):
