@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from hcsim import __version__
 from hcsim.cli.baseline import baseline
+from hcsim.cli.bound import bound
 from hcsim.cli.cases import cases, schema
 from hcsim.cli.certify import certify
 from hcsim.cli.common.allowed import ALLOWED, folders_allowed, take_allowed
@@ -109,6 +110,7 @@ COMMANDS = (
     certify,
     replay,
     baseline,
+    bound,
     nodal,
     stochastic,
     sweep,

@@ -1,0 +1,63 @@
+"""`hcsim bound`: what no schedule of a case can exceed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from hcsim.cli.common.console import FAILED, out_console, say
+from hcsim.cli.common.options import CaseArgument, Program
+from hcsim.errors import ConfigError
+
+
+def bound(
+    case: CaseArgument,
+    program: Annotated[
+        list[Program] | None, typer.Option(help="Only these programs' batteries; repeatable. Default: all of the case.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="balance: energy in every hour against what loads can draw.")] = "balance",
+    losses: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Ceiling on losses in kW, every hour. Default: the bare feeder's own in that hour."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for bound.json.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="bound.json on standard output, nothing else.")] = False,
+) -> None:
+    """Say what no schedule can exceed, as long as it loses no more than a stated ceiling.
+
+    The bound of a linear program bounds that program; this one bounds the feeder. Exit code 1 where there is none.
+    """
+    from hcsim.util.files import json_text, output_folder, write_json
+    from hcsim.workbench.allocation import Workbench
+    from hcsim.workbench.bounds import no_more_than
+
+    if method != "balance":
+        raise ConfigError(f"--method {method} is unknown.", "Known: balance.")
+    bench = Workbench.open(case)
+    has_bess = bench.case.config.bess is not None
+    wanted = [p.value for p in program or Program if p is Program.none or has_bess]
+    rows: dict[str, dict[str, Any]] = {}
+    for name in wanted:
+        begun = time.perf_counter()
+        found = no_more_than(bench, name, losses_kw=losses)
+        content: dict[str, Any] = found.to_json()
+        rows[name] = {"bound_kw": content.pop("no_more_than_kw"), **content, "seconds": time.perf_counter() - begun}
+        if not as_json:
+            kw = rows[name]["bound_kw"]
+            words = f"no more than {kw:,.1f} kW, decided at {', '.join(content['hours'][:6])}" if kw else ""
+            say(f"{escape(name)}: {escape(words or str(content['status']))}")
+    if not as_json:
+        say(f"Ceiling on losses: {escape(str(content['losses_ceiling']))}.")
+    whole: dict[str, Any] = {"case": bench.case.name, "programs": rows}
+    if len(rows) == 1:
+        whole |= next(iter(rows.values()))
+    if out is not None:
+        write_json(output_folder(out) / "bound.json", whole)
+    if as_json:
+        out_console.file.write(json_text(whole) + "\n")
+    if all(row["bound_kw"] is None for row in rows.values()):
+        raise typer.Exit(FAILED)
