@@ -7,6 +7,7 @@ A year comes from a file of 8760 hours. Where a case has only a day, a year is m
 from __future__ import annotations
 
 import calendar
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from hcsim.cases.own_time import OwnLoads
 from hcsim.errors import ConfigError
+from hcsim.util.csv_dialect import is_european
 from hcsim.util.suggest import did_you_mean
 from optim.data.profiles import Profiles
 
@@ -135,13 +137,16 @@ def representative(year: TimeAxis) -> TimeAxis:
 
 
 def read_year(file: Path) -> TimeAxis:
-    """A CSV of a year: hour (0 to 8759), load_pu, pv_pu. Lines that start with # are comments.
+    """A CSV of a year: hour (0 to 8759), load_pu, pv_pu. Lines that start with # are comments. Hours numbered 1 to
+    8760 are those that end then. With semicolons between columns, a comma is the decimal point.
 
     A leap year loses its 29 February; hours that are missing or empty are not judged; both are said. Raises
     ConfigError for everything else that is wrong, naming the row.
     """
     try:
-        raw = pd.read_csv(file, comment="#", skipinitialspace=True)
+        text = file.read_text(encoding="utf-8-sig")
+        european = {"sep": ";", "decimal": ","} if is_european(text) else {}
+        raw = pd.read_csv(io.StringIO(text), comment="#", skipinitialspace=True, **european)
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist.") from None
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
@@ -155,6 +160,10 @@ def read_year(file: Path) -> TimeAxis:
     if np.isnan(hour).any() or np.any(hour != np.round(hour)) or len(np.unique(hour)) < len(hour):
         row = int(np.flatnonzero(np.isnan(hour) | (hour != np.round(hour)))[:1].sum()) + 1
         raise ConfigError(f"{file}: column hour must hold each whole hour once (see data row {row}).")
+    notes: list[str] = []
+    if hour.min() >= 1 and hour.max() in (PLAIN_YEAR, LEAP_YEAR):
+        notes.append(f"{file.name} numbers its hours 1 to {hour.max():.0f}: each is read as the hour that ends then.")
+        hour = hour - 1
     steps = LEAP_YEAR if hour.max() >= PLAIN_YEAR else PLAIN_YEAR
     if hour.min() < 0 or hour.max() >= LEAP_YEAR or len(hour) < 0.9 * steps:
         raise ConfigError(
@@ -162,7 +171,6 @@ def read_year(file: Path) -> TimeAxis:
             f"A year has hours 0 to {PLAIN_YEAR - 1} (a leap year to {LEAP_YEAR - 1}).",
         )
     whole = table.set_index(hour.astype(int)).reindex(range(steps))
-    notes: list[str] = []
     if steps == LEAP_YEAR:
         february_29 = (31 + 28) * 24
         whole = whole.drop(index=range(february_29, february_29 + 24)).reset_index(drop=True)

@@ -119,7 +119,7 @@ def check_network(circuit: Circuit, network: Network, ledger: Ledger, clock: Clo
     clock.lap("gate")
     errors = linearization_errors(network)
     clock.lap("linearization")
-    notes = (*circuit.notes, *absurd_voltages(network))
+    notes = (*circuit.notes, *absurd_voltages(network), *negative_loads(ledger))
     return FeederCheck(circuit.master, network, ledger, gate, errors, Ratings.of(ledger), notes, clock.laps())
 
 
@@ -134,6 +134,19 @@ def absurd_voltages(network: Network) -> tuple[str, ...]:
     return (
         f"{len(far)} nodes are far from their voltage base, worst {network.nodes[worst]} at {v_pu[worst]:.3g} pu "
         f"of {base_kv:.4g} kV: a level may be missing in `set voltagebases`, or a phase is open.",
+    )
+
+
+def negative_loads(ledger: Ledger) -> tuple[str, ...]:
+    """A sentence where loads consume less than nothing: generation, whose curve is the user's to choose."""
+    rows = [row for row in ledger if row.kind == "Load" and row.kw < 0 and row.verdict != "passive"]
+    if not rows:
+        return ()
+    named = ", ".join(f"{row.element} {row.kw:,.0f} kW" for row in rows[:5])
+    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    return (
+        f"{len(rows)} loads are negative, which is generation ({named}{more}): they follow the load profile, not the "
+        'sun, unless they have a shape of their own or a column "load_pu:<name>" in the profiles.',
     )
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from contextlib import suppress
 from typing import Literal
 
 import numpy as np
@@ -17,6 +20,10 @@ COARSER_TOLERANCES = (1e-7, 1e-6, 1e-5)
 AT_LEAST_ITERATIONS = 20
 """Where the tolerance says little, so that all but the floating voltages come to rest."""
 NO_TIME_S = 1e-3
+LOGGED_CONTROLS = ("RegControl", "CapControl", "InvControl", "StorageController", "SwtControl", "Recloser", "Relay")
+WATCHED_ITERATIONS = 12
+"""Control iterations more, to see who goes on acting."""
+_ACTS = re.compile(r"Element=([^,]+),\s*Action=(?!\*\*(?:ARMED|RESET))", re.IGNORECASE)
 _CONTROLS_DO_NOT_SETTLE = 485
 _REUSE_SYMBOLIC = 2
 """Of OpenDSS's SparseSolverOptions. The next, to keep the pivots too, loses the 8500-node feeder."""
@@ -135,18 +142,47 @@ class Solver:
 
     def _solve(self) -> str:
         """Solve; what went wrong, or ""."""
+        began_h = float(self._circuit.Solution.dblHour)
         try:
             self._circuit.Solution.Solve()
         except DSSException as fault:
             if fault.args[0] == _CONTROLS_DO_NOT_SETTLE:
                 self._session.command("set number=1")  # or OpenDSS refuses every further solve
-                return "controls of regulators, capacitors or inverters do not settle (they hunt)"
+                return f"controls do not settle (they hunt): {self._hunting(began_h)}"
             raise FeederError(f"OpenDSS, solving {self._circuit.Name}: {words_of(fault)}") from fault
         if not self._circuit.Solution.Converged:
             return f"OpenDSS did not converge in {self._circuit.Solution.Iterations} iterations"
         if not np.all(np.isfinite(self._circuit.YNodeVarray)):
             return "OpenDSS converged on voltages that are not finite"
         return ""
+
+    def _hunting(self, hour: float) -> str:
+        """Which controls go on acting at this hour, by the engine's event log of a few iterations more."""
+        solution = self._circuit.Solution
+        most = int(solution.MaxControlIterations)
+        kinds = [kind for kind in LOGGED_CONTROLS if self._session.names(kind)]
+        seen: list[str] = []
+        try:
+            for kind in kinds:
+                self._session.command(f"batchedit {kind}..* eventlog=yes")
+            self._session.command(f"set maxcontroliter={WATCHED_ITERATIONS}")
+            solution.dblHour = hour
+            with suppress(DSSException):
+                solution.Solve()
+            seen = [match[1] for line in solution.EventLog if (match := _ACTS.search(str(line)))]
+        finally:
+            self._session.command("set number=1")
+            for kind in kinds:
+                self._session.command(f"batchedit {kind}..* eventlog=no")
+            self._session.command(f"set maxcontroliter={most}")
+        counted = Counter(seen)
+        often = [name for name, n in counted.most_common() if n > 1] or list(counted)
+        more = f" and {len(often) - 4} more" if len(often) > 4 else ""
+        return (
+            ", ".join(often[:4]) + more
+            if often
+            else f"{', '.join(kinds) or 'of a kind'} without a word in the event log"
+        )
 
     def _most_restless(self) -> str:
         """Where the voltage moves most from one iteration to the next, and what stands there."""

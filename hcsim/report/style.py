@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from math import ceil
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
@@ -61,9 +64,35 @@ STYLE: Any = {
 }
 
 
+OTHER_SCRIPTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "WenQuanYi Zen Hei",
+    "Microsoft YaHei",
+    "SimHei",
+    "PingFang SC",
+    "Hiragino Sans",
+    "Noto Sans",
+    "Noto Sans Devanagari",
+    "Noto Sans Thai",
+    "Arial Unicode MS",
+)
+"""Fonts for names that DejaVu has no letters for; those that are installed are asked in this order."""
+
+
+@cache
+def _fonts() -> list[str]:
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    return [str(STYLE["font.family"]), *(name for name in OTHER_SCRIPTS if name in installed)]
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
-    with mpl.rc_context(STYLE):
+    """Inside, figures look alike. A letter that no installed font has is drawn as an empty box, without a warning: the
+    tables have the name."""
+    with mpl.rc_context({**STYLE, "font.family": _fonts()}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s).*[Gg]lyph .* missing from")
+        warnings.filterwarnings("ignore", message=r"(?s)Matplotlib currently does not support .* natively")
         yield
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
+from hcsim.util.csv_dialect import is_european, with_decimal_points
 from hcsim.util.suggest import did_you_mean
 from optim.data.schedule import Floats
 
@@ -245,8 +247,15 @@ def _raw(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise ConfigError(f"{path} is missing.", "A schedule needs it, with a header only if it has no rows.")
     try:
+        text = path.read_text(encoding="utf-8-sig")
+        european = is_european(text)
         cells = pd.read_csv(
-            path, dtype=str, keep_default_na=False, skip_blank_lines=False, header=None, encoding="utf-8-sig"
+            io.StringIO(text),
+            dtype=str,
+            keep_default_na=False,
+            skip_blank_lines=False,
+            header=None,
+            sep=";" if european else ",",
         )
     except pd.errors.EmptyDataError as error:
         raise ConfigError(f"{path} is empty.", "It needs at least its header.") from error
@@ -256,6 +265,7 @@ def _raw(path: Path) -> pd.DataFrame:
             "Check that line for a comma too many, and that the file is UTF-8.",
         ) from error
     cells = cells.astype(object).where(cells.notna(), "")
+    cells = with_decimal_points(cells) if european else cells
     header = [str(text).strip() for text in cells.iloc[0]]
     body = cells.iloc[1:].set_axis(header, axis=1)
     body.index = pd.RangeIndex(len(body))
