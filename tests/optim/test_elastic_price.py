@@ -8,12 +8,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_programs import linear_model, profiles_of
+from small_programs import linear_model, profiles_of, unit
 
 from optim.data.limits import Limits
 from optim.hosting.decided import DecidedProgram
 from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
+from optim.hosting.storage import Fleet
 from optim.solve.options import SolveOptions
 
 TIGHT = SolveOptions(gap=1e-6, time_limit_s=30.0, threads=1)
@@ -22,14 +23,20 @@ KW = 0.05
 
 
 def by_search(problem):
-    return solve_hosting(problem, "none", TIGHT).hc_kw
+    return solve_hosting(problem, "none", TIGHT, tidy=False).hc_kw
 
 
 def decided(problem):
     return DecidedProgram().solve(problem, "none", order=0).schedule.hc_kw
 
 
-ROADS = pytest.mark.parametrize("solved", [by_search, decided])
+def mixed_integer(problem):
+    """Beside a battery that has nothing to give, but whose status is to be decided: the program of a reopening."""
+    nothing = Fleet((unit("b", energy_kwh=1e-3, power_kw=1e-3),), (("b.1",),), 1, "allow")
+    return solve_hosting(replace(problem, fleet=nothing), "centralized", TIGHT, tidy=False).hc_kw
+
+
+ROADS = pytest.mark.parametrize("solved", [by_search, decided, mixed_integer])
 
 
 def region(center_kw, radius_kw):
