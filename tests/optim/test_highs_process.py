@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from guards import HANG_S
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +44,7 @@ def output_of(code: str) -> str:
     guarded = f"{PROGRAM}\nif __name__ == '__main__':\n    " + code.replace("\n", "\n    ")
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
-        [sys.executable, "-c", guarded], capture_output=True, text=True, env=environment, check=False, timeout=300
+        [sys.executable, "-c", guarded], capture_output=True, text=True, env=environment, check=False, timeout=HANG_S
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

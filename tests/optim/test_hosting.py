@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pyomo.environ as pyo
 import pytest
+from guards import NEVER_S
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_programs import enumerate_optimum, linear_model, profiles_of, random_problem, unit
@@ -17,7 +18,7 @@ from optim.hosting.search import solve_hosting
 from optim.hosting.storage import Fleet
 from optim.solve.options import SolveOptions
 
-TIGHT = SolveOptions(gap=1e-6, time_limit_s=30.0, threads=1)
+TIGHT = SolveOptions(gap=1e-6, time_limit_s=NEVER_S, threads=1)
 SOLVER_KW = 1e-3
 """HiGHS holds rows to 1e-7 MW or pu; at 5e-4 pu per kW and a few binding rows that is less than 1e-3 kW."""
 

@@ -6,6 +6,7 @@ import numpy as np
 import pyomo.environ as pyo
 import pytest
 from conic_reference import clarabel_optimum
+from guards import NEVER_S
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from planning_cases import random_case, three_buses
@@ -21,7 +22,7 @@ from optim.planning.schemes import hold_plan, solve_planning, with_sites_of
 from optim.solve.conic_engines import HighsEngine
 from optim.solve.options import SolveOptions
 
-OPTIONS = SolveOptions(gap=1e-5, time_limit_s=60.0, threads=1)
+OPTIONS = SolveOptions(gap=1e-5, time_limit_s=NEVER_S, threads=1)
 
 
 @pytest.fixture(scope="module")

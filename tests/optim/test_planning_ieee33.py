@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from guards import NEVER_S
 
 from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
@@ -20,7 +21,7 @@ from optim.solve.conic_engines import HighsEngine
 from optim.solve.options import SolveOptions
 
 CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"
-OPTIONS = SolveOptions(gap=1e-4, time_limit_s=120.0, threads=1)
+OPTIONS = SolveOptions(gap=1e-4, time_limit_s=NEVER_S, threads=1)
 ROUGH = replace(OPTIONS, gap=5e-3)
 MONEY = 1e4
 
@@ -142,8 +143,17 @@ def test_scheme_a_without_a_looser_limit_names_bus_and_hour(case):
         solve_planning(replace(case, pvhc=ScenarioLimits(0.90, 1.05)), "A", OPTIONS)
 
 
-def test_time_limit_in_the_rounds_keeps_the_best_plan(case):
-    found = solve_planning(case, "B", replace(OPTIONS, time_limit_s=3.0))
+def test_time_limit_in_the_rounds_keeps_the_best_plan(case, monkeypatch):
+    """The guard runs out with the first round, however fast the machine is."""
+    improve = HighsEngine.improve
+
+    def and_time_is_over(engine, *given, **options):
+        found = improve(engine, *given, **options | {"gap": 0.02})  # unfinished, so that there is more to do
+        engine.session.options = replace(engine.session.options, time_limit_s=0.0)
+        return found
+
+    monkeypatch.setattr(HighsEngine, "improve", and_time_is_over)
+    found = solve_planning(case, "B", OPTIONS)
     assert found.solve.status == "time_limit"
     assert found.solve.bound <= found.objective_cny / MONEY
     assert found.objective_cny / MONEY < 28.8

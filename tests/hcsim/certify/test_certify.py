@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from guards import HANG_S, NEVER_S
 
 from hcsim.certify.certificate import CERTIFIED, OUT_OF_TIME, STALLED, Round, write_certificate
 from hcsim.certify.decisions import decisions_of
@@ -75,7 +76,7 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def found(bench):
-    return certify_with_budget(bench, claim_of(bench), LoopOptions(time_limit_s=40))
+    return certify_with_budget(bench, claim_of(bench), LoopOptions(time_limit_s=NEVER_S))
 
 
 STEP = 0.005
@@ -128,11 +129,11 @@ def test_files_pass_in_a_fresh_process_and_a_doctored_schedule_does_not(bench, f
 
 def _replayed(bench, folder: Path) -> str:
     words = [sys.executable, "-m", "hcsim", "replay", str(bench.case.folder), str(folder), "--controls", "free"]
-    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=120).stdout
+    return subprocess.run(words, capture_output=True, text=True, check=True, timeout=HANG_S).stdout
 
 
 def test_with_a_battery(bench):
-    found = certify(bench, claim_of(bench, "centralized"), LoopOptions(time_limit_s=30))
+    found = certify(bench, claim_of(bench, "centralized"), LoopOptions(time_limit_s=NEVER_S))
     again = bench.replay(found.schedule, "free", base=bench.replay(None, "free"))
     assert again.passed
     assert not np.any((found.schedule.p_charge_kw > 1e-3) & (found.schedule.p_discharge_kw > 1e-3))
@@ -140,7 +141,7 @@ def test_with_a_battery(bench):
 
 def test_reserve_is_kept(bench):
     claim = claim_of(bench, "centralized")
-    found = certify(bench, claim, LoopOptions(time_limit_s=30, soc_reserve=0.4, bound=False))
+    found = certify(bench, claim, LoopOptions(time_limit_s=NEVER_S, soc_reserve=0.4, bound=False))
     assert found.schedule.soc_kwh.min() >= 0.4 * 2000.0 - 1e-6
     assert found.schedule.bess[0].soc_min == 0.4
 
@@ -210,7 +211,7 @@ def test_violation_within_the_deadband_does_not_stand_in_the_way(tmp_path):
     bench = bench_of(tmp_path / "low", v_min=1.007, load=(0.9, 0.8, 0.7, 0.6, 0.5, 0.5))
     bare = bench.replay(None, "free")
     claim = claim_of(bench_of(tmp_path / "usual"))
-    found = certify(bench, claim, LoopOptions(time_limit_s=20))
+    found = certify(bench, claim, LoopOptions(time_limit_s=NEVER_S))
     alone = replace(bare, resting=())
     evening = [
         new_violations(bench.replay(resized(claim, kw), "free", base=alone).violations)["step"].eq(5).any()
@@ -227,7 +228,7 @@ def test_feeder_that_violates_before_any_device(tmp_path):
     bench = bench_of(tmp_path / "high", v_max=0.98)
     bare = bench.replay(None, "free")
     assert len(bare.violations)
-    found = certify(bench, scaled(claim_of(bench_of(tmp_path / "usual")), 0.5), LoopOptions(time_limit_s=20))
+    found = certify(bench, scaled(claim_of(bench_of(tmp_path / "usual")), 0.5), LoopOptions(time_limit_s=NEVER_S))
     assert found.replay.passed
     assert found.reason
 
@@ -241,13 +242,13 @@ def test_out_of_time_keeps_what_passed(bench):
 def test_tap_limit_is_kept(bench):
     bare = bench.replay(None, "free")
     own = int(np.abs(np.diff(bare.tap, axis=0)).sum(axis=0).max())
-    found = certify(bench, claim_of(bench), LoopOptions(time_limit_s=20, max_tap_operations=own, bound=False))
+    found = certify(bench, claim_of(bench), LoopOptions(time_limit_s=NEVER_S, max_tap_operations=own, bound=False))
     assert np.abs(np.diff(found.replay.tap, axis=0)).sum(axis=0).max() <= own
 
 
 def test_rounds_are_heard(bench):
     heard: list[Round] = []
-    found = certify(bench, claim_of(bench), LoopOptions(time_limit_s=20, bound=False), heard.append)
+    found = certify(bench, claim_of(bench), LoopOptions(time_limit_s=NEVER_S, bound=False), heard.append)
     assert tuple(heard) == found.rounds
     assert all(a.certified_kw <= b.certified_kw for a, b in itertools.pairwise(heard))
 

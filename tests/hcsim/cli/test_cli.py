@@ -7,10 +7,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+from guards import HANG_S, wait_until
 from typer.testing import CliRunner
 
 from hcsim.cli.app import app
@@ -248,12 +248,11 @@ def test_an_infeasible_program_does_not_cost_the_study(case, tmp_path):
     assert summary["cases"] == {} and "none" in summary["baseline"]
 
 
-def test_an_output_folder_that_cannot_be_written_is_found_before_the_work(case, tmp_path):
+def test_an_output_folder_that_cannot_be_written_is_found_before_the_work(case, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("in the way")
-    begun = time.perf_counter()
+    monkeypatch.setattr("hcsim.opendss.circuit.Circuit.compile", lambda *given, **options: pytest.fail("work"))
     for command in (["study", case], ["optimize", case], ["export", case], ["baseline", case]):
         fails(2, *command, "--out", tmp_path / "file" / "r", says=["Cannot write", "file"])
-    assert time.perf_counter() - begun < 10
 
 
 def test_a_circuit_that_does_not_converge_names_the_hour(case, tmp_path):
@@ -314,12 +313,9 @@ def test_a_real_ctrl_c_ends_in_order(tmp_path):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.time() + 120
-    while not (tmp_path / "r" / "schedules" / "none" / "schedule.json").exists():
-        assert time.time() < deadline and child.poll() is None, child.communicate()
-        time.sleep(0.1)
+    wait_until(lambda: (tmp_path / "r" / "schedules" / "none" / "schedule.json").exists(), lambda: child.poll() is None)
     child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=120)
+    out, err = child.communicate(timeout=HANG_S)
     assert child.returncode == 130, out + err
     assert "Traceback" not in out + err and "interrupted by the user" in err
     assert (tmp_path / "r" / "summary.json").is_file()

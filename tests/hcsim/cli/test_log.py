@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from guards import HANG_S
 from typer.testing import CliRunner
 
 from hcsim.cli.app import app
@@ -69,5 +70,5 @@ def test_the_library_is_silent_by_default():
         "import logging, hcsim; from hcsim.opendss.circuit import Circuit; "
         f"Circuit.compile({CASE + '/Master.dss'!r}); logging.getLogger('hcsim.x').error('not seen')"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG_S)
     assert (done.stdout, done.stderr) == ("", "")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from guards import HANG_S
 
 from hcsim.cases.config.limits import LimitsSection, SimulationSection
 from hcsim.cases.screening_limits import simulation_limits
@@ -29,7 +30,7 @@ def hcsim(*words):
         env=environment,
         text=True,
         capture_output=True,
-        timeout=170,
+        timeout=HANG_S,
         check=False,
     )
     return done.returncode, done.stdout + done.stderr

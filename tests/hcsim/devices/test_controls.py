@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from guards import NEVER_S
 from typer.testing import CliRunner
 
 from hcsim.cases.case import load_case
@@ -151,7 +152,7 @@ def test_simulation_studies_hold_them_in_every_worker(tmp_path):
 def test_certificate_and_commands_name_them(tmp_path):
     bench = Workbench.open(folder_of(tmp_path / "loop"), locked=("creg1",))
     claim = solve_hosting(bench.problem("none"), "none", bench.solve_options())
-    found = certify(bench, claim, LoopOptions(time_limit_s=10, max_rounds=3, bound=False))
+    found = certify(bench, claim, LoopOptions(time_limit_s=NEVER_S, max_rounds=3, bound=False))
     read = bench.circuit.taps()["creg1"]
     assert set(tap(found.replay, "creg1")) == {read}
     write_certificate(found, tmp_path / "out")

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from crash_job import CrashJob, Number
+from guards import HANG_S, wait_until
 
 from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, OutputError
@@ -108,7 +109,6 @@ def hcsim(*words):
     )
 
 
-@pytest.mark.timeout(180)
 def test_a_run_killed_at_a_random_moment_ends_with_the_same_bytes(tmp_path):
     buses = [
         word
@@ -117,56 +117,47 @@ def test_a_run_killed_at_a_random_moment_ends_with_the_same_bytes(tmp_path):
     ]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = hcsim("nodal", "ieee123", "--processes", "1", "--out", str(whole), *buses)
-    words, _ = process.communicate(timeout=120)
+    words, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, words
     process = hcsim("nodal", "ieee123", "--processes", "2", "--out", str(killed), *buses)
     parts = killed / "datasets" / "generation" / "parts"
-    deadline = time.monotonic() + 60
-    while not list(parts.glob("*.parquet")) and time.monotonic() < deadline:
-        time.sleep(0.01)
+    wait_until(lambda: list(parts.glob("*.parquet")) != [], lambda: process.poll() is None)
     time.sleep(random.uniform(0.0, 0.5))
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=30)
+    process.communicate(timeout=HANG_S)
     done = len(list(parts.glob("*.parquet")))
     process = hcsim("nodal", "ieee123", "--processes", "2", "--resume", "--out", str(killed), *buses)
-    words, _ = process.communicate(timeout=120)
+    words, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 0, words
     assert f"{done} resumed" in words
     for name in RESULTS:
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
     process = hcsim("nodal", "ieee123", "--resume", "--limit", "loading=off", "--out", str(killed), *buses)
-    words, _ = process.communicate(timeout=120)
+    words, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 2 and "differs in: limits" in words
 
 
-@pytest.mark.timeout(120)
 def test_ctrl_c_keeps_what_is_finished_and_shows_no_traceback(tmp_path):
     process = hcsim("stochastic", "ieee123", "--deployments", "200", "--processes", "2", "--out", str(tmp_path))
     parts = tmp_path / "dataset" / "parts"
-    deadline = time.monotonic() + 60
-    while len(list(parts.glob("*.parquet"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(lambda: len(list(parts.glob("*.parquet"))) >= 2, lambda: process.poll() is None)
     os.killpg(process.pid, signal.SIGINT)
-    words, _ = process.communicate(timeout=60)
+    words, _ = process.communicate(timeout=HANG_S)
     assert process.returncode == 130 and "Traceback" not in words, words
     assert 2 <= len(list(parts.glob("*.parquet"))) < 200
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for children in /proc")
 def test_workers_end_with_a_study_that_is_killed(tmp_path):
     process = hcsim("stochastic", "ieee123", "--deployments", "500", "--processes", "2", "--out", str(tmp_path))
-    deadline = time.monotonic() + 60
-    while len(list((tmp_path / "dataset" / "parts").glob("*.parquet"))) < 2 and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until(
+        lambda: len(list((tmp_path / "dataset" / "parts").glob("*.parquet"))) >= 2, lambda: process.poll() is None
+    )
     workers = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
     assert len(workers) >= 2
     process.kill()
-    process.wait(timeout=20)
-    deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}/exe").exists() for pid in workers) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not [pid for pid in workers if Path(f"/proc/{pid}/exe").exists()]
+    process.wait(timeout=HANG_S)
+    wait_until(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in workers))
     process.stdout.close()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from crash_job import CrashJob, Number
+from guards import HANG_S
 
 from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, FeederError
@@ -81,10 +82,9 @@ def dask_cluster():
     for process in reversed(started):
         if process.poll() is None:
             process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=HANG_S)
 
 
-@pytest.mark.timeout(120)
 def test_dask_gives_the_same_rows_though_a_worker_is_killed(tmp_path, dask_cluster):
     address, workers = dask_cluster
     job = CrashJob(tmp_path, pause_s=0.2)
@@ -112,7 +112,7 @@ def test_a_scheduler_without_workers_is_said(tmp_path, monkeypatch):
     with pytest.raises(ConfigError, match="no worker for"):
         next(iter(run_tasks(CrashJob(tmp_path), NUMBERS, scheduler=address)))
     scheduler.terminate()
-    scheduler.communicate(timeout=20)
+    scheduler.communicate(timeout=HANG_S)
 
 
 # -- the real studies -----------------------------------------------------------------------------------
@@ -134,7 +134,6 @@ def stochastic(opened):
     return job, deployments(4, ("random", "near", "far"))
 
 
-@pytest.mark.timeout(180)
 @pytest.mark.parametrize("study", [nodal, stochastic])
 def test_studies_give_identical_rows_everywhere(feeder, study, dask_cluster):
     job, tasks = study(feeder)
