@@ -60,5 +60,8 @@ def on_axis(
         load_pu=taken(profiles.load_pu),
         pv_pu=taken(profiles.pv_pu),
         fixed=tuple(FixedInjection(f.node, taken(f.p_kw)) for f in profiles.fixed),
+        load_q_pu=None if profiles.load_q_pu is None else taken(profiles.load_q_pu),
+        pv_of={bus: taken(curve) for bus, curve in profiles.pv_of.items()},
+        start_h=profiles.start_h + begin,
     )
     return new, tuple(said)

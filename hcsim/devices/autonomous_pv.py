@@ -59,8 +59,8 @@ class AutonomousPv(PvFleet):
         for element in self.elements:
             circuit.command(f'edit "{element}" %pminnovars={low[0]} %pminkvarmax={low[1]}')
 
-    def resize(self, size_kw: Floats) -> None:
-        """(G,) rated kW; the kVA follow from `kva_per_kw`."""
+    def resize(self, size_kw: Floats, size_kva: Floats | None = None) -> None:
+        """(G,) rated kW; the kVA follow from `kva_per_kw`, whatever a schedule says of them."""
         self._switch(np.zeros(len(self.elements), dtype=bool))
         super().resize(size_kw)
         for element, kw in zip(self.elements, self.size_kw.tolist(), strict=True):

@@ -92,16 +92,18 @@ class PvFleet(_Fleet):
         positions = self.circuit.pv_positions()
         self._positions = [positions[name] for name in self.names]
 
-    def resize(self, size_kw: Floats) -> None:
-        """(G,) inverter capacity, kW = kVA."""
-        for element, kw in zip(self.elements, np.asarray(size_kw, dtype=float).tolist(), strict=True):
+    def resize(self, size_kw: Floats, size_kva: Floats | None = None) -> None:
+        """(G,) inverter capacity in kW, and in kVA where it is another."""
+        sizes = np.asarray(size_kw, dtype=float)
+        plates = sizes if size_kva is None else np.asarray(size_kva, dtype=float)
+        for element, kw, kva in zip(self.elements, sizes.tolist(), plates.tolist(), strict=True):
             if kw < SMALLEST_KW:
                 self.circuit.command(f'edit "{element}" enabled=no')
             else:
                 self.circuit.command(
-                    f'edit "{element}" pmpp={kw!r} kva={kw!r} kvarmax={kw!r} kvarmaxabs={kw!r} enabled=yes'
+                    f'edit "{element}" pmpp={kw!r} kva={kva!r} kvarmax={kva!r} kvarmaxabs={kva!r} enabled=yes'
                 )
-        self.size_kw = np.asarray(size_kw, dtype=float)
+        self.size_kw = sizes
         self._last = np.full((2, len(size_kw)), np.nan)
         self._generation = self.circuit.generation
 
@@ -168,12 +170,18 @@ class BessFleet(_Fleet):
         self._slots = np.array([present.index(name) for name in self.names], dtype=np.int64)
         self._present = len(present)
 
+    def rate(self, kva: Floats) -> None:
+        """(D,) nameplate of the converters; without it each has the kVA of its kW."""
+        for element, plate in zip(self.elements, np.asarray(kva, dtype=float).tolist(), strict=True):
+            self.circuit.command(f'edit "{element}" kva={plate!r} kvarmax={plate!r} kvarmaxabs={plate!r}')
+
     def reset(self, stored_kwh: Floats) -> None:
         """(U,) stored energy before the first step."""
         self.joint_kwh = np.array(stored_kwh, dtype=float)
 
-    def set_power(self, p_kw: Floats, step_h: float) -> None:
-        """(D,) for the coming step, cut to what the unit's energy and its elements' ratings allow."""
+    def set_power(self, p_kw: Floats, step_h: float, q_kvar: Floats | None = None) -> None:
+        """(D,) for the coming step, cut to what the unit's energy and its elements' ratings allow. Reactive power is
+        positive into the network and delivered at rest too; the converter's kVA binds, P gives way to Q."""
         p_kw = np.clip(p_kw, -self.rated_kw, self.rated_kw)
         charged = self._per_unit(np.maximum(-p_kw, 0.0) * self.eta_charge * step_h)
         drawn = self._per_unit(np.maximum(p_kw, 0.0) / self.eta_discharge * step_h)
@@ -182,6 +190,8 @@ class BessFleet(_Fleet):
         allowed = np.where(p_kw < 0, _share(room, charged)[self.unit_of], _share(stock, drawn)[self.unit_of])
         self._write("kwhstored", np.maximum(self.joint_kwh, 0.0)[self.unit_of])  # rounding can go below zero
         self._write("kw", p_kw * allowed)
+        if q_kvar is not None:
+            self._write("kvar", q_kvar)
         eta = np.where(p_kw < 0, self.eta_charge, 1.0 / self.eta_discharge)
         self._commanded_kwh = self._per_unit(-p_kw * allowed * eta * step_h)
 

@@ -56,14 +56,19 @@ class ScheduledDevices:
         self.step_h = step_h
         self.pv = pv_fleet(circuit, network, schedule.pv_nodes, inverters)
         self.bess = BessFleet(circuit, network, schedule.bess, schedule.bess_nodes, schedule.bess_of)
-        self.pv.resize(schedule.pv_kw)
+        self.pv.resize(schedule.pv_kw, schedule.pv_kva)
+        if schedule.bess_kva is not None and schedule.bess:
+            self.bess.rate(schedule.bess_kva)
+        self._replaced = schedule.replaces
+        for element in self._replaced:
+            circuit.command(f'edit "{element}" enabled=no')
         self.take(schedule)
 
     def take(self, schedule: Schedule) -> None:
         """Sizes and commands of a schedule with these devices; what was delivered before is forgotten."""
         self.schedule = schedule
         if not np.array_equal(self.pv.size_kw, schedule.pv_kw):
-            self.pv.resize(schedule.pv_kw)
+            self.pv.resize(schedule.pv_kw, schedule.pv_kva)
         self.bess.reset(schedule.soc_kwh[0])
         steps = len(schedule.times)
         self.pv_kva = np.full((steps, len(schedule.pv_nodes)), complex(np.nan, np.nan))
@@ -77,7 +82,8 @@ class ScheduledDevices:
     def command(self, t: int) -> None:
         self.pv.set_power(self.schedule.pv_p_kw[t], self.schedule.pv_q_kvar[t])
         if self.bess.units:
-            self.bess.set_power(self.schedule.bess_p_kw[t], self.step_h)
+            q_kvar = None if self.schedule.bess_q_kvar is None else self.schedule.bess_q_kvar[t]
+            self.bess.set_power(self.schedule.bess_p_kw[t], self.step_h, q_kvar)
 
     def collect(self, t: int, consumption_kva: Complexes | None) -> str:
         """What was delivered stays NaN in a step without an answer; why it is none after all, or ""."""
@@ -98,13 +104,15 @@ class ScheduledDevices:
     def disconnect(self) -> None:
         self.pv.remove()
         self.bess.remove()
+        for element in self._replaced:
+            self.pv.circuit.command(f'edit "{element}" enabled=yes')
 
     def device_table(self) -> pd.DataFrame:
         s = self.schedule
-        zero = np.zeros_like(s.p_charge_kw)
+        q_bess = np.zeros_like(s.p_charge_kw) if s.bess_q_kvar is None else s.bess_q_kvar
         parts = [
             self._long("pv", self.pv.elements, s.pv_nodes, s.pv_p_kw, s.pv_q_kvar, self.pv_kva),
-            self._long("bess", self.bess.elements, s.bess_nodes, s.bess_p_kw, zero, self.bess_kva),
+            self._long("bess", self.bess.elements, s.bess_nodes, s.bess_p_kw, q_bess, self.bess_kva),
         ]
         return pd.concat([p for p in parts if len(p)] or parts[:1], ignore_index=True)
 
@@ -160,7 +168,7 @@ class ScheduledDevices:
             s.pv_p_kw - self.pv_kva.real,
             s.pv_q_kvar - self.pv_kva.imag,
             s.bess_p_kw - self.bess_kva.real,
-            self.bess_kva.imag,
+            (0.0 if s.bess_q_kvar is None else s.bess_q_kvar) - self.bess_kva.imag,
         )
         slack = SOC_TOLERANCE * np.array([u.energy_kwh for u in bess.units])
         outside = (self.soc_kwh > bess.ceiling_kwh + slack) | (self.soc_kwh < bess.floor_kwh - slack)
@@ -168,11 +176,11 @@ class ScheduledDevices:
 
     def not_delivered(self, tolerance: float) -> pd.DataFrame:
         s = self.schedule
-        zero = np.zeros_like(s.p_charge_kw)
+        q_bess = np.zeros_like(s.p_charge_kw) if s.bess_q_kvar is None else s.bess_q_kvar
         parts = []
         for elements, nodes, p_kw, q_kvar, delivered in (
             (self.pv.elements, s.pv_nodes, s.pv_p_kw, s.pv_q_kvar, self.pv_kva),
-            (self.bess.elements, s.bess_nodes, s.bess_p_kw, zero, self.bess_kva),
+            (self.bess.elements, s.bess_nodes, s.bess_p_kw, q_bess, self.bess_kva),
         ):
             if delivered is self.pv_kva and isinstance(self.pv, AutonomousPv):
                 continue
