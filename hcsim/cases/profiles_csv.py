@@ -20,6 +20,7 @@ from optim.data.profiles import Profiles
 
 REQUIRED = ("hour", "load_pu", "pv_pu")
 OPTIONAL = ("ev_mw",)
+MOST_HOURS = 876_600.0
 STAMPS = ("time", "timestamp", "datetime", "date_time", "date")
 """Headings under which a file may have timestamps instead of hours."""
 OWN = ("load_pu:", "pv_pu:")
@@ -90,7 +91,7 @@ def _read(file: Path) -> pd.DataFrame:
         raise ConfigError(f"{file}: a row has more cells than the header has columns.") from None
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist.", "study.toml names it in [profiles] file.") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise ConfigError(f"{file} cannot be read as CSV: {error}.") from None
 
 
@@ -148,6 +149,8 @@ def _numbers(raw: pd.DataFrame, file: Path) -> pd.DataFrame:
 
 def _check_hours(hours: np.ndarray, file: Path) -> np.ndarray:
     """The hours, freed of rounding."""
+    if len(hours) and np.abs(hours).max() > MOST_HOURS:
+        raise ConfigError(f"{file}: hour {hours[np.abs(hours).argmax()]:g} is beyond a hundred years.")
     if len(hours) < 2:
         raise ConfigError(f"{file} has {len(hours)} data row(s).", "A day of hours has 24.")
     if abs(hours[0]) > 1e-9:
@@ -188,7 +191,7 @@ def _check_ranges(table: pd.DataFrame, file: Path) -> None:
     rules = {
         "load_pu": (0.0, 10.0, "it multiplies every load's nominal kW and kvar (1.0 is nominal), not kW"),
         "pv_pu": (0.0, 1.0, "it is kW delivered per kW of inverter capacity"),
-        "ev_mw": (0.0, np.inf, "it is MW drawn"),
+        "ev_mw": (0.0, 1e6, "it is MW drawn"),
     }
     for column in table:
         if column == "hour":

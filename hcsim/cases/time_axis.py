@@ -149,7 +149,7 @@ def read_year(file: Path) -> TimeAxis:
         raw = pd.read_csv(io.StringIO(text), comment="#", skipinitialspace=True, **european)
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist.") from None
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
         raise ConfigError(f"{file} cannot be read as CSV: {error}.") from None
     raw.columns = [str(c).strip() for c in raw.columns]
     for column in COLUMNS:

@@ -119,6 +119,7 @@ def nodal(
             f"{outcome.seconds:.1f} s" + (f", {outcome.resumed} resumed" if outcome.resumed else "")
         )
         _show_smallest(smallest(outcome.table))
+        _show_set_aside(outcome.set_aside)
         _show_missing(outcome.missing)
     if dead := result.dead_buses:
         say(f"No capacity, as no phase there is live: {escape(_some(dead))}.")
@@ -194,6 +195,7 @@ def stochastic(
         words = ", ".join(f"{q[1:]} %: {kw:,.0f} kW" for q, kw in summary["hc_kw"].items() if kw is not None)
         say(f"[bold]Hosting capacity[/] of the deployments, {words or escape(summary.get('reason', 'not defined'))}")
         say("Breaks first: " + ", ".join(f"{c.replace('_', ' ')} ({n})" for c, n in summary["binds_first"].items()))
+    _show_set_aside(result.outcome.set_aside)
     _show_missing(summary["missing"])
     page = partial(stochastic_page, result)
     _finish(folder, "stochastic.html", page, result.unwritten, failed=bool(result.outcome.missing))
@@ -300,6 +302,11 @@ def _show_smallest(table: pd.DataFrame, most: int = 10) -> None:
     out_console.print(shown)
     if len(table) > most:
         say(f"and {len(table) - most} buses more.")
+
+
+def _show_set_aside(parts: Mapping[str, str]) -> None:
+    for task, why in parts.items():
+        err_console.print(f"[yellow]The part of {escape(task)} was {escape(why)}.[/]", soft_wrap=True)
 
 
 def _show_missing(missing: Mapping[str, str], most: int = 12) -> None:

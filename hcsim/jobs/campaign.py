@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class CampaignResult:
     power_flows: int
     seconds: float
     processes: int
+    set_aside: Mapping[str, str] = field(default_factory=dict)
+    """Task -> why the part of an earlier run could not be used; it was made again."""
 
 
 def run_campaign(
@@ -78,6 +80,8 @@ def _run_campaign(
     started = time.perf_counter()
     data = Dataset(folder, identity, columns)
     done = data.open(resume=execution.resume)
+    for task, why in data.set_aside.items():
+        _LOG.warning("the part of task %s was %s", task, why)
     names = [task.id for task in tasks]
     resumed = sum(name in done for name in names)
     missing: dict[str, str] = {}
@@ -103,7 +107,7 @@ def _run_campaign(
     flows = sum(data.power_flows.get(n, 0) for n in names) + sum(r.power_flows for r in unwritten.values())
     missing = {name: missing[name] for name in names if name in missing} | data.missing
     return CampaignResult(
-        table, missing, len(tasks), resumed, flows, time.perf_counter() - started, execution.processes
+        table, missing, len(tasks), resumed, flows, time.perf_counter() - started, execution.processes, data.set_aside
     )
 
 

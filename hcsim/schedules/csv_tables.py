@@ -21,6 +21,10 @@ MOST_FAULTS = 8
 """As many as a person mends in one go; the rest is counted."""
 
 
+LARGEST = 1e9
+"""Of any number: 1e9 kW are more than all there is."""
+
+
 @dataclass(frozen=True)
 class Column:
     """What a column must hold. Names of `known` are lower case, as OpenDSS has them."""
@@ -215,6 +219,8 @@ class TableIn:
                 continue
             if not np.isfinite(values[i]):
                 self._cell_fault(i, column, f"is {text.strip()}", "Fill it in; nothing is guessed.")
+            elif abs(values[i]) > LARGEST:
+                self._cell_fault(i, column, f"{text} is larger than {LARGEST:g}", "No feeder has that: mend it.")
             elif column.kind == "step" and not (values[i] == int(values[i]) and 0 <= values[i] < steps):
                 self._cell_fault(i, column, f"{text!r} is no step", f"Steps go from 0 to {steps - 1}.")
             elif not column.minimum <= values[i] <= column.maximum:
@@ -259,7 +265,7 @@ def _raw(path: Path) -> pd.DataFrame:
         )
     except pd.errors.EmptyDataError as error:
         raise ConfigError(f"{path} is empty.", "It needs at least its header.") from error
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError, ValueError) as error:
         raise ConfigError(
             f"{path} is no CSV file: {str(error).strip()}.",
             "Check that line for a comma too many, and that the file is UTF-8.",

@@ -17,6 +17,7 @@ from hcsim.util.suggest import did_you_mean
 from optim.data.profiles import Profiles
 from optim.data.schedule import Scenario, Schedule, ScheduleKind, SolveInfo, SolveStatus
 
+LONGEST_STEP_H = 8784.0
 ABOUT = {
     "pv.csv": "inverter capacity per node-phase",
     "pv_dispatch.csv": "delivered PV power per step and node, positive into the network",
@@ -55,7 +56,7 @@ def read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
         )
     try:
         facts = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise ConfigError(f"{path} is no JSON: {error}.", "Mend that place; a comma too many?") from error
     errors = FileErrors(path)
     if not isinstance(facts, dict):
@@ -69,6 +70,8 @@ def read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
     step_h, times = facts.get("step_h"), facts.get("times")
     if isinstance(step_h, bool) or not isinstance(step_h, int | float) or not step_h > 0:
         errors.add("key 'step_h' is missing or no positive number", "Give the length of a step in hours.")
+    elif not 1e-3 <= step_h <= LONGEST_STEP_H:
+        errors.add(f"key 'step_h' is {float(str(step_h)):g}", f"Steps are 0.001 to {LONGEST_STEP_H:g} hours long.")
     if not isinstance(times, list) or not times or not all(isinstance(t, str) for t in times):
         errors.add("key 'times' is missing or no list of labels", 'Give one label per step: ["00:00", ...].')
     elif profiles is not None:
@@ -122,7 +125,7 @@ def _read_solve(raw: Any, errors: FileErrors) -> SolveInfo | None:
         return None
     try:
         numbers = {k: float(raw[k]) for k in ("objective", "bound", "gap", "build_s", "solve_s")}
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         errors.add(f"key 'solve' holds no number: {error}", "Mend it, or write null.")
         return None
     return SolveInfo(raw["status"], **numbers, solver=str(raw.get("solver", "")), notes=tuple(raw.get("notes", ())))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hcsim.cases.config.types import Name, Names, Positive, Section, Share, key
+from hcsim.cases.config.types import Efficiency, Name, Names, Positive, Section, Share, key
 
 
 class BessSection(Section):
@@ -14,12 +14,14 @@ class BessSection(Section):
 
     energy_kwh: Positive = key("Of all units together.", unit="kWh")
     power_kw: Positive = key("Of all units together, at the grid side, over all phases.", unit="kW")
-    eta_charge: Annotated[float, Field(gt=0.0, le=1.0)] = key("Efficiency of charging.", 0.95, unit="share of 1")
-    eta_discharge: Annotated[float, Field(gt=0.0, le=1.0)] = key("Efficiency of discharging.", 0.95, unit="share of 1")
+    eta_charge: Efficiency = key("Efficiency of charging.", 0.95, unit="share of 1")
+    eta_discharge: Efficiency = key("Efficiency of discharging.", 0.95, unit="share of 1")
     soc_min: Share = key("Least stored energy.", 0.05, unit="share of energy_kwh")
     soc_max: Share = key("Largest stored energy.", 0.95, unit="share of energy_kwh")
     centralized_bus: Name = key("Where the one unit of the centralized program stands.")
-    units: Annotated[int, Field(ge=1)] = key("Distributed programs: so many equal units, at most one per bus.", 6)
+    units: Annotated[int, Field(ge=1, le=10**6)] = key(
+        "Distributed programs: so many equal units, at most one per bus.", 6
+    )
     candidate_buses: Names = key("Where units may stand; empty: the PV buses (paper 1, section II-D).", ())
 
     @model_validator(mode="after")

@@ -7,20 +7,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hcsim.cases.config.types import AsTuple, Off, Section, VoltagePu, key
+from hcsim.cases.config.types import AsTuple, NotNegative, Number, Off, Positive, Section, VoltagePu, key
 from optim.data.limits import Limits, VoltageBand
 
 
 class BandSection(Section):
     """A voltage level with limits of its own; elsewhere those of [limits] hold."""
 
-    kv_min: Annotated[float, Field(ge=0.0)] | None = key(
+    kv_min: NotNegative | None = key(
         "Nominal line-to-line voltage from which on the band holds; left out: from the lowest.",
         None,
         unit="kV",
         example=0.0,
     )
-    kv_max: Annotated[float, Field(gt=0.0)] | None = key(
+    kv_max: Positive | None = key(
         "Nominal line-to-line voltage below which it holds; left out: up to the highest.", None, unit="kV", example=1.0
     )
     v_min_pu: VoltagePu | Off | None = key(
@@ -42,7 +42,7 @@ class LimitsSection(Section):
 
     v_min_pu: VoltagePu | Off = key("Least voltage.", 0.95, unit="pu")
     v_max_pu: VoltagePu | Off = key("Largest voltage.", 1.05, unit="pu")
-    substation_min_kw: float | Off = key(
+    substation_min_kw: Number | Off = key(
         "Least power from the source into each phase; 0: no reverse flow (paper 1, eq. 7e).", 0.0, unit="kW"
     )
     loading_max_pu: Annotated[float, Field(gt=0.0, le=10.0)] | Off = key(
@@ -60,12 +60,10 @@ class LimitsSection(Section):
     v_deviation_max_pu: Annotated[float, Field(gt=0.0, le=1.0)] | Off = key(
         "Voltage change when devices come on, controls frozen; nodal and stochastic studies only.", "off", unit="pu"
     )
-    regulator_min_kw: float | Off = key(
+    regulator_min_kw: Number | Off = key(
         "Least power through each regulator phase, away from the source.", "off", unit="kW"
     )
-    tap_operations_max: Annotated[float, Field(ge=0.0)] | Off = key(
-        "Tap steps of one regulator within one step.", "off", unit="tap steps"
-    )
+    tap_operations_max: NotNegative | Off = key("Tap steps of one regulator within one step.", "off", unit="tap steps")
     existing: Literal["strict", "forgive"] = key(
         'Where the bare feeder breaks a limit the program mends it ("strict"), or makes it no worse ("forgive").',
         "strict",
@@ -124,9 +122,7 @@ class SimulationSection(Section):
     unbalance_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Off = key(
         "Largest deviation of a line-to-line voltage from the mean of the three.", 3.0, unit="%"
     )
-    regulator_min_kw: float | Off = key(
+    regulator_min_kw: Number | Off = key(
         "Least power through each regulator phase, away from the source.", 0.0, unit="kW"
     )
-    tap_operations_max: Annotated[float, Field(ge=0.0)] | Off = key(
-        "Tap steps of one regulator within one step.", 4.0, unit="tap steps"
-    )
+    tap_operations_max: NotNegative | Off = key("Tap steps of one regulator within one step.", 4.0, unit="tap steps")

@@ -6,12 +6,23 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hcsim.cases.config.types import Name, Names, Positive, Section, Sentences, Share, SomeNames, VoltagePu, key
+from hcsim.cases.config.types import (
+    Efficiency,
+    Name,
+    Names,
+    NotNegative,
+    Number,
+    Positive,
+    Section,
+    Sentences,
+    Share,
+    SomeNames,
+    VoltagePu,
+    key,
+)
 from optim.planning.case import Costs, ScenarioLimits, StorageTerms
 
-NotNegative = Annotated[float, Field(ge=0.0)]
 Numbers = Annotated[tuple[NotNegative, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
-Efficiency = Annotated[float, Field(gt=0.0, le=1.0)]
 
 
 class ScenarioSection(Section):
@@ -41,7 +52,7 @@ class StorageSection(Section):
     soc_max: Share = key("Largest stored energy.", 0.8, unit="share of the unit's energy")
     eta_charge: Efficiency = key("Efficiency of charging.", 0.9, unit="share of 1")
     eta_discharge: Efficiency = key("Efficiency of discharging.", 0.9, unit="share of 1")
-    min_units: Annotated[int, Field(ge=0)] = key(
+    min_units: Annotated[int, Field(ge=0, le=10**6)] = key(
         "Areas that must get a unit; 0: every area's unit may come out at zero.", 0
     )
     min_energy_kwh: NotNegative = key("Of a unit that must be there.", 10.0, unit="kWh")
@@ -77,13 +88,15 @@ class PaperUnit(Section):
 class PaperScheme(Section):
     """One column of the paper's table of results."""
 
-    total_cny: float | None = key("Total cost per year.", None, unit="CNY", example=1243100.0)
-    storage_cny: float | None = key("Construction and maintenance of the storage.", None, unit="CNY", example=1147700.0)
-    loss_cny: float | None = key("Cost of losses.", None, unit="CNY", example=123500.0)
-    pvhc_revenue_cny: float | None = key("Revenue of hosting capacity.", None, unit="CNY", example=28100.0)
-    pvhc_mw: float | None = key("Hosting capacity.", None, unit="MW", example=12.23)
-    v_min_pu: float | None = key("Least voltage.", None, unit="pu", example=0.95)
-    v_max_pu: float | None = key("Largest voltage.", None, unit="pu", example=1.05)
+    total_cny: Number | None = key("Total cost per year.", None, unit="CNY", example=1243100.0)
+    storage_cny: Number | None = key(
+        "Construction and maintenance of the storage.", None, unit="CNY", example=1147700.0
+    )
+    loss_cny: Number | None = key("Cost of losses.", None, unit="CNY", example=123500.0)
+    pvhc_revenue_cny: Number | None = key("Revenue of hosting capacity.", None, unit="CNY", example=28100.0)
+    pvhc_mw: Number | None = key("Hosting capacity.", None, unit="MW", example=12.23)
+    v_min_pu: Number | None = key("Least voltage.", None, unit="pu", example=0.95)
+    v_max_pu: Number | None = key("Largest voltage.", None, unit="pu", example=1.05)
     plan: dict[str, PaperUnit] = Field(default_factory=dict, description="Area -> unit.")
 
 

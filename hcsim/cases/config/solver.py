@@ -16,7 +16,7 @@ class SolverSection(Section):
     gap: Annotated[float, Field(ge=0.0, lt=1.0)] = key(
         "A program stops when its claim is proven to this.", 1e-3, unit="share of the claim"
     )
-    max_nodes: Annotated[int, Field(ge=1)] = key(
+    max_nodes: Annotated[int, Field(ge=1, le=10**6)] = key(
         "Of branch and bound, per program: the budget that ends the search for a better schedule or proof.",
         5_000,
         unit="nodes",

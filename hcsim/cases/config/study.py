@@ -83,6 +83,8 @@ def parse_config(text: str, file: Path) -> StudyConfig:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not valid TOML: {error}.", "Text values need quotes.") from None
+    except RecursionError:
+        raise ConfigError(f"{file} is not valid TOML: its lists stand too deep in each other.") from None
     try:
         return StudyConfig.model_validate(content)
     except ValidationError as error:

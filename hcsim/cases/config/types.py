@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 
 def _names(value: object) -> object:
@@ -38,7 +38,22 @@ Sentences = Annotated[tuple[str, ...], AsTuple]
 Name = Annotated[str, BeforeValidator(_name), _NumbersToo]
 VoltagePu = Annotated[float, Field(ge=0.5, le=1.5)]
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
-Positive = Annotated[float, Field(gt=0.0)]
+LARGEST = 1e9
+"""Of any number with a unit: 1e9 kW are all power stations of the world, several hundred times."""
+SMALLEST = 1e-9
+
+
+def _not_tiny(value: float) -> float:
+    if value < SMALLEST:
+        raise ValueError(f"{value:g} is as good as nothing: it must be at least {SMALLEST:g}")
+    return value
+
+
+Positive = Annotated[float, Field(gt=0.0, le=LARGEST), AfterValidator(_not_tiny)]
+NotNegative = Annotated[float, Field(ge=0.0, le=LARGEST)]
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Efficiency = Annotated[float, Field(ge=0.05, le=1.0)]
+"""Of one direction, charging or discharging."""
 Off = Literal["off"]
 
 
