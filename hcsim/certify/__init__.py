@@ -2,6 +2,6 @@
 
 from hcsim.util.rooms import callable_room
 
-__all__ = ["certificate", "error_budget", "least_change", "loop", "options", "robustness"]
+__all__ = ["certificate", "error_budget", "least_change", "loop", "options", "put_back", "robustness"]
 
 callable_room(__name__, "hcsim.certify.loop", "certify")

@@ -18,6 +18,8 @@ from optim.data.criteria import CRITERIA
 from optim.data.schedule import Schedule
 from optim.hosting.binding import Price
 
+IDLE_SHARE = 1e-3
+"""A battery that moves less than this share of its energy over the studied time does nothing."""
 CERTIFIED, STALLED, OUT_OF_TIME = "certified to tolerance", "stalled", "out of time"
 OUT_OF_ROUNDS = "out of rounds"
 
@@ -73,12 +75,16 @@ class Certificate:
     """What the closed loop certifies with the margin of `robustness`; None where no margin was tried."""
 
     cut: str = ""
-    """"time" where the guard ended the loop, "work" where its rounds were over, "" where it ended by itself."""
+    """"time" where the guard ended the loop, "work" where its rounds were over, "put back" where the schedule had to be
+    lowered afterwards, "" where it ended by itself."""
     offered_kw: float = np.nan
     """What the tangent at the certified schedule offers beyond it, within the first region, limits kept to the last
     digit; at most the tolerance where the loop has settled."""
     binding: tuple[Price, ...] = ()
     """What would lift the limit there, dearest first."""
+
+    verified: bool = False
+    """Whether the schedule also held in a feeder compiled anew, see `hcsim.certify.put_back`."""
 
     bare_losses_kwh: float = np.nan
     """Of the feeder without devices over the same time."""
@@ -87,6 +93,31 @@ class Certificate:
     def settled(self) -> bool:
         """Whether the loop ended because nothing helped any more, and not by a budget."""
         return not self.cut
+
+    @property
+    def idle_batteries(self) -> tuple[str, ...]:
+        """Names of units that neither charge nor discharge."""
+        schedule = self.schedule
+        moved_kw = (schedule.p_charge_kw + schedule.p_discharge_kw).sum(axis=0)
+        idle = []
+        for u, unit in enumerate(schedule.bess):
+            mine = [d for d, of in enumerate(schedule.bess_of) if of == u]
+            if float(moved_kw[mine].sum()) * schedule.step_h < IDLE_SHARE * unit.energy_kwh:
+                idle.append(unit.name)
+        return tuple(idle)
+
+    @property
+    def word(self) -> str:
+        """ "certified" where the loop ended by itself after at least one round and the devices act; else "best found",
+        with what is missing."""
+        missing = []
+        if self.cut:
+            missing.append(f"cut by {self.cut}" if self.cut != "put back" else "lowered when put back")
+        if not self.rounds:
+            missing.append("no round of the loop")
+        if self.schedule.bess and len(self.idle_batteries) == len(self.schedule.bess):
+            missing.append("batteries idle")
+        return f"best found ({', '.join(missing)})" if missing else "certified"
 
     @property
     def losses_pct(self) -> float:
@@ -193,8 +224,9 @@ def existing_in_words(found: Certificate) -> str:
 
 def certified_in_words(found: Certificate) -> str:
     share = f" ({100 * found.certified_kw / found.claim_kw:.1f} % of its last claim)" if found.claim_kw > 0 else ""
-    ended = f"{found.status}{f' (cut: {found.cut})' if found.cut else ''} after {len(found.rounds)} rounds"
-    return f"{found.certified_kw:.1f} kW{share}, {ended}. {found.reason} {burned_in_words(found)}"
+    idle = f" Idle: {', '.join(found.idle_batteries)}." if found.idle_batteries else ""
+    ended = f"{found.status} after {len(found.rounds)} rounds"
+    return f"{found.certified_kw:.1f} kW {found.word}{share}, {ended}. {found.reason}{idle} {burned_in_words(found)}"
 
 
 def burned_in_words(found: Certificate) -> str:

@@ -32,7 +32,7 @@ def replay(
     """
     from hcsim.replay.inverter_day import at_unity, day_in_words, inverter_day, write_inverter_day
     from hcsim.replay.result import write_replay
-    from hcsim.replay.verdict import verdict
+    from hcsim.replay.verdict import three_lines, verdict
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
     from hcsim.workbench.planning import read_commanded, replayer
@@ -53,6 +53,8 @@ def replay(
         judged = judged and said.kind != "not judged"
         colour = {"holds": "green", "refuted": "red"}.get(said.kind, "yellow")
         say(f"{commanded.hc_kw:.1f} kW, controls {word}: [{colour}]{escape(said.words)}[/]")
+        for line in (three_lines(found)[0], three_lines(found)[2]):
+            say(f"  {escape(line)}")
         show_violations(found, out_console)
         if folder:
             write_replay(found, folder / word)

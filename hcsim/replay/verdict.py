@@ -14,6 +14,8 @@ import numpy as np
 import pandas as pd
 
 from hcsim.replay.result import ReplayResult
+from optim.data.criteria import CRITERIA
+from optim.data.limits import Limits
 from optim.data.node import phase_of
 from optim.data.schedule import Schedule
 from optim.data.violations import new_violations
@@ -45,6 +47,10 @@ class Verdict:
     words: str
     new: int
     existing: int
+
+
+ANSI = {"ansi_a": (114.0 / 120.0, 126.0 / 120.0), "ansi_b": (110.0 / 120.0, 127.0 / 120.0)}
+"""ANSI C84.1-2020, table 1, service voltage up to 600 V: least and largest, per unit."""
 
 
 def match_voltages(schedule: Schedule, replay: ReplayResult) -> pd.DataFrame:
@@ -122,6 +128,59 @@ def verdict(replay: ReplayResult) -> Verdict:
     return Verdict("refuted" if new else "holds", words, new, existing)
 
 
+def strictly_new(replay: ReplayResult) -> pd.DataFrame:
+    """Violations that are worse than on the bare feeder's own day: nothing is forgiven because its controls may rest
+    elsewhere in their bands."""
+    table, limits = replay.violations, replay.limits or Limits()
+    keep = ~table["existing"].astype(bool).to_numpy(copy=True)
+    for criterion in CRITERIA:
+        mine = (table["criterion"] == criterion.name).to_numpy() & ~keep
+        if not mine.any():
+            continue
+        value, limit, base = (table.loc[mine, c].to_numpy(float) for c in ("value", "limit", "base_value"))
+        plain = criterion.sign * limit + criterion.tolerance(limits)
+        slack = criterion.tolerance(limits) + criterion.worse(limits) * np.abs(base)
+        before = criterion.sign * base
+        keep[mine] = criterion.sign * value > np.where(before > plain, before + slack, plain)
+    return table[keep]
+
+
+def ansi_counts(replay: ReplayResult) -> dict[str, int]:
+    """Judged voltages (node and step) outside of ANSI C84.1's service voltage ranges A and B, absolute: whatever the
+    bare feeder has. The ranges are those of services up to 600 V (114 to 126 V and 110 to 127 V on 120 V), at every
+    node, as if customers stood there."""
+    v_pu = replay.operation.v_pu[replay.converged]
+    tolerance = (replay.limits or Limits()).v_tolerance_pu
+    return {
+        name: int(((v_pu < low - tolerance) | (v_pu > high + tolerance)).sum()) for name, (low, high) in ANSI.items()
+    }
+
+
+def verdict_facts(replay: ReplayResult) -> dict[str, Any]:
+    """The three lines of a verdict for summary.json: against the range in which the bare feeder's controls may rest,
+    against its own day, and absolute."""
+    judged, strict = verdict(replay), strictly_new(replay)
+    unjudged = judged.kind == "not judged"
+    return {
+        "verdict": judged.kind,
+        "verdict_strict": judged.kind if unjudged else "refuted" if len(strict) else "holds",
+        "new_violations_strict": len(strict),
+        **ansi_counts(replay),
+    }
+
+
+def three_lines(replay: ReplayResult) -> list[str]:
+    """The same for people: strict, range, absolute."""
+    judged, strict, counts = verdict(replay), strictly_new(replay), ansi_counts(replay)
+    own = "holds" if not len(strict) else f"refuted: {counted(len(strict), 'new violation')}, {worst_words(strict)}"
+    a, b = (counted(counts[name], "node-hour") for name in ANSI)
+    return [
+        f"against the bare feeder's own day: {judged.words if judged.kind == 'not judged' else own}",
+        f"against the range in which its controls may rest: {judged.words}",
+        f"absolute, by ANSI C84.1: {a} outside of range A, {b} outside of range B",
+    ]
+
+
 def worst_words(table: pd.DataFrame) -> str:
     """The worst violation of each criterion, "worst overvoltage 1.0567 pu at 83.1 at 10:00"."""
     words = []
@@ -153,6 +212,7 @@ def replay_summary(schedule: Schedule, replay: ReplayResult, step_h: float) -> d
     seen = np.isfinite(found.v_pu[ok]).any()
     return {
         "converged": bool(ok.all()),
+        **verdict_facts(replay),
         "v_min_pu": float(np.nanmin(found.v_pu[ok])) if seen else None,
         "v_max_pu": float(np.nanmax(found.v_pu[ok])) if seen else None,
         "new_violations": judged.new,

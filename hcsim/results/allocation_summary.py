@@ -12,7 +12,7 @@ import pandas as pd
 from hcsim.certify.certificate import Certificate
 from hcsim.hosting.result import baseline_summary
 from hcsim.replay.inverter_day import InverterDay, control_facts, day_facts
-from hcsim.replay.verdict import replay_summary, verdict
+from hcsim.replay.verdict import replay_summary, verdict, verdict_facts
 from hcsim.results.allocation import CaseResult, StudyResult
 from optim.data.network import Network
 from optim.data.profiles import Profiles
@@ -148,6 +148,13 @@ def certified_summary(found: Certificate) -> dict[str, Any]:
     return {
         "certified_kw": found.certified_kw,
         "certified": {
+            "word": found.word,
+            "cut": found.cut,
+            "verified": found.verified,
+            "idle_batteries": list(found.idle_batteries),
+            "losses_pct": found.losses_pct,
+            "circulated_kwh": float(found.schedule.circulated_kwh().sum()),
+            **verdict_facts(found.replay),
             "claim_kw": found.claim_kw,
             "bound_kw": found.bound_kw,
             "status": found.status,
@@ -166,8 +173,34 @@ def certified_summary(found: Certificate) -> dict[str, Any]:
             "circulated_kwh": float(found.schedule.circulated_kwh().sum()),
             "binding": [asdict(price) for price in found.binding[:SHOWN_PRICES]],
             "error_budget": dict(found.error_budget),
-            **({"robustness": dict(found.robustness)} if found.robustness else {}),
+            **({"robustness": _robustness(found.robustness)} if found.robustness else {}),
         },
+    }
+
+
+MIN_DAYS = 20
+"""Fewer drawn days tell no share, unless fewer were asked for."""
+
+
+def enough_days(robustness: Mapping[str, Any]) -> bool:
+    return bool(robustness["draws"] >= min(MIN_DAYS, robustness["draws_wanted"]))
+
+
+def share_in_words(robustness: Mapping[str, Any]) -> str:
+    draws, wanted = robustness["draws"], robustness["draws_wanted"]
+    if not enough_days(robustness):
+        return f"{draws} of {wanted} days tried in the time there was: too few for a share"
+    return f"{100 * robustness['share_passed']:.1f} % of {draws} days pass"
+
+
+def _robustness(robustness: Mapping[str, Any]) -> dict[str, Any]:
+    """Shares only of enough days."""
+    if enough_days(robustness):
+        return dict(robustness)
+    return {k: v for k, v in robustness.items() if k not in ("causes", "by_criterion")} | {
+        "share_passed": None,
+        "share_in_range": None,
+        "reason": share_in_words(robustness),
     }
 
 

@@ -21,6 +21,7 @@ from hcsim.cases.defaults import SitesWanted
 from hcsim.certify.certificate import Round, certified_in_words, round_in_words, write_certificate
 from hcsim.certify.error_budget import certify_with_budget
 from hcsim.certify.options import loop_options
+from hcsim.certify.put_back import put_back
 from hcsim.certify.robustness import RobustnessSettings, with_robustness
 from hcsim.errors import ConfigError
 from hcsim.feeder.check import check_network
@@ -30,6 +31,7 @@ from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.replay.verdict import counted, verdict
 from hcsim.results.allocation import CaseResult, StudyResult
+from hcsim.results.allocation_summary import share_in_words
 from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
 from hcsim.schedules.files import write_schedule
 from hcsim.studies.inverters import UNIFORM, InverterStudy
@@ -262,8 +264,7 @@ class StudyRun(Parts):
                 self._say(part, f"{row.found[control.mode].words}, {row.found['unity'].words} at unity")
 
     def certify_schedule(self, name: str, time_s: float | None) -> None:
-        """The closed loop from the claim, and from what the simulation found under the same rules; then where the
-        claim lost. Both together within `time_s`, more or less."""
+        """The closed loop from the claim, and from what simulation found under the same rules; then where it lost."""
         if name not in self.cases:
             return
         part = f"closed loop {name}"
@@ -275,6 +276,7 @@ class StudyRun(Parts):
                 self._say(part, round_in_words(r), min(r.seconds / options.time_limit_s, 1.0))
 
             found = certify_with_budget(self.bench, claim, options, report_round, starts=self._simulated(name))
+            found = put_back(self.bench, found)
             self.cases[name] = replace(self.cases[name], certificate=found)
             write_certificate(found, self.folder)
             self._say(part, certified_in_words(found))
@@ -300,7 +302,7 @@ class StudyRun(Parts):
             )
             self.cases[name] = replace(self.cases[name], certificate=found)
             write_certificate(found, self.folder)
-            self._say(part, f"{100 * found.robustness['share_passed']:.1f} % of {found.robustness['draws']} days pass")
+            self._say(part, share_in_words(found.robustness))
 
     def _simulated(self, name: str) -> list[Schedule]:
         """What plain simulation found for a case, and what is certified without batteries, as schedules: no

@@ -14,6 +14,7 @@ from hcsim.certify.error_budget import PARTS, WORDS
 from hcsim.report import style
 from hcsim.report.allocation.tables import NAMES, NOTHING, number
 from hcsim.results.allocation import StudyResult
+from hcsim.results.allocation_summary import enough_days, share_in_words
 
 
 def loop_rows(study: StudyResult) -> list[dict[str, Any]]:
@@ -24,12 +25,12 @@ def loop_rows(study: StudyResult) -> list[dict[str, Any]]:
                 number(found.certified_kw),
                 _kw(found.claim_kw),
                 _kw(found.bound_kw),
-                found.status,
+                f"{found.word}; {found.status}" + (", put back and verified" if found.verified else ""),
                 len(found.rounds),
                 found.power_flows,
                 f"{found.seconds:.1f}",
             ],
-            "reason": found.reason,
+            "reason": found.reason + (f" Idle: {', '.join(found.idle_batteries)}." if found.idle_batteries else ""),
         }
         for name, found in certificates(study).items()
     ]
@@ -50,6 +51,8 @@ def robustness_words(found: Certificate) -> str:
     if not r:
         return ""
     draws = f"{r['draws']}" if r["draws"] == r["draws_wanted"] else f"{r['draws']} (of {r['draws_wanted']}, for time)"
+    if not enough_days(r):
+        return f"Other days: {share_in_words(r)}."
     words = (
         f"With load and PV off by up to {100 * r['spread']:g} %, {100 * r['share_passed']:.1f} % of {draws} drawn days "
         "show no new violation."

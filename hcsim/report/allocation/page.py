@@ -12,9 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hcsim.report.allocation import closed_loop as loop
 from hcsim.report.allocation import words
+from hcsim.report.allocation.definitions import DEFINITIONS
 from hcsim.report.allocation.figures import PICTURES, write_figures
 from hcsim.report.allocation.inverters import inverter_section
-from hcsim.report.allocation.tables import NAMES, main_rows
+from hcsim.report.allocation.tables import NAMES, main_rows, remarks
 from hcsim.results.allocation import StudyResult, write_summary
 from hcsim.results.allocation_summary import summarize
 from hcsim.util.files import write_text
@@ -48,6 +49,7 @@ def render_html(study: StudyResult, documents: Mapping[str, str], *, written: da
         summary=summary,
         written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
         rows=main_rows(summary),
+        remarks=remarks(summary),
         answer=words.answer(study),
         missing=words.missing_parts(study),
         loops=loop.loop_rows(study),
@@ -64,7 +66,7 @@ def render_html(study: StudyResult, documents: Mapping[str, str], *, written: da
         paper_notes=list(_texts(study.paper.get("notes"))),
         paper_buses=list(_texts(study.paper.get("bess_buses"))),
         bare=words.bare_rows(study),
-        definitions=words.DEFINITIONS,
+        definitions=DEFINITIONS,
     )
 
 

@@ -10,6 +10,7 @@ from rich import get_console
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+CALIBRATED = "calibr."
 WIDE, CERTIFIED_WIDE = 100, 112
 """Columns of a terminal that hold the table with one figure per cell; with certified capacities in it."""
 
@@ -44,9 +45,12 @@ class MainRow:
     locked: str
     free: str
     certified_kw: str
+    """With what cut the loop, where it is no certificate."""
     simulation_kw: str
     paper_kw: str
     deviation: str
+    sign: str = ""
+    """Before a certified value in a narrow table: a check mark only for a certificate."""
 
 
 def simulation_beside(case: str, with_schedule_case: str | None) -> str:
@@ -59,7 +63,8 @@ def main_rows(summary: Mapping[str, Any]) -> list[MainRow]:
     cases, baselines = summary["cases"], summary["baseline"]
     of = baselines.get("with_schedule", {}).get("case")
     wanted = [*NAMES, *(c for c in cases if c not in NAMES)]
-    return [_row(name, cases.get(name), baselines.get(simulation_beside(name, of))) for name in wanted]
+    calibrated = any(str(words).startswith("calibrated") for words in summary.get("assumptions", {}).values())
+    return [_row(name, cases.get(name), baselines.get(simulation_beside(name, of)), calibrated) for name in wanted]
 
 
 def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table:
@@ -73,6 +78,8 @@ def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
+        caption="\n".join(remarks(summary)) or None,
+        caption_justify="left",
     )
     table.add_column("case", min_width=11, max_width=26 if wide else 11, overflow="fold")
     columns = _wide_columns(rows) if wide else _narrow_columns(rows)
@@ -94,7 +101,7 @@ def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table
 def _wide_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
     columns = {
         "claim": [r.claim_kw for r in rows],
-        "bound": [r.bound_kw for r in rows],
+        "bound of\nthe LP": [r.bound_kw for r in rows],
         "gap": [r.gap for r in rows],
         "status": [r.status for r in rows],
         "replay,\nlocked": [_coloured(r.locked) for r in rows],
@@ -111,12 +118,12 @@ def _wide_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
 
 def _narrow_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
     return {
-        "claim,\nbound": [_two_lines(r.claim_kw, r.bound_kw, "≤ ") for r in rows],
+        "claim,\nLP bound": [_two_lines(r.claim_kw, r.bound_kw, "≤ ") for r in rows],
         "gap": [r.gap for r in rows],
         "status": [r.status for r in rows],
         "replay,\nlocked": [_coloured(r.locked) for r in rows],
         "replay,\nfree": [_coloured(r.free) for r in rows],
-        "simul.,\ncertif.": [_two_lines(r.simulation_kw, r.certified_kw, "✓ ") for r in rows],
+        "simul.,\ncertif.": [_two_lines(r.simulation_kw, r.certified_kw, r.sign) for r in rows],
         "paper,\ndeviation": [_two_lines(r.paper_kw, r.deviation) for r in rows],
     }
 
@@ -147,8 +154,10 @@ def unsigned_zero(value: float, digits: int) -> float:
     return round(value, digits) + 0.0
 
 
-def _row(name: str, case: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None) -> MainRow:
-    simulation = number(baseline["hc_kw"]) if baseline else NOTHING
+def _row(
+    name: str, case: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None, calibrated: bool = False
+) -> MainRow:
+    simulation = NOTHING if not baseline else _simulated(baseline)
     title = NAMES.get(name, name)
     if case is None:
         no = NOTHING
@@ -164,11 +173,47 @@ def _row(name: str, case: Mapping[str, Any] | None, baseline: Mapping[str, Any] 
         status=STATUS_WORDS.get(case["status"], case["status"]),
         locked=replay_words(replay.get("locked")),
         free=replay_words(replay.get("free")),
-        certified_kw=number(case.get("certified_kw")),
+        certified_kw=_certified(case),
         simulation_kw=simulation,
         paper_kw=number(paper),
-        deviation=deviation,
+        deviation=deviation if not (paper and calibrated and deviation == "+0.00 %") else f"{deviation}\n{CALIBRATED}",
+        sign="✓ " if case.get("certified", {}).get("word") == "certified" else "",
     )
+
+
+def _certified(case: Mapping[str, Any]) -> str:
+    """The capacity; where it is not certified, "best found" and what cut it."""
+    kw, word = number(case.get("certified_kw")), case.get("certified", {}).get("word", "certified")
+    return kw if kw == NOTHING or word == "certified" else f"{kw}\nbest found"
+
+
+def _simulated(baseline: Mapping[str, Any]) -> str:
+    if baseline["hc_kw"] is None:
+        return "not defined"
+    again = baseline.get("passes_again_kw")
+    return number(baseline["hc_kw"]) + ("\nagain >" if again else "")
+
+
+def remarks(summary: Mapping[str, Any]) -> list[str]:
+    """Sentences under the table: what its words stand for."""
+    rows, said = main_rows(summary), []
+    if any(CALIBRATED in row.deviation for row in rows):
+        said.append(f"{CALIBRATED}: the study is scaled to meet this figure of the paper; only the others predict.")
+    for name, case in summary["cases"].items():
+        found, title = case.get("certified"), NAMES.get(name, name)
+        if found and found.get("word", "certified") != "certified":
+            said.append(f"{title}: {found['word']}, not certified.")
+        elif found and found.get("idle_batteries"):
+            said.append(f"{title}: idle batteries: {', '.join(found['idle_batteries'])}.")
+    for row in rows:
+        baseline = summary["baseline"].get(
+            simulation_beside(row.case, summary["baseline"].get("with_schedule", {}).get("case"))
+        )
+        if baseline and baseline["hc_kw"] is None:
+            said.append(f"{row.name}: simulation {baseline['reason']}.")
+        elif baseline and (again := baseline.get("passes_again_kw")):
+            said.append(f"{row.name}: above what simulation finds, {again[0]:.0f} to {again[1]:.0f} kW pass again.")
+    return said
 
 
 def _two_lines(first: str, second: str, sign: str = "") -> str:

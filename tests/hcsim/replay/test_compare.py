@@ -41,6 +41,11 @@ CASE_KEYS = {
 }
 REPLAY_KEYS = {
     "converged",
+    "verdict",
+    "verdict_strict",
+    "new_violations_strict",
+    "ansi_a",
+    "ansi_b",
     "v_min_pu",
     "v_max_pu",
     "new_violations",
