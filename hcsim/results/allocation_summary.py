@@ -149,11 +149,8 @@ def certified_summary(found: Certificate) -> dict[str, Any]:
         "certified_kw": found.certified_kw,
         "certified": {
             "word": found.word,
-            "cut": found.cut,
             "verified": found.verified,
             "idle_batteries": list(found.idle_batteries),
-            "losses_pct": found.losses_pct,
-            "circulated_kwh": float(found.schedule.circulated_kwh().sum()),
             **verdict_facts(found.replay),
             "claim_kw": found.claim_kw,
             "bound_kw": found.bound_kw,

@@ -177,7 +177,17 @@ def test_summary_has_the_keys_of_the_contract(result, tmp_path):
     path = write_summary(summarize(result), tmp_path)
     found = json.loads(path.read_text(), parse_constant=pytest.fail)
     assert path.name == "summary.json"
-    assert list(found) == ["case", "versions", "feeder", "limits", "controls", "assumptions", "cases", "baseline"]
+    assert list(found) == [
+        "case",
+        "versions",
+        "feeder",
+        "limits",
+        "controls",
+        "assumptions",
+        "cut",
+        "cases",
+        "baseline",
+    ]
     assert found["feeder"] == {"buses": 10, "nodes": 24, "load_kw": 1950.0, "source_sha256": "ab" * 32}
     assert tuple(found["cases"]) == CASES
     for case in found["cases"].values():
