@@ -47,11 +47,17 @@ class Case:
     time_notes: tuple[str, ...] = ()
     """What follows what, and which day it is."""
 
+    @property
+    def assumed(self) -> dict[str, str]:
+        """[assumptions], and what the feeder's loads follow."""
+        said = " ".join(self.time_notes)
+        return {**self.config.assumptions, **({"loads": f"stated: {said}"} if said else {})}
+
     def timed(self, circuit: Circuit, network: Network) -> Case:
         """With the curves that the feeder's loads have themselves in `profiles`. The circuit as compiled, before any
         run. Raises ConfigError for a day that is none, or a column that names nothing."""
         own = own_loads(circuit, network, self.config.profiles.loads)
-        base, said = self.profiles, tuple[str, ...]()
+        base, said = self.file_profiles or self.profiles, tuple[str, ...]()
         day, where = self.day or self.config.profiles.day, "--day" if self.day else f"{self.study_file}, [profiles] day"
         if day is not None:
             base, words = on_day(base, own, day, where)

@@ -26,7 +26,7 @@ STAMPS = ("time", "timestamp", "datetime", "date_time", "date")
 OWN = ("load_pu:", "pv_pu:")
 ROUNDED_H = 2e-3
 """Hours rounded to three decimals: 5 minutes are 0.083, and the steps seem uneven."""
-STEPS_H = (1 / 60 - 1e-4, 1.0 + 1e-6)
+SHORTEST_H = 1 / 60 - 1e-4
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,8 @@ def _check_hours(hours: np.ndarray, file: Path) -> np.ndarray:
             f"{file} has {len(hours)} rows of {step:g} h, up to hour {hours[-1]:g}: not a whole day.",
             f"A day has {24 / step:g} rows, hours 0 to {24 - step:g}.",
         )
-    if not STEPS_H[0] <= step <= STEPS_H[1]:
-        raise ConfigError(f"{file}: steps of {step:g} h.", "Steps may be 1 minute to 1 hour.")
+    if step < SHORTEST_H:
+        raise ConfigError(f"{file}: steps of {3600 * step:g} s.", "Steps may be 1 minute to 1 hour.")
     return hours
 
 

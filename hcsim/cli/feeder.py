@@ -19,8 +19,13 @@ from hcsim.errors import ConvergenceError, FeederError, OutputError
 
 if TYPE_CHECKING:
     from hcsim.feeder.check import FeederCheck
+    from hcsim.workbench.gates import DayGates
 
 GATE_HOLDS, GATE_FAILS = 0, 1
+TOLD = frozenset({"PVSystem", "Storage", "Generator", "WindGen", "IndMach012", "Isource", "CapControl"}) | frozenset(
+    {"StorageController", "InvControl", "ExpControl", "GenDispatcher", "Fuse", "Relay", "Recloser", "SwtControl"}
+)
+"""Classes of which the screen says what they do in the program and what in the replay; ledger.csv says it of all."""
 MasterArgument = Annotated[Path, typer.Argument(metavar="MASTER", help="The feeder's master .dss file.")]
 
 
@@ -93,10 +98,12 @@ def check(
     """Say what a feeder is made of, and whether our network of it agrees with OpenDSS.
 
     Every element is in the ledger: modelled, approximated, passive or refused. The gate solves our network with
-    our own power flow and compares every node, the source and every load with OpenDSS. Exit codes: 0 the gate
-    holds and nothing is refused, 1 otherwise, 2 wrong use.
+    our own power flow and compares every node, the source and every load with OpenDSS. Three more gates look at
+    the day as it runs: time (against OpenDSS by itself), memory (the same run again), added (devices). Exit codes: 0
+    all gates hold and nothing is refused, 1 otherwise, 2 wrong use.
     """
     from hcsim.feeder.check import check_feeder
+    from hcsim.workbench.gates import check_days
 
     try:
         found = check_feeder(master)
@@ -105,11 +112,14 @@ def check(
             raise
         print(json.dumps(_refusal(master, error), indent=1))
         raise typer.Exit(GATE_FAILS) from None
+    days, follows = check_days(found)
     if as_json:
-        print(json.dumps(found.to_json(), indent=1, allow_nan=False))
+        whole = {**found.to_json(), **days.to_json(), "loads_follow": list(follows)}
+        print(json.dumps(whole, indent=1, allow_nan=False))
     else:
         show(found, Console())
-    raise typer.Exit(GATE_HOLDS if found.sound or accept_gate else GATE_FAILS)
+        show_days(days, follows, Console())
+    raise typer.Exit(GATE_HOLDS if (found.sound and days.passed) or accept_gate else GATE_FAILS)
 
 
 def _refusal(master: Path, error: FeederError | ConvergenceError) -> dict[str, Any]:
@@ -121,11 +131,31 @@ def _refusal(master: Path, error: FeederError | ConvergenceError) -> dict[str, A
         "elements": {"total": 0, "by_verdict": {}, "by_class": {}},
         "gate": gate,
         "linearization": {"lindist3flow_dv_max_pu": None, "tangent_dv_max_pu": None},
+        **{
+            name: {"passed": False, "dv_max_pu": None, "node": "", "hour": "", "reason": error.message}
+            for name in ("time_gate", "memory_gate", "added_gate")
+        },
         "seconds": 0.0,
         "refused": [{"element": str(master.name), "reason": error.message}],
         "error": error.message,
         "remedy": error.remedy,
     }
+
+
+def show_days(days: DayGates, follows: tuple[str, ...], console: Console) -> None:
+    """What loads follow, and the gates of the day as it runs."""
+
+    def say(words: str) -> None:
+        console.print(words, soft_wrap=True, highlight=False)
+
+    for words in follows:
+        say(f"[dim]note[/] {escape(words)}")
+    named = [("time gate", days.time), ("memory gate", days.memory), ("added gate", days.added)]
+    for name, gate in [*named, *([("time gate, year", days.year)] if days.year else [])]:
+        mark = f"[green]the {name} holds[/]" if gate.passed else f"[red]the {name} fails[/]"
+        where = f" at {escape(gate.node)}, {escape(gate.hour)}" if gate.node and gate.dv_max_pu else ""
+        said = f". {escape(gate.reason)}" if gate.reason else ""
+        say(f"{mark}: largest difference {gate.dv_max_pu:.2g} pu{where}{said}")
 
 
 def show(found: FeederCheck, console: Console) -> None:
@@ -143,6 +173,9 @@ def show(found: FeederCheck, console: Console) -> None:
     for verdict, colour in (("refused", "red"), ("approximated", "yellow")):
         for words in _why(found, verdict):
             say(f"[{colour}]{verdict}[/] {escape(words)}")
+    for kind, n, program, replay in found.ledger.roles():
+        if kind in TOLD:
+            say(f"[dim]{n} {kind}[/] in the program: {escape(program)}; in the replay: {escape(replay)}")
     for words in (*_nodes_in_words(found), *_ratings_in_words(found), *found.notes):
         say(f"[dim]note[/] {escape(words)}")
     mark = "[green]the gate holds[/]" if gate.passed else "[red]the gate fails[/]"

@@ -14,6 +14,7 @@ from hcsim.cli.common.console import end_of_study, out_console, say
 from hcsim.cli.common.options import (
     AcceptOption,
     CaseArgument,
+    DayOption,
     GapOption,
     Inverters,
     MarginTimeOption,
@@ -56,6 +57,7 @@ def study(
     gap: GapOption = None,
     time_limit: TimeOption = None,
     sites: SitesOption = None,
+    day: DayOption = None,
     accept_gate: AcceptOption = False,
     programs: Annotated[
         list[Program] | None,
@@ -102,7 +104,7 @@ def study(
     from hcsim.cases.case import load_case
     from optim.hosting.problem import CASES
 
-    loaded = load_case(case, sites_wanted(sites))
+    loaded = load_case(case, sites_wanted(sites), day)
     if (kind or loaded.config.program.kind) == "planning":
         refuse(
             ctx,

@@ -29,6 +29,8 @@ class FeederCheck:
     ratings: Ratings
     notes: tuple[str, ...]
     """What was done to read the feeder's files safely, one sentence each."""
+    circuit: Circuit | None = field(default=None, repr=False, compare=False)
+    """As it was read, for what else is to be checked of it."""
     seconds: dict[str, float] = field(default_factory=dict)
     """compile, read, gate, linearization, total"""
 
@@ -91,6 +93,10 @@ class FeederCheck:
                 "absurd": list(ratings.absurd),
                 "made_up": list(ratings.made_up),
             },
+            "ledger": [
+                {"class": kind, "elements": n, "in_program": program, "in_replay": replay}
+                for kind, n, program, replay in self.ledger.roles()
+            ],
             "notes": list(self.notes),
         }
 
@@ -120,7 +126,7 @@ def check_network(circuit: Circuit, network: Network, ledger: Ledger, clock: Clo
     errors = linearization_errors(network)
     clock.lap("linearization")
     notes = (*circuit.notes, *absurd_voltages(network), *negative_loads(ledger))
-    return FeederCheck(circuit.master, network, ledger, gate, errors, Ratings.of(ledger), notes, clock.laps())
+    return FeederCheck(circuit.master, network, ledger, gate, errors, Ratings.of(ledger), notes, circuit, clock.laps())
 
 
 def absurd_voltages(network: Network) -> tuple[str, ...]:

@@ -35,6 +35,49 @@ class LedgerRow:
     """The files state none: `rating` is OpenDSS's own, and limits nothing."""
 
 
+_OWN = "its power of each hour, as OpenDSS runs it without devices under study, stands in the base"
+_CONTROL = "what it moves stands where it has it in each hour, or as the feeder was read ([program] taps)"
+_SWITCH = "a switch in its position of each hour"
+ROLES: dict[str, tuple[str, str]] = {
+    "Load": ("demand of each hour, by its own curve or the study's", "follows its own curve, or the study's"),
+    "Vsource": ("ideal voltage of each hour behind its impedance", "follows its own curve, if it has one"),
+    "Isource": (_OWN, "follows its own curve, if it has one"),
+    "PVSystem": (_OWN, "follows its own curve; the study's sun where it has none"),
+    "Storage": (_OWN, "charges and discharges as its dispatch mode or its controller has it"),
+    "Generator": (_OWN, "follows its own curve and dispatch mode"),
+    "WindGen": (_OWN, "follows its own curve"),
+    "IndMach012": (_OWN, "runs as OpenDSS has it"),
+    "RegControl": (_CONTROL, "acts where controls are free"),
+    "CapControl": (_CONTROL, "acts where controls are free; by the clock at the hour of the label"),
+    "StorageController": (_OWN, "acts where controls are free; by the clock at the hour of the label"),
+    "InvControl": (_OWN, "acts where controls are free"),
+    "ExpControl": (_OWN, "acts where controls are free"),
+    "GenDispatcher": (_OWN, "acts where controls are free"),
+    "Fuse": (_SWITCH, "blows as OpenDSS has it"),
+    "Relay": (_SWITCH, "trips as OpenDSS has it"),
+    "Recloser": (_SWITCH, "trips and closes as OpenDSS has it"),
+    "SwtControl": (_SWITCH, "switches as OpenDSS has it"),
+    "Line": ("series impedance and charging", "as it is"),
+    "Transformer": ("windings at the taps of each hour, or as read ([program] taps)", "as it is"),
+    "AutoTrans": ("windings as read", "as it is"),
+    "Capacitor": ("admittance of the steps closed in each hour, or as read ([program] taps)", "as it is"),
+    "Reactor": ("admittance", "as it is"),
+    "Monitor": ("nothing", "meters"),
+    "EnergyMeter": ("nothing", "meters"),
+    "Sensor": ("nothing", "meters"),
+}
+"""Class -> what its elements do in the program, and what in the replay."""
+
+
+def role_of(kind: str, verdict: Verdict, reason: str) -> tuple[str, str]:
+    """In the program, in the replay."""
+    if verdict == "refused":
+        return "refused", "runs in OpenDSS"
+    if reason in ("disabled", "no path from the source"):
+        return "nothing", "nothing"
+    return ROLES.get(kind, ("as the base case has it", "as OpenDSS has it"))
+
+
 @dataclass(frozen=True)
 class NodeNote:
     """A node whose voltage is judged otherwise than to ground, or not at all."""
@@ -64,9 +107,19 @@ class Ledger:
         return sum(row.verdict == verdict for row in self.rows)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row per element: element, class, verdict, reason, kw, kvar, rating, rating_unit, rating_made_up."""
+        """One row per element: element, class, verdict, reason, kw, kvar, rating, rating_unit, rating_made_up, and what
+        it does in_program and in_replay."""
         names = ["class" if f.name == "kind" else f.name for f in fields(LedgerRow)]
-        return pd.DataFrame([astuple(row) for row in self.rows], columns=names)
+        rows = [(*astuple(row), *role_of(row.kind, row.verdict, row.reason)) for row in self.rows]
+        return pd.DataFrame(rows, columns=[*names, "in_program", "in_replay"])
+
+    def roles(self) -> list[tuple[str, int, str, str]]:
+        """Class, how many of it, what they do in the program and in the replay."""
+        found: dict[tuple[str, str, str], int] = {}
+        for row in self.rows:
+            key = (row.kind, *role_of(row.kind, row.verdict, row.reason))
+            found[key] = found.get(key, 0) + 1
+        return [(kind, n, program, replay) for (kind, program, replay), n in found.items()]
 
     def totals(self) -> pd.DataFrame:
         """Count, kW and kvar by class and verdict; the last row is the whole circuit."""

@@ -276,7 +276,9 @@ def _read_injections(reading: _Reading, live: Bools) -> None:
             reading.enter(element, "passive", "no path from the source")
         elif element.kind in _HELD_AT_BASE:
             reading.legs += injection_legs(element, now, reading.v_v)
-            reading.enter(element, "approximated", "held at its base-case power", kw=kw, kvar=kvar)
+            reading.enter(
+                element, "approximated", "its power of each hour as the bare feeder runs it", kw=kw, kvar=kvar
+            )
         elif not np.any(np.abs(now) > 1e-6):
             reading.enter(element, "passive", "carries no power at the base case")
         else:

@@ -86,6 +86,10 @@ class StudyResult:
     """Part that did not finish -> reason, "distributed" -> "interrupted by the user"."""
     inverters: InverterComparison | None = None
     """Autonomous inverters beside other reactive power; None where they were not asked for."""
+    gates: Mapping[str, Any] = field(default_factory=dict)
+    """time_gate, memory_gate, added_gate as plain numbers and texts."""
+    loads_follow: tuple[str, ...] = ()
+    """Sentences on whose curve the loads follow, and which day it is."""
 
 
 def write_summary(summary: Mapping[str, Any], folder: Path) -> Path:

@@ -80,6 +80,8 @@ def summarize(study: StudyResult) -> dict[str, Any]:
             "nodes": len(network.nodes),
             "load_kw": float(network.loads.p_kw.sum()),
             "source_sha256": network.source_sha256,
+            "loads_follow": list(study.loads_follow),
+            **study.gates,
         },
         "limits": asdict(study.limits),
         "controls": asdict(study.controls),

@@ -178,16 +178,21 @@ class StudyRun(Parts):
             self.bench = Workbench.open(self.case)
             self.case = self.bench.case
             self.bench.require_gate(accept=accept_gate)
+            self.bench.require_days(accept=accept_gate)
             checked = check_network(self.bench.circuit, self.bench.network, self.bench.ledger)
             self.bench.check_sites()
             _ = self.bench.linear_model
             self._clear()
             write_csv(self.folder / "ledger.csv", self.bench.ledger.to_frame())
-            write_text(self.folder / "check.json", json.dumps(checked.to_json(), indent=1, allow_nan=False))
+            write_text(
+                self.folder / "check.json",
+                json.dumps({**checked.to_json(), **self.bench.day_gates.to_json()}, indent=1, allow_nan=False),
+            )
             for name, text in self.case.inputs.items():
                 write_text(self.folder / "inputs" / name, text)
-            network = self.bench.network
-            self._say("feeder", f"{len(network.buses)} buses, {len(network.nodes)} nodes")
+            buses, nodes = self.bench.network.buses, self.bench.network.nodes
+            for words in (f"{len(buses)} buses, {len(nodes)} nodes", *self.case.time_notes):
+                self._say("feeder", words)
 
     def replay_bare_feeder(self) -> None:
         for controls in self.controls:
@@ -340,13 +345,15 @@ class StudyRun(Parts):
             base_replays=dict(self.base_replays),
             baselines=dict(self.baselines),
             with_schedule_case=self.with_schedule_case,
-            assumptions=dict(self.case.config.assumptions),
+            assumptions=self.case.assumed,
             paper=paper.model_dump(exclude_none=True) if paper else {},
             controls=self.bench.selection,
             versions=versions(),
             seconds={**self.seconds, "total": time.perf_counter() - self._begun},
             missing=dict(self.missing),
             inverters=self.inverters.comparison if self.inverters else None,
+            gates=self.bench.day_gates.to_json(),
+            loads_follow=self.case.time_notes,
         )
 
     @property

@@ -19,7 +19,7 @@ from hcsim.cases.config.pv import PvSection
 from hcsim.cases.control_choice import selected
 from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.devices.inverter_curves import InverterControl
-from hcsim.errors import ConfigError
+from hcsim.errors import ConfigError, FeederError
 from hcsim.feeder import gate
 from hcsim.feeder.gate import Gate, check_gate
 from hcsim.feeder.ledger import Ledger
@@ -35,6 +35,7 @@ from hcsim.replay.own_power import has_own_power, own_power
 from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
+from hcsim.workbench.gates import DayGates, day_gates
 from optim.data.limits import Limits
 from optim.data.linear_model import LinearModel
 from optim.data.network import Network
@@ -110,6 +111,18 @@ class Workbench:
     def require_gate(self, *, accept: bool = False) -> None:
         """Raises FeederError where the network is not the feeder, unless the user accepts that."""
         gate.require(self.gate, self.ledger, accept=accept)
+
+    @cached_property
+    def day_gates(self) -> DayGates:
+        """Time, memory and what is added: the bare day against OpenDSS by itself, and the same again."""
+        return day_gates(self.model, self.case)
+
+    def require_days(self, *, accept: bool = False) -> None:
+        """Raises FeederError where the simulated day is not OpenDSS's, unless the user accepts that."""
+        if not accept and not self.day_gates.passed:
+            raise FeederError(
+                " ".join(self.day_gates.failures), "Look at `hcsim check`; go on all the same with --accept-gate."
+            )
 
     @property
     def profiles(self) -> Profiles:

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from hcsim.cases.case import Case
+from hcsim.cases.case import Case, load_case
 from hcsim.errors import ConvergenceError, FeederError
+from hcsim.feeder.check import FeederCheck
 from hcsim.feeder.model import FeederModel
 from hcsim.opendss.series.alone import Alone, AloneRun
 from hcsim.replay.operating_points import PointTaker
@@ -26,9 +27,11 @@ from hcsim.replay.scheduled_devices import ScheduledDevices
 from hcsim.replay.series import DailySeries
 from hcsim.workbench.gate_task import alone_task, clock_words, year_of
 from hcsim.workbench.gate_task import trial_schedule as trial
+from optim.data.limits import Limits
 from optim.data.network import Complexes, Floats, Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
+from optim.errors import ModelError
 from optim.linearize.tangent import unbalance_kva
 
 V_TOLERANCE_PU = 1e-9
@@ -102,9 +105,22 @@ class _Run:
     failed: frozenset[int]
 
 
+def failed_gates(reason: str) -> DayGates:
+    """Of a day that cannot be run at all."""
+    none = DayGate(False, math.inf, reason=reason)
+    return DayGates(none, none, none)
+
+
 def day_gates(model: FeederModel, case: Case, *, year: bool = True) -> DayGates:
     """All three on the model's profiles, controls free. `case` says whose curve loads follow; it is `timed`. Controls
     stand afterwards where they stood."""
+    try:
+        return _gates(model, case, year)
+    except (ConvergenceError, FeederError, ModelError) as error:
+        return failed_gates(error.message)
+
+
+def _gates(model: FeederModel, case: Case, year: bool) -> DayGates:
     profiles, network = model.profiles, model.network
     alone = Alone(alone_task(model, case, profiles))
     taker = PointTaker(model, (), None)
@@ -119,6 +135,14 @@ def day_gates(model: FeederModel, case: Case, *, year: bool = True) -> DayGates:
     if year and case.own is not None and case.own.has_year:
         whole = _year_gate(model, case, said)
     return DayGates(time, memory, added, whole)
+
+
+def check_days(found: FeederCheck) -> tuple[DayGates, tuple[str, ...]]:
+    """The gates on the default day of a feeder that was read for `hcsim check`, and what its loads follow."""
+    assert found.circuit is not None
+    case = load_case(found.master).timed(found.circuit, found.network)
+    model = FeederModel(found.circuit, found.network, case.profiles, Limits())
+    return day_gates(model, case), case.time_notes
 
 
 # -- runs -------------------------------------------------------------------------------------------------

@@ -66,6 +66,15 @@ SitesOption = Annotated[
         help="With a .dss file: so many sites, spread over the feeder by electrical distance, or a CSV file of buses.",
     ),
 ]
+DayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--day",
+        metavar="DATE",
+        help="A day of the feeder's yearly load shapes: 2025-05-04, worst-light (least load for its sun) or "
+        "worst-peak. Default: [profiles] day.",
+    ),
+]
 FreeOption = Annotated[
     list[str] | None,
     typer.Option(
