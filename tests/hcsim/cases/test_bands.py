@@ -81,7 +81,7 @@ def hosted_kw(v_max_pu: float) -> float:
 
 def even(bench: Workbench, kw: float):
     claim = solve_hosting(bench.problem("none"), "none", bench.solve_options())
-    return spread_evenly(claim, kw, bench.profiles.pv_pu)
+    return spread_evenly(claim, kw, bench.profiles)
 
 
 def test_one_level_breaks_its_band_and_the_other_does_not(bench):

@@ -305,7 +305,7 @@ def test_schedule_algebra(bench):
     assert half.hc_kw == pytest.approx(0.5 * claim.hc_kw)
     assert half.pv_p_kw == pytest.approx(scaled(claim, 0.5).pv_p_kw)
     assert idle(claim).soc_kwh.std(axis=0) == pytest.approx(0.0)
-    even = spread_evenly(claim, 300.0, bench.profiles.pv_pu)
+    even = spread_evenly(claim, 300.0, bench.profiles)
     assert even.hc_kw == pytest.approx(300.0) and not np.any(even.pv_q_kvar) and not np.any(even.p_charge_kw)
     decided = decisions_of(claim)
     assert decided.charging is not None
@@ -321,7 +321,7 @@ def test_tangent_at_an_ungrounded_delta():
 
     b = Workbench.open(Path(os.environ["HCSIM_FEEDERS"]) / "37Bus" / "ieee37.dss")
     b.check_sites()
-    small = spread_evenly(claim_of(b), 50.0, b.profiles.pv_pu)
+    small = spread_evenly(claim_of(b), 50.0, b.profiles)
     bare = visit(b.model, None, b.ports, ReplayOptions("locked"))
     there = b.replay(small, "locked")
     p_kw = np.zeros((len(b.profiles), len(b.ports)))

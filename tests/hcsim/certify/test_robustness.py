@@ -101,7 +101,7 @@ def test_a_day_is_the_replay_of_that_day(bench, program):
         seen = []
         for load, sun, size in ((1.0, 1.0, 1.0), (0.9, 1.1, 0.5), (1.1, 0.9, 0.5), (1.0, 1.0, 1.0)):
             own = scaled(claim, size)
-            operation = days.run(perturbed(own, sun), load * bench.profiles.load_pu)
+            operation = days.run(perturbed(own, sun), load)
             seen.append((operation, own, load, sun, days.delivered()))
     for operation, own, load, sun, delivered in seen:
         plain = replayed(bench, own, load, sun, base=False)
