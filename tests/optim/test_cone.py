@@ -13,6 +13,8 @@ from optim.solve.cones import OuterApproximation, RotatedCone, add_as_they_are
 from optim.solve.highs import HighsSession
 from optim.solve.options import SolveOptions
 
+pytestmark = pytest.mark.smoke
+
 OPTIONS = SolveOptions(gap=1e-6, time_limit_s=NEVER_S, threads=1)
 number = st.floats(-20, 20, allow_nan=False)
 positive = st.floats(1e-3, 50)

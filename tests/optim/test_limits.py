@@ -10,6 +10,8 @@ from optim.data.limits import Limits
 from optim.data.operation import Operation
 from optim.data.violations import new_violations, violations
 
+pytestmark = pytest.mark.smoke
+
 
 def operation(v=1.0, sub=10.0, load=0.5, dev=0.0, unb=1.0, reg=5.0, taps=0.0):
     one = np.ones((1, 1))

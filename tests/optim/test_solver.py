@@ -21,6 +21,8 @@ from optim.solve.options import SolveOptions
 from optim.solve.outcome import relative_gap
 from optim.solve.pyomo_solvers import solve_with_pyomo
 
+pytestmark = pytest.mark.smoke
+
 ONE = {"threads": 1}
 
 

@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from hcsim.cli.app import COMMANDS, app
 from hcsim.cli.study import ALLOCATION_ONLY, PLANNING_ONLY
 
+pytestmark = pytest.mark.smoke
+
 CASE = Path(__file__).parents[2] / "cases" / "three_bus"
 PLANNING = "ieee33"
 

@@ -21,6 +21,8 @@ from optim.data.limits import Limits
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
 
+pytestmark = pytest.mark.smoke
+
 LIMITS = Limits(v_max_pu=1.04)
 PV = {"83.1": 120.0, "83.2": 80.0, "114.1": 60.0}
 

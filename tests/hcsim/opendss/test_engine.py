@@ -10,6 +10,8 @@ import pytest
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.opendss.circuit import Circuit
 
+pytestmark = pytest.mark.smoke
+
 CASES = Path(__file__).parents[2] / "cases"
 
 

@@ -25,6 +25,8 @@ from optim.feeder.radial import positive_sequence
 from optim.feeder.radial_power_flow import ac_power_flow
 from optim.linearize import lindist3flow
 
+pytestmark = pytest.mark.smoke
+
 CASE = Path(__file__).parents[3] / "dss_models" / "ieee33"
 LIMITS = Limits(v_min_pu=0.9, v_max_pu=1.1, substation_min_kw=None)
 PROFILES = Profiles(("00:00", "12:00", "20:00"), 1.0, np.array([0.2, 0.3, 0.4]), np.array([0.0, 1.0, 0.0]))

@@ -21,6 +21,8 @@ from hcsim.report.pictures import svg_of
 from hcsim.results.allocation import CaseResult
 from optim.data.violations import VIOLATION_COLUMNS
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture(scope="module")
 def result():

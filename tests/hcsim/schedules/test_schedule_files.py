@@ -16,6 +16,8 @@ from hcsim.schedules.files import EDITED, read_schedule, write_schedule
 from optim.data.profiles import Profiles
 from optim.data.schedule import SolveStatus
 
+pytestmark = pytest.mark.smoke
+
 
 @pytest.fixture
 def made():
