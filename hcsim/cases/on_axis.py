@@ -51,7 +51,8 @@ def on_axis(
 
     def taken(values: NDArray[np.float64]) -> NDArray[np.float64]:
         picked = values[at]
-        return picked.reshape(steps, fine, *values.shape[1:]).mean(axis=1)
+        found: NDArray[np.float64] = picked.reshape(steps, fine, *values.shape[1:]).mean(axis=1)
+        return found
 
     new = replace(
         profiles,

@@ -110,7 +110,8 @@ def oversteps(table: pd.DataFrame) -> Floats:
     """By how much each violation is beyond what is allowed: its limit, or what the bare feeder has beyond it."""
     value, limit, before = (table[c].to_numpy(float) for c in ("value", "limit", "base_value"))
     was_beyond = (value - limit) * (before - limit) > 0
-    return np.abs(value - np.where(was_beyond, before, limit))
+    found: Floats = np.abs(value - np.where(was_beyond, before, limit))
+    return found
 
 
 def _worst(found: ReplayResult) -> pd.Series | None:

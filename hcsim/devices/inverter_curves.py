@@ -82,7 +82,8 @@ class InverterControl:
         if self.has_volt_var:
             able = self.q_share * kva * (1.0 if self.night_var else _capability(available_kw, rated_kw))
             q_kvar = np.clip(kva * np.interp(v_pu, *np.array(self.volt_var).T), -able, able)
-        return np.minimum(p_kw, np.sqrt(np.maximum(kva**2 - q_kvar**2, 0.0))) + 1j * q_kvar
+        found: Complexes = np.minimum(p_kw, np.sqrt(np.maximum(kva**2 - q_kvar**2, 0.0))) + 1j * q_kvar
+        return found
 
 
 def _capability(p_kw: Floats, rated_kw: Floats) -> Floats:

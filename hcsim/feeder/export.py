@@ -95,7 +95,8 @@ def _voltages(model: LinDist3Flow, p_mw: np.ndarray, q_mvar: np.ndarray) -> np.n
     )
     drop_v = 2.0 * (model.d_r @ p_mw + model.d_x @ q_mvar) - model.a_0
     drop_theta = (model.d_x @ p_mw - model.d_r @ q_mvar) / w2
-    return spsolve(system.tocsc(), np.concatenate([drop_v, drop_theta]))[:size]
+    found: np.ndarray = spsolve(system.tocsc(), np.concatenate([drop_v, drop_theta]))[:size]
+    return found
 
 
 def _regulators(network: Network) -> pd.DataFrame:

@@ -314,7 +314,8 @@ class Prober:
         limit = self.thresholds[c] if limit is None else limit
         criterion = self.criteria[c]
         gap = criterion.sign * self.reader.value(criterion, reading)
-        return gap - (limit[t] if len(limit) > 1 else limit[0]) + KEPT * criterion.tolerance(self.limits)
+        found: Floats = gap - (limit[t] if len(limit) > 1 else limit[0]) + KEPT * criterion.tolerance(self.limits)
+        return found
 
     def forget_state(self) -> None:
         """After somebody else has moved the controls: the next probe sets all of them."""

@@ -69,7 +69,8 @@ def checked_weights(weights: Floats, pv_nodes: Sequence[str]) -> Floats:
             f"The shares of {len(pv_nodes)} PV nodes must be as many numbers, none negative, not all zero.",
             "Give equal shares to share evenly.",
         )
-    return weights / weights.sum()
+    found: Floats = weights / weights.sum()
+    return found
 
 
 def method_words(

@@ -165,7 +165,8 @@ class Circuit:
 
     def voltages_v(self) -> Complexes:
         """(N,) node-to-ground phasors, order of `node_names`."""
-        return self._circuit.YNodeVarray
+        found: Complexes = self._circuit.YNodeVarray
+        return found
 
     def start_from(self, v_v: NDArray[np.complexfloating]) -> None:
         """(N,) phasors in place of `voltages_v`: the first guess of the next power flow."""
@@ -180,7 +181,8 @@ class Circuit:
 
     def injection_currents_a(self) -> Complexes:
         """(N,) currents injected into `system_y` at the solution (sources, and loads' compensation)."""
-        return self._circuit.YCurrents
+        found: Complexes = self._circuit.YCurrents
+        return found
 
     def substation_kva(self) -> Complexes:
         """(S,) power per phase of every enabled Vsource, one after the other, positive into the feeder."""
@@ -201,7 +203,8 @@ class Circuit:
     def consumption_kva(self) -> Complexes:
         """(E,) kW + j kvar that each of `element_names` takes up over all its terminals: the load of a load,
         the loss of a line, less than zero for sources and generators. Sums to zero over the circuit."""
-        return self._circuit.AllElementLosses
+        found: Complexes = self._circuit.AllElementLosses
+        return found
 
     def losses_kva(self) -> complex:
         """Losses of all delivery elements, kW + j kvar."""

@@ -180,7 +180,8 @@ class Session:
         pointer, count = self.kept_batch(kind)
         if count == 0:
             return np.empty(0, dtype=complex)
-        return self.circuit._get_complex128_array(function, pointer[0], count).ravel(order="F")
+        found: Complexes = self.circuit._get_complex128_array(function, pointer[0], count).ravel(order="F")
+        return found
 
     def properties(self, kind: str, *, stated_only: bool = False) -> list[dict[str, Any]]:
         """Property -> value of every element or general object of a class; all of them, or those that files set."""

@@ -67,7 +67,8 @@ def operation_from(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame])
     controls = tuple(facts["regulator_controls"])
 
     def wide(table: str, column: str, width: int) -> Floats:
-        return tables[table][column].to_numpy(float).reshape(steps, width)
+        found: Floats = tables[table][column].to_numpy(float).reshape(steps, width)
+        return found
 
     def recorded(flag: str, table: str, column: str, width: int) -> Floats | None:
         return wide(table, column, width) if facts[flag] else None
@@ -93,7 +94,7 @@ def operation_from(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame])
     )
 
 
-def long_table(times: tuple[str, ...], names: dict[str, list[str]], **wide: NDArray) -> pd.DataFrame:
+def long_table(times: tuple[str, ...], names: dict[str, list[str]], **wide: NDArray[Any]) -> pd.DataFrame:
     """(T, K) arrays as one table with T*K rows, step by step."""
     width = len(next(iter(names.values())))
     table: dict[str, object] = {

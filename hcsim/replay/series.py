@@ -206,7 +206,8 @@ class DailySeries:
 
     def loading_pu(self) -> Floats:
         """(B,) to-side current over normal rating at the present solution."""
-        return self.loading_of([current[None, :] for current in self.currents_a()])[0]
+        found: Floats = self.loading_of([current[None, :] for current in self.currents_a()])[0]
+        return found
 
     def currents_a(self) -> list[Complexes]:
         """What `loading_of` asks for, class by class, as OpenDSS has it at the present solution."""

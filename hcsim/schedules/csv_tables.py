@@ -96,10 +96,12 @@ class TableIn:
 
     def values(self, column: str) -> list[Any]:
         """The column as Python numbers or names."""
-        return self._cells[column].tolist()
+        found: list[Any] = self._cells[column].tolist()
+        return found
 
     def numbers(self, column: str) -> Floats:
-        return self._cells[column].to_numpy(float)
+        found: Floats = self._cells[column].to_numpy(float)
+        return found
 
     def unique(self, column: str) -> tuple[str, ...]:
         """The names of a column that may not repeat."""

@@ -65,7 +65,8 @@ def most_load_kw(legs: LoadLegs, multiplier: Floats, v_min_pu: Floats, v_max_pu:
     power = np.array([leg_powers_at(legs, u).real for u in tried])
     most, least = power.max(axis=0), power.min(axis=0)
     m = np.broadcast_to(multiplier if multiplier.ndim == 2 else multiplier[:, None], (len(multiplier), len(most)))
-    return np.where(m >= 0.0, m * most, m * least).sum(axis=1)
+    found: Floats = np.where(m >= 0.0, m * most, m * least).sum(axis=1)
+    return found
 
 
 def balance_bound(

@@ -74,6 +74,6 @@ class LinearModel:
 
 def _apply(sensitivity: Floats, injection: Floats) -> Floats:
     """(T or 1, N, D) times (T, D) -> (T, N)."""
-    if sensitivity.shape[0] == 1:
-        return injection @ sensitivity[0].T
-    return np.einsum("tnd,td->tn", sensitivity, injection)
+    one = sensitivity.shape[0] == 1
+    found: Floats = injection @ sensitivity[0].T if one else np.einsum("tnd,td->tn", sensitivity, injection)
+    return found

@@ -242,7 +242,8 @@ class Network:
     @cached_property
     def kv_base(self) -> Floats:
         """(N,) nominal line-to-line voltage in kV, as a feeder's voltage bases state it: what tells voltage levels."""
-        return np.sqrt(3.0) * self.v_base_v / 1e3
+        found: Floats = np.sqrt(3.0) * self.v_base_v / 1e3
+        return found
 
     def kv_of(self, nodes: Sequence[str]) -> Floats:
         """`kv_base` of the nodes named."""
@@ -271,7 +272,8 @@ class Network:
     def judged_v_pu(self, v_v: Complexes) -> Floats:
         """Node phasors (..., N) in volts -> the magnitudes (..., N) in pu that limits speak of."""
         padded = np.concatenate([v_v, np.zeros((*v_v.shape[:-1], 1), dtype=complex)], axis=-1)
-        return np.abs(v_v - padded[..., self.v_reference]) / self.v_judged_base_v
+        found: Floats = np.abs(v_v - padded[..., self.v_reference]) / self.v_judged_base_v
+        return found
 
     @cached_property
     def feeding_branch(self) -> Ints:

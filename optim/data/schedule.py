@@ -119,4 +119,5 @@ class Schedule:
     def circulated_kwh(self) -> Floats:
         """(T,) energy that one unit (or phase) charges while another discharges: min of both totals."""
         both = np.minimum(self.p_charge_kw.sum(axis=1), self.p_discharge_kw.sum(axis=1))
-        return both * self.step_h
+        found: Floats = both * self.step_h
+        return found

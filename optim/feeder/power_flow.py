@@ -56,7 +56,8 @@ def source_currents_a(network: Network) -> Complexes:
 def leg_voltages_v(loads: LoadLegs, v_v: Complexes) -> Complexes:
     """(N,) node phasors -> (L,) phasors across the legs."""
     grounded = np.append(v_v, 0.0)
-    return grounded[loads.node_plus] - grounded[loads.node_minus]
+    found: Complexes = grounded[loads.node_plus] - grounded[loads.node_minus]
+    return found
 
 
 def leg_powers_kva(loads: LoadLegs, v_v: Complexes) -> Complexes:

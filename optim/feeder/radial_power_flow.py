@@ -75,7 +75,8 @@ def ac_power_flow(
 
     def voltages(p: Floats, q: Floats, l_pu: Floats) -> Floats:
         drop = (2.0 * (r * p + x * q) - (r**2 + x**2) * l_pu) / feeder.gain
-        return feeder.gain * (feeder.source_u_pu - (below.T @ drop.T).T)
+        found: Floats = feeder.gain * (feeder.source_u_pu - (below.T @ drop.T).T)
+        return found
 
     u, current = ones * feeder.source_u_pu * feeder.gain, np.zeros_like(p_fix)
     p, q = flows(current, u)

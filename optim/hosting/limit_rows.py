@@ -213,7 +213,8 @@ def applied(sensitivity: Floats | None, injection: Floats) -> Floats:
     assert sensitivity is not None
     if sensitivity.shape[0] == 1:
         return np.asarray(injection @ sensitivity[0].T)
-    return np.einsum("trd,td->tr", sensitivity, injection)
+    found: Floats = np.einsum("trd,td->tr", sensitivity, injection)
+    return found
 
 
 def injections(m: pyo.ConcreteModel, problem: HostingProblem) -> tuple[Floats, Floats]:

@@ -183,7 +183,8 @@ class Matrices:
     def _begun(self, steps: np.ndarray, by_p: Floats, by_q: Floats) -> Floats:
         """(K,) what rows have from where moves are counted."""
         p, q = self._from
-        return np.einsum("kd,kd->k", by_p, p[steps]) + np.einsum("kd,kd->k", by_q, q[steps])
+        found: Floats = np.einsum("kd,kd->k", by_p, p[steps]) + np.einsum("kd,kd->k", by_q, q[steps])
+        return found
 
     def source_rows(self) -> list[Rows]:
         if self._floor_kw is None:

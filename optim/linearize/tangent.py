@@ -356,7 +356,8 @@ def unbalance_kva(network: Network, point: OperatingPoint) -> Floats:
     for nodes, sign in ((loads.node_plus, 1.0), (loads.node_minus, -1.0)):
         at = nodes >= 0
         np.add.at(current, nodes[at], sign * leg_a[at])
-    return np.abs(v_v * np.conj(current)) / 1e3
+    found: Floats = np.abs(v_v * np.conj(current)) / 1e3
+    return found
 
 
 def _served_va(loads: LoadLegs, point: OperatingPoint, u: Floats) -> Complexes:

@@ -207,7 +207,8 @@ def cone_slack(program: PlanningProgram, scenario: str) -> Floats:
     p, q, l_pu, u = (
         np.array([v.value for v in variable[scenario, :, :]]).reshape(shape) for variable in (m.p, m.q, m.l, m.u)
     )
-    return l_pu * feeder.sending_u(u) - p**2 - q**2
+    found: Floats = l_pu * feeder.sending_u(u) - p**2 - q**2
+    return found
 
 
 def largest_violation(program: PlanningProgram) -> float:

@@ -186,7 +186,8 @@ def _operation(
     feeder = case.feeder
 
     def with_source(u: Floats) -> Floats:
-        return np.sqrt(np.column_stack([np.full(len(u), feeder.source_u_pu), np.maximum(u, 0.0)]))
+        found: Floats = np.sqrt(np.column_stack([np.full(len(u), feeder.source_u_pu), np.maximum(u, 0.0)]))
+        return found
 
     try:
         ac = with_source(ac_power_flow(feeder, case.profiles.load_pu, injection_mw).u)

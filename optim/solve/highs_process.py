@@ -19,9 +19,12 @@ class QuietHighs(highspy.Highs):
     Not by `output_flag`, which would silence the progress callback too.
     """
 
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+
     def enableCallbacks(self) -> None:
         self.setOptionValue("log_to_console", False)
-        super().enableCallbacks()
+        super().enableCallbacks()  # type: ignore[no-untyped-call]
 
 
 _threads_in_use: object = None

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from hcsim.replay.result import ReplayResult
 from hcsim.report import style
-from hcsim.report.allocation import words
+from hcsim.report.allocation import tables, words
 from hcsim.report.allocation.tables import NOTHING, number
 from hcsim.report.pictures import save_figures
 from hcsim.report.planning.figures import PICTURES, draw_planning, sweep_figure
@@ -214,7 +214,7 @@ def _case(study: PlanningStudyResult, name: Any, summary: Mapping[str, Any]) -> 
                 if name != "A"
                 else ()
             ),
-            ("status", words.STATUS_WORDS.get(found.solve.status, found.solve.status)),
+            ("status", tables.STATUS_WORDS.get(found.solve.status, found.solve.status)),
             (
                 "hosting capacity",
                 f"{found.pvhc_mw:.3f} MW, {found.pvhc_refined_mw:.3f} of it found by climbing on the AC equations",

@@ -86,9 +86,9 @@ def time_column(table: Table, named: str = "") -> str:
     by_word = {c: TIME_WORDS.index(w) for c in table.cells.columns if (w := _word(c)) in TIME_WORDS}
     dates = [c for c in table.cells.columns if pd.api.types.is_datetime64_any_dtype(table.cells[c])]
     if dates:
-        return dates[0]
+        return str(dates[0])
     if by_word:
-        return min(by_word, key=lambda c: by_word[c])
+        return str(min(by_word, key=lambda c: by_word[c]))
     first = str(table.cells.columns[0])
     if first.startswith("Unnamed") or first in ("", "level_0"):
         return first
@@ -210,7 +210,10 @@ def _clock_hours(table: Table, column: str) -> NDArray[np.float64]:
     parts = table.cells[column].astype(str).str.strip().str.extract(_CLOCK)
     day = pd.to_numeric(parts[0]).fillna(1.0).to_numpy(dtype=float)
     clock = pd.to_numeric(parts[1]).to_numpy(dtype=float) + pd.to_numeric(parts[2]).to_numpy(dtype=float) / 60.0
-    return (day - 1.0) * 24.0 + clock + pd.to_numeric(parts[3]).fillna(0.0).to_numpy(dtype=float) / 3600.0
+    found: NDArray[np.float64] = (
+        (day - 1.0) * 24.0 + clock + pd.to_numeric(parts[3]).fillna(0.0).to_numpy(dtype=float) / 3600.0
+    )
+    return found
 
 
 def _step(

@@ -213,7 +213,7 @@ def _phase_column(table: Table, roles: dict[str, str], names: Names) -> np.ndarr
         return np.zeros(len(table.cells), dtype=np.int64)
     text = table.cells[roles["phase"]].map(_text)
     whole = {"", "nan", "none", "all", "abc", "123", "1.2.3", "total", "3ph", "three", "sum", "0", "1,2,3", "a,b,c"}
-    found = text.map(lambda t: PHASES.get(t, WHOLE if t in whole else -1)).to_numpy(dtype=np.int64)
+    found: np.ndarray = text.map(lambda t: PHASES.get(t, WHOLE if t in whole else -1)).to_numpy(dtype=np.int64)
     if (found < 0).any():
         at = int(np.flatnonzero(found < 0)[0])
         raise ConfigError(
