@@ -3,7 +3,7 @@
 Files, arrays and units are read by OpenDSS itself; here its numbers are only looked up, by the rule of its
 `GetMultAtHour` (dss_capi, src/General/LoadShape.pas): the nearest point of an equally spaced shape, which starts over
 where it ends and whose first point is that of hour `interval`; between the two neighbours of a shape with an hour
-array. Whether the rule is kept is shown by the time gate (`hcsim.replay.time_gate`), which runs OpenDSS alone.
+array. Whether the rule is kept is shown by the time gate (`hcsim.workbench.gates`), which runs OpenDSS alone.
 """
 
 from __future__ import annotations
