@@ -87,7 +87,8 @@ class Prober:
         circuit.keep_matrix()
         self.series = DailySeries(circuit, network, profiles)
         self.reader = HourReader(self.series, limits)
-        self.criteria = tuple(c for c in CRITERIA if c.judged(limits))
+        # a probe in which protection acts cuts customers off: it has no answer, which counts as failed
+        self.criteria = tuple(c for c in CRITERIA if c.judged(limits) and c.name != "protection")
         if controls == "locked":
             self.criteria = tuple(c for c in self.criteria if c.name not in SETTLED_ONLY)
         self._in_mode, self.controls = _modes(self.criteria, controls), controls

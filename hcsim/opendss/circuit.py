@@ -315,6 +315,32 @@ class Circuit:
             self._circuit.SetActiveBusi(i)
             yield self._circuit.ActiveBus
 
+    @cached_property
+    def _protected(self) -> dict[str, tuple[str, int, int]]:
+        """Fuse, relay or recloser -> the element that it opens, at which terminal, and how many poles there are."""
+        found = {}
+        for kind in ("Fuse", "Relay", "Recloser"):
+            for name in self._session.names(kind):
+                told = {
+                    key: self.command(f'? "{kind}.{name}.{key}"') for key in ("switchedobj", "switchedterm", "enabled")
+                }
+                if (
+                    told["enabled"].lower().startswith(("y", "t"))
+                    and self._circuit.SetActiveElement(told["switchedobj"]) >= 0
+                ):
+                    poles = int(self._circuit.ActiveCktElement.NumPhases)
+                    found[f"{kind}.{name}"] = (told["switchedobj"], int(told["switchedterm"]), poles)
+        return found
+
+    def poles_open(self) -> dict[str, bool]:
+        """ "Fuse.f1.2" -> whether that pole of what a fuse, relay or recloser switches is open."""
+        found = {}
+        for name, (element, terminal, poles) in self._protected.items():
+            self._session.activate(element)
+            for pole in range(1, poles + 1):
+                found[f"{name}.{pole}"] = bool(self._circuit.ActiveCktElement.IsOpen(terminal, pole))
+        return found
+
     def zone_branches(self, meter: str) -> tuple[str, ...]:
         """Full names of the branches that OpenDSS counts to the zone of an EnergyMeter."""
         meters = self._circuit.Meters

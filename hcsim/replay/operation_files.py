@@ -54,6 +54,8 @@ def operation_facts(found: Operation) -> dict[str, Any]:
         "regulator_kw_recorded": found.regulator_kw is not None,
         "regulator_controls": found.regulator_controls,
         "tap_steps_recorded": found.tap_steps is not None,
+        "protection": found.protection,
+        "poles_open": found.poles_open,
     }
 
 
@@ -90,6 +92,8 @@ def operation_from(facts: Mapping[str, Any], tables: Mapping[str, pd.DataFrame])
         regulator_kw=recorded("regulator_kw_recorded", "regulators", "p_kw", len(names["regulator_phases"])),
         regulator_controls=controls,
         tap_steps=recorded("tap_steps_recorded", "tap_steps", "tap_steps", len(controls)),
+        protection=tuple(facts.get("protection", ())),
+        poles_open=None if facts.get("poles_open") is None else np.array(facts["poles_open"], dtype=float),
         kv_base=None if kv is None else np.array([np.nan if x is None else x for x in kv], dtype=float),
     )
 

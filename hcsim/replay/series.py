@@ -248,6 +248,8 @@ class _Record:
         self.tap = np.zeros((steps, len(series.regulators)), dtype=np.int64)
         self.losses_kw, self.load_kw = np.full(steps, np.nan), np.full(steps, np.nan)
         self.failures: dict[int, str] = {}
+        self._poles_before = circuit.poles_open()
+        self._poles = np.zeros((steps, len(self._poles_before))) if self._poles_before else None
         self._judged = np.flatnonzero(network.v_judged)
         self._held: dict[int, Complexes] = {}
         self._taps_now = self._taps_before = list(circuit.taps().values())
@@ -265,6 +267,11 @@ class _Record:
         self.tap[t] = self._taps_now
         v_v = circuit.voltages_v()
         v_pu = self.series.network.judged_v_pu(v_v)
+        if self._poles is not None and self._note_protection(t):
+            if not converged:
+                self.failures[t] = f"{', '.join(self._opened(t))} open, and what it cuts off has no power flow"
+                return None
+            v_pu = np.where((v_pu < V_SANE_PU[0]) | (v_pu > V_SANE_PU[1]), np.nan, v_pu)  # what is cut off
         if why := self._unsound(v_pu[self._judged]) if converged else circuit.fault:
             self.failures[t] = why
             return None
@@ -283,8 +290,20 @@ class _Record:
             self._check_loads()
         return consumption
 
+    def _opened(self, t: int) -> list[str]:
+        assert self._poles is not None
+        return [name for name, on in zip(self._poles_before, self._poles[t], strict=True) if on]
+
+    def _note_protection(self, t: int) -> bool:
+        """Which poles are open that the files leave closed; whether any is."""
+        assert self._poles is not None
+        now = self.series.circuit.poles_open()
+        self._poles[t] = [now[name] and not before for name, before in self._poles_before.items()]
+        return bool(self._poles[t].any())
+
     def _unsound(self, judged_pu: Floats) -> str:
         """What is wrong with a converged step's voltages, or ""."""
+        judged_pu = np.where(np.isnan(judged_pu), 1.0, judged_pu)  # cut off by protection
         if not len(judged_pu) or (judged_pu.min() >= V_SANE_PU[0] and judged_pu.max() <= V_SANE_PU[1]):
             return ""
         n = int(np.argmax(np.abs(judged_pu - 1.0)))
@@ -337,6 +356,8 @@ class _Record:
             branches=series.branches,
             loading_pu=self.loading_pu,
             kv_base=network.kv_base,
+            protection=tuple(self._poles_before),
+            poles_open=self._poles,
         )
         if self._regulators:
             before = np.vstack([np.array(self._taps_before, dtype=np.int64)[None, :], self.tap[:-1]])

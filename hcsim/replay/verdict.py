@@ -117,7 +117,8 @@ def verdict(replay: ReplayResult) -> Verdict:
     """What OpenDSS says of a schedule. A violation that the bare feeder has too is not held against it."""
     fresh = new_violations(replay.violations)
     new, existing = len(fresh), len(replay.violations) - len(fresh)
-    failed = [t for t, ok in zip(replay.operation.times, replay.converged, strict=True) if not ok]
+    answered = replay.converged | replay.operation.cut_off
+    failed = [t for t, ok in zip(replay.operation.times, answered, strict=True) if not ok]
     if failed:
         return Verdict("not judged", f"not judged: no convergence at {listed(failed)}", new, existing)
     words = "holds" if not new else f"refuted: {counted(new, 'new violation')}, {worst_words(fresh)}"

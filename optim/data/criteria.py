@@ -125,8 +125,9 @@ CRITERIA = (
         lambda o: o.regulator_controls,
         lambda o: o.tap_steps,
     ),
+    Criterion("protection", "open", 1.0, lambda m: 0.0, lambda m: 0.5, lambda o: o.protection, lambda o: o.poles_open),
 )
-"""Every criterion there is. A half step of tolerance on tap operations: they are whole numbers."""
+"""Every criterion there is. Half a step of tolerance on tap operations and poles: they are whole numbers."""
 
 
 def thresholds(

@@ -35,5 +35,16 @@ class Operation:
     regulator_controls: tuple[str, ...] = ()
     tap_steps: NDArray[np.float64] | None = None
     """(T, C) tap steps taken to reach this state."""
+    protection: tuple[str, ...] = ()
+    """(F,) "Fuse.f1.2": device and pole."""
+    poles_open: NDArray[np.float64] | None = None
+    """(T, F) 1 where a fuse has blown, or a relay or recloser opened, since the feeder stood as its files have it."""
     kv_base: NDArray[np.float64] | None = None
     """(N,) nominal line-to-line voltage of the nodes, by which bands per voltage level are told."""
+
+    @property
+    def cut_off(self) -> NDArray[np.bool_]:
+        """(T,) steps in which protection has opened something."""
+        if self.poles_open is None:
+            return np.zeros(len(self.times), dtype=bool)
+        return np.asarray(self.poles_open.any(axis=1))

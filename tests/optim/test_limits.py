@@ -91,9 +91,10 @@ def test_an_overloaded_branch_may_carry_half_a_per_cent_more():
 
 
 def test_limits_alone_are_the_two_of_the_paper():
-    """A study that does not ask for more gets no more."""
+    """A study that does not ask for more gets no more; but protection that has cut customers off is always a limit."""
     plain = Limits()
-    assert [c.name for c in CRITERIA if c.limit(plain) is not None] == ["overvoltage", "undervoltage", "reverse_flow"]
+    judged = [c.name for c in CRITERIA if c.limit(plain) is not None]
+    assert judged == ["overvoltage", "undervoltage", "reverse_flow", "protection"]
 
 
 def test_before_is_the_worst_of_its_days_and_the_table_shows_the_first():

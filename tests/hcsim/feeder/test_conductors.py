@@ -138,7 +138,8 @@ def test_four_wire_low_voltage_is_judged_from_phase_to_neutral(tmp_path):
     assert found.hc_kw == pytest.approx(right_kw, abs=0.15)
     assert (found.limit["criterion"], found.limit["element"], found.limit["phase"]) == ("overvoltage", "far", "1")
     # the program's rows: the tangent at the bare feeder's hours, off by the curvature of a fivefold back flow
-    slopes, p_kw = bench.linear_model, PV_PU[:, None] * right_kw
+    slopes = bench.linear_model
+    p_kw = np.outer(PV_PU * right_kw, [port == "far.1" for port in slopes.ports])
     every = slopes.voltages_pu(p_kw, np.zeros_like(p_kw))[:, [slopes.nodes.index(f"far.{k}") for k in (1, 2, 3)]]
     seen = [
         [abs(v[f"far.{k}"] - v["far.4"]) / base_v for k in (1, 2, 3)]
@@ -418,3 +419,33 @@ def test_which_ratings_the_files_state(tmp_path):
     assert {network.branches[b].name.lower() for b, _ in network.judged_branches} == rated
     made_up = {row.element.lower() for row in ledger if row.rating_made_up}
     assert {"line.code_without", "line.nothing", "reactor.made_up", "transformer.made_up"} <= made_up
+
+
+# -- protection --------------------------------------------------------------------------------------------
+
+
+@real
+def test_a_fuse_that_blows_is_a_limit_of_its_own():
+    master = FIELD / "09-protection" / "master.dss"
+    day = PlainDay(master, LOAD_PU, PV_PU)
+
+    def passes(kw):
+        """The fuse holds all day (behind one that has blown OpenDSS may find no solution), and nothing else breaks."""
+        devices = [pv(f"p{bus}", bus, 3, 12.47, kw / 2) for bus in ("a", "b")]
+        try:
+            runs = day.run(devices)
+        except AssertionError:
+            return False
+        return all(
+            amps["line.l2"][:3].min() > 0.1 and min(power.real.min() for power in sources.values()) >= -0.05
+            for _, sources, amps in runs
+        )
+
+    right_kw = largest_kw(passes, 1.0, 6000.0)
+    bench = Workbench.open(load_case(master))
+    assert sorted(bench.pv.buses) == ["a", "b"]
+    found = capacity(bench, bench.limits, 0.5)
+    assert found.hc_kw == pytest.approx(right_kw, abs=2.0)
+    assert (found.limit["criterion"], found.limit["element"], found.limit["time"]) == ("protection", "Fuse.f", "12:00")
+    assert found.limit["value"] == 1.0
+    assert capacity(bench, bench.limits, 0.5).hc_kw == found.hc_kw  # the fuse is whole again
