@@ -12,7 +12,7 @@ BUSY = "while True: pass"
 
 def study(out: Path) -> None:
     words = [sys.executable, "-m", "hcsim", "study", str(CASE), "--out", str(out)]
-    words += ["--programs", "none,distributed", "--robustness", "10"]
+    words += ["--program", "none", "--program", "distributed", "--robustness", "10"]
     subprocess.run(words, check=True, capture_output=True, timeout=500, cwd=ROOT)
 
 
