@@ -9,6 +9,7 @@ __all__ = [
     "existing_devices",
     "on_axis",
     "screening_limits",
+    "site_caps",
     "study_file",
     "time_axis",
 ]

@@ -16,6 +16,12 @@ def read_sites(file: Path) -> tuple[str, ...]:
 
     Raises ConfigError for a file that cannot be read or names no bus.
     """
+    return tuple(read_site_caps(file))
+
+
+def read_site_caps(file: Path) -> dict[str, float | None]:
+    """Bus -> what its column `max_kw` says, None where it says nothing. Raises ConfigError as `read_sites`, and for
+    a cap that is no number of at least 0."""
     try:
         text = file.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -26,10 +32,21 @@ def read_sites(file: Path) -> tuple[str, ...]:
     rows = [[cell.strip().strip("\"'") for cell in line.replace(";", ",").split(",")] for line in lines if line]
     header = [cell.lower() for cell in rows[0]] if rows else []
     column = header.index("bus") if "bus" in header else 0
-    buses = [row[column].lower() for row in rows[1 if "bus" in header else 0 :] if len(row) > column and row[column]]
-    if not buses:
+    rows = [row for row in rows[1 if "bus" in header else 0 :] if len(row) > column and row[column]]
+    if not rows:
         raise ConfigError(f"{file} names no bus.", "One bus per line, or a column `bus`.")
-    return tuple(dict.fromkeys(buses))
+    caps: dict[str, float | None] = {}
+    most = header.index("max_kw") if "bus" in header and "max_kw" in header else None
+    for row in rows:
+        said = row[most] if most is not None and len(row) > most else ""
+        try:
+            cap = float(said) if said else None
+        except ValueError:
+            cap = -1.0
+        if cap is not None and not 0.0 <= cap < float("inf"):
+            raise ConfigError(f"{file}, bus {row[column]}: max_kw = {said!r} is no number of kW from 0 on.")
+        caps.setdefault(row[column].lower(), cap)
+    return caps
 
 
 def check_bands(config: StudyConfig, network: Network, study_file: Path) -> None:

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from hcsim.cases.against_feeder import levels_in_words, read_sites, site_nodes
+from hcsim.cases.against_feeder import levels_in_words, read_site_caps, site_nodes
 from hcsim.cases.study_file import study_toml
 from hcsim.feeder.ledger import Ledger, Ratings
 from hcsim.feeder.sites import DEFAULT_SITES, candidates_in_words, head_bus, spread_sites
@@ -49,10 +49,12 @@ def study_text(
     Raises ConfigError for sites in a file that the feeder does not have.
     """
     if wanted.file is not None:
-        sites = read_sites(wanted.file)
+        caps = read_site_caps(wanted.file)
+        sites = tuple(caps)
         site_nodes(network, sites, str(wanted.file))
         rule = f"stated: the list of {wanted.file.name}."
     else:
+        caps = {}
         sites = spread_sites(network, wanted.count)
         rule = (
             f"ours: {len(sites)} {candidates_in_words(network)[1]}, each the one electrically farthest from the "
@@ -69,7 +71,7 @@ def study_text(
         "limits": {"loading_max_pu": loading, "existing": "forgive"},
         "simulation": {"loading_max_pu": 1.0 if unrated else loading},
         "program": {"linearization": "tangent", "base": "served", "taps": "each_hour"},
-        "pv": {"buses": sites, "night_var": False},
+        "pv": {"buses": sites, "night_var": False, "max_kw": {bus: kw for bus, kw in caps.items() if kw is not None}},
         "bess": {
             "energy_kwh": energy_kwh,
             "power_kw": power_kw,

@@ -98,6 +98,12 @@ def toml_value(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # a TOML basic string escapes as JSON does
+    if isinstance(value, dict):
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(str(k), ensure_ascii=False)} = {toml_value(v)}" for k, v in value.items())
+            + "}"
+        )
     if isinstance(value, list | tuple):
         items = [toml_value(v) for v in value]
         flat = f"[{', '.join(items)}]"

@@ -179,7 +179,7 @@ class _ClosedLoop:
         for start in (self.claim, *starts):
             seen = trials.visit(start)
             known = trials.certified_kw
-            if trials.keep_if_passed(start, seen) and start.hc_kw > known:
+            if trials.keep_if_passed(start, seen) and trials.worth_kw(start) > known:
                 others.append(trials.best)
         if others and options.max_rounds:
             best = others[-1]
@@ -218,7 +218,7 @@ class _ClosedLoop:
         except (InfeasibleError, SolverError) as error:
             self.said.append(f"Deciding placement and statuses anew failed: {error}")
             return False
-        if anew.hc_kw <= (1.0 + self.options.tolerance / 4) * trials.certified_kw:
+        if trials.worth_kw(anew) <= (1.0 + self.options.tolerance / 4) * trials.certified_kw:
             self.said.append(f"Placement and statuses decided anew claim {anew.hc_kw:.1f} kW: they stay.")
             return False
         known = trials.certified_kw
@@ -255,7 +255,7 @@ class _ClosedLoop:
                 worst=worst_in_words(found),
                 worst_pu=excess(found, ("overvoltage", "undervoltage")),
                 tap_operations=found.tap_operations,
-                certified_kw=self.trials.certified_kw,
+                certified_kw=self.trials.best.schedule.hc_kw,
                 radius_kw=round_.radius_kw,
                 seconds=time.perf_counter() - self.begun,
                 note=note,

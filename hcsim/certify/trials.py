@@ -18,6 +18,7 @@ from hcsim.schedules.edit import blend, idle, same_devices
 from hcsim.workbench.allocation import Workbench
 from optim.data.criteria import Before
 from optim.data.schedule import Schedule
+from optim.hosting.spread import worth_kw
 from optim.hosting.storage import Fleet
 from optim.linearize.tangent import Acting
 
@@ -54,6 +55,7 @@ class Trials:
         before: Before | None,
     ) -> None:
         self.bench, self.options, self.accept, self.before = bench, options, accept, before
+        self.spread = bench.spread
         sites = [n for _, n in open_fleet.converters] if open_fleet else []
         self.ports = tuple(dict.fromkeys((*bench.pv_nodes, *claim.pv_nodes, *claim.bess_nodes, *sites)))
         self.acting = _acting(bench, claim, sites, self.ports)
@@ -65,7 +67,12 @@ class Trials:
 
     @property
     def certified_kw(self) -> float:
-        return self.best.schedule.hc_kw
+        """What is certified, in kW of the objective."""
+        return self.worth_kw(self.best.schedule)
+
+    def worth_kw(self, schedule: Schedule) -> float:
+        """What the objective makes largest: without a spread the hosting capacity."""
+        return worth_kw(self.spread, schedule.pv_nodes, schedule.pv_kw)
 
     def begin_anew(self, schedule: Schedule) -> Standing:
         """Other decisions: the anchor is their devices doing nothing."""
@@ -87,20 +94,20 @@ class Trials:
         passed = self.passes(seen.found) and (self.accept is None or self.accept(schedule))
         if not passed:
             return False
-        there = Standing(schedule, seen, schedule.hc_kw)
-        if schedule.hc_kw > self.certified_kw:
+        there = Standing(schedule, seen, self.worth_kw(schedule))
+        if there.merit > self.certified_kw:
             self.best = there
-        if same_devices(schedule, self.anchor.schedule) and schedule.hc_kw > self.anchor.schedule.hc_kw:
+        if same_devices(schedule, self.anchor.schedule) and there.merit > self.worth_kw(self.anchor.schedule):
             self.anchor = there
         return True
 
     def merit(self, schedule: Schedule, found: ReplayResult) -> float:
-        return schedule.hc_kw - price_kw(found, self.options.elastic_kw_per_pu)
+        return self.worth_kw(schedule) - price_kw(found, self.options.elastic_kw_per_pu)
 
     def repair(self, far: Schedule, seen: Visit, inside: Margins) -> bool:
         """Takes back what a proposal broke, as its own tangent asks for; whether that has passed."""
-        if self.anchor.schedule.hc_kw > WORTH_REPAIRING * far.hc_kw:
-            return False
+        if self.spread is not None or self.anchor.schedule.hc_kw > WORTH_REPAIRING * far.hc_kw:
+            return False  # a repair lets some sites go for others
         for _ in range(REPAIRS):
             less = repaired(far, seen.found, seen.model, inside) if seen.found.converged.all() else None
             if less is None or less.hc_kw <= self.certified_kw:
@@ -113,9 +120,9 @@ class Trials:
     def search_segment(self, far: Schedule) -> bool:
         """Bisects between the anchor and one that failed for the furthest that passes; whether any has."""
         near, low, high, found = self.anchor.schedule, 0.0, 1.0, False
-        if far.hc_kw <= near.hc_kw:
+        if self.worth_kw(far) <= self.worth_kw(near):
             return False
-        probes = self.options.probes if near.hc_kw > NEARBY * far.hc_kw else FIRST_PROBES
+        probes = self.options.probes if self.worth_kw(near) > NEARBY * self.worth_kw(far) else FIRST_PROBES
         for _ in range(probes):
             share = (low + high) / 2
             probe = blend(near, far, share)

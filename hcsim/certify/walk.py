@@ -131,7 +131,8 @@ class Walk:
             self.learned.kept = kept
 
     def _problem(self, center: Standing, reach: float) -> HostingProblem:
-        bench, kept = self.trials.bench, self.learned.kept[:, :, None]
+        trials, kept = self.trials, self.learned.kept[:, :, None]
+        bench = trials.bench
         schedule = center.schedule
         largest = max((u.power_kw for u in schedule.bess), default=0.0)
         battery = max(2.0 * min(1.0, reach / self.largest_kw) * largest, 1.0)
@@ -143,7 +144,7 @@ class Walk:
             pv_nodes=schedule.pv_nodes,
             fleet=self.decisions.fleet,
             night_var=bench.pv.night_var,
-            already=self.trials.before,
+            already=trials.before,
             margin_pu=kept[0],
             margin_kw=kept[1],
             margin_loading_pu=kept[2],
@@ -151,5 +152,7 @@ class Walk:
             trust=TrustRegion(
                 schedule.pv_kw, schedule.pv_q_kvar, net, reach, reach, battery, self.learned.share, MOVE_PRICE
             ),
+            caps=bench.caps,
+            spread=trials.spread,
             charging=self.decisions.charging,
         )

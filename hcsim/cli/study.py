@@ -142,7 +142,7 @@ def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
     from hcsim.report.allocation.closed_loop import robustness_lines
     from hcsim.report.allocation.inverters import inverter_sentences
     from hcsim.report.allocation.tables import main_table
-    from hcsim.results.allocation_summary import cut_sentences, summarize
+    from hcsim.results.allocation_summary import cut_sentences, spread_sentences, summarize
     from hcsim.studies.allocation import Study
     from hcsim.studies.runner import default_out
 
@@ -153,7 +153,12 @@ def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
     with Show() as listener:
         result = loaded.run(folder, **asked, listener=listener)
     out_console.print(main_table(summarize(result)))
-    for sentence in (*inverter_sentences(result), *robustness_lines(result), *cut_sentences(result)):
+    for sentence in (
+        *inverter_sentences(result),
+        *robustness_lines(result),
+        *spread_sentences(result),
+        *cut_sentences(result),
+    ):
         say(escape(sentence))
     end_of_study(folder, result.missing)
 

@@ -19,6 +19,7 @@ from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
+from optim.hosting.spread import Spread
 
 if TYPE_CHECKING:
     from hcsim.certify.certificate import Certificate
@@ -51,6 +52,55 @@ class CaseResult:
     """"locked" and "free"; either may be missing in an interrupted study."""
     certificate: Certificate | None = None
     """What the closed loop made of it; None where it did not run."""
+
+
+@dataclass(frozen=True)
+class SpreadResult:
+    """The spread form that a study lays beside its total, without BESS."""
+
+    objective: str
+    """"even" or "load"."""
+    claim: Schedule
+    certificate: Certificate
+    spread: Spread
+
+    def standing(self, schedule: Schedule) -> dict[str, float]:
+        """kW of all sites, of the least and of the most favoured, and the share of the largest in per cent."""
+        sites = self.spread.members(schedule.pv_nodes) @ schedule.pv_kw
+        share = 100.0 * sites.max() / max(schedule.hc_kw, 1e-9)
+        least, most = float(sites.min()), float(sites.max())
+        return {"hc_kw": schedule.hc_kw, "least_site_kw": least, "most_site_kw": most, "largest_pct": float(share)}
+
+    def facts(self, total: Certificate | None) -> dict[str, Any]:
+        """As summary.json has it; `total` is the certificate of the sum."""
+        found = {"objective": self.objective, "claim": self.standing(self.claim)}
+        found["certified"] = {
+            **self.standing(self.certificate.schedule),
+            "status": self.certificate.status,
+            "cut": self.certificate.cut,
+            "losses_pct": self.certificate.losses_pct,
+        }
+        if total is not None:
+            found["total"] = {**self.standing(total.schedule), "losses_pct": total.losses_pct}
+        return found
+
+    def words(self, total: Certificate | None) -> str:
+        """Both side by side, a sentence or two."""
+
+        def said(facts: dict[str, float]) -> str:
+            return (
+                f"{facts['hc_kw']:,.1f} kW certified, {facts['least_site_kw']:,.1f} to {facts['most_site_kw']:,.1f} kW "
+                f"at a site, {facts['largest_pct']:.0f} % at the largest"
+            )
+
+        own = f"{WORDS[self.objective]}: {said(self.standing(self.certificate.schedule))}."
+        return f"{own} As total: {said(self.standing(total.schedule))}." if total is not None else own
+
+
+WORDS = {
+    "even": "No BESS, the least favoured site served best",
+    "load": "No BESS, in proportion to the load at each node",
+}
 
 
 @dataclass(frozen=True)
@@ -90,6 +140,7 @@ class StudyResult:
     """time_gate, memory_gate, added_gate as plain numbers and texts."""
     loads_follow: tuple[str, ...] = ()
     """Sentences on whose curve the loads follow, and which day it is."""
+    spread: SpreadResult | None = None
 
 
 def write_summary(summary: Mapping[str, Any], folder: Path) -> Path:

@@ -93,7 +93,17 @@ def summarize(study: StudyResult) -> dict[str, Any]:
             for name, found in study.baselines.items()
         },
         **({"inverters": inverters_summary(study)} if study.inverters else {}),
+        **({"spread": study.spread.facts(_total(study))} if study.spread else {}),
     }
+
+
+def _total(study: StudyResult) -> Certificate | None:
+    return study.cases["none"].certificate if "none" in study.cases else None
+
+
+def spread_sentences(study: StudyResult) -> list[str]:
+    """Total and spread form side by side."""
+    return [study.spread.words(_total(study))] if study.spread else []
 
 
 def cuts(study: StudyResult) -> dict[str, str]:
@@ -126,8 +136,8 @@ def case_summary(study: StudyResult, name: str, case: CaseResult) -> dict[str, A
     schedule, solve = case.schedule, case.schedule.solve
     return {
         "hc_kw": schedule.hc_kw,
-        "bound_kw": solve.bound if solve else None,
-        "gap": solve.gap if solve else None,
+        "bound_kw": solve.bound if solve and np.isfinite(solve.bound) else None,
+        "gap": solve.gap if solve and np.isfinite(solve.gap) else None,
         "status": solve.status if solve else "given",
         "cut": solve.cut if solve else "",
         "build_s": solve.build_s if solve else None,

@@ -30,12 +30,13 @@ from hcsim.replay.inverter_day import write_inverter_day
 from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.replay.verdict import counted, verdict
-from hcsim.results.allocation import CaseResult, StudyResult
+from hcsim.results.allocation import CaseResult, SpreadResult, StudyResult
 from hcsim.results.allocation_summary import share_in_words
 from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
 from hcsim.schedules.files import write_schedule
 from hcsim.studies.inverters import UNIFORM, InverterStudy
 from hcsim.studies.runner import CONTROLS, STUDY_PARTS, Interrupted, Parts, default_out, versions
+from hcsim.studies.spread import spread_form
 from hcsim.util.files import output_folder, write_csv, write_text
 from hcsim.util.locks import folder_lock
 from hcsim.util.progress import Listener, silent
@@ -155,6 +156,8 @@ class Study:
                 for name in programs if certify else ():
                     work.certify_schedule(name, certify_time_s)
                     work.try_on_other_days(name, robustness_draws, margin_search_s)
+            if certify:
+                work.spread_out(gap, time_limit_s, certify_time_s)
             work.report()
             return work.result()
 
@@ -169,6 +172,7 @@ class StudyRun(Parts):
         self.base_replays: dict[str, ReplayResult] = {}
         self.baselines: dict[str, HostingCapacityResult] = {}
         self.inverters: InverterStudy | None = None
+        self.spread: SpreadResult | None = None
 
     # -- the parts --------------------------------------------------------------------------------------
 
@@ -309,6 +313,18 @@ class StudyRun(Parts):
             write_certificate(found, self.folder)
             self._say(part, share_in_words(found.robustness))
 
+    def spread_out(self, gap: float | None, time_limit_s: float | None, certify_time_s: float | None) -> None:
+        """The spread form of [program] spread beside the total, without BESS: claimed and certified."""
+        program = self.case.config.program
+        if program.spread == "off" or program.objective != "total" or "none" not in self.cases:
+            return
+        part = f"spread: {program.spread}"
+        with self._part(f"spread {program.spread}", part):
+            options = replace(loop_options(self.bench, certify_time_s), bound=False)
+            solver = self.bench.solve_options(gap, time_limit_s)
+            self.spread = spread_form(self.bench, program.spread, solver, options, self.folder)
+            self._say(part, self.spread.words(self.cases["none"].certificate))
+
     def _simulated(self, name: str) -> list[Schedule]:
         """What plain simulation found for a case, and what is certified without batteries, as schedules: no
         certificate shall be below them."""
@@ -354,6 +370,7 @@ class StudyRun(Parts):
             inverters=self.inverters.comparison if self.inverters else None,
             gates=self.bench.day_gates.to_json(),
             loads_follow=self.case.time_notes,
+            spread=self.spread,
         )
 
     @property

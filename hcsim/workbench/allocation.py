@@ -7,7 +7,7 @@ profiles and limits.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from hcsim.cases.case import Case, load_case
 from hcsim.cases.config.bess import BessSection
 from hcsim.cases.config.pv import PvSection
 from hcsim.cases.control_choice import selected
+from hcsim.cases.site_caps import caps_of, spread_of
 from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.devices.inverter_curves import InverterControl
 from hcsim.errors import ConfigError, FeederError
@@ -43,6 +44,7 @@ from optim.data.node import bus_of
 from optim.data.profiles import Profiles
 from optim.data.schedule import BessUnit, Schedule
 from optim.hosting.problem import HostingProblem
+from optim.hosting.spread import Cap, Objective, Spread
 from optim.hosting.storage import Fleet
 from optim.linearize import lindist3flow
 from optim.solve.options import SolveOptions
@@ -154,9 +156,29 @@ class Workbench:
         """(G,) node-phases of the candidate PV buses."""
         return site_nodes(self.network, self.pv.buses, self._where("[pv] buses"))
 
+    @cached_property
+    def caps(self) -> tuple[Cap, ...]:
+        """The most that may stand at a site."""
+        return caps_of(self.pv, self.network, self.pv_nodes, self._where("[pv]"))
+
+    @cached_property
+    def spread(self) -> Spread | None:
+        """What is made largest instead of the sum: [program] objective."""
+        where = self._where("[program] objective")
+        return spread_of(self.case.config.program.objective, self.network, self.pv_nodes, self.caps, where)
+
+    def with_objective(self, objective: Objective) -> Workbench:
+        """The same case with another objective; what is known of the feeder stays known."""
+        program = self.case.config.program.model_copy(update={"objective": objective})
+        config = self.case.config.model_copy(update={"program": program})
+        other = replace(self, case=replace(self.case, config=config))
+        known = {k: v for k, v in self.__dict__.items() if k not in {f.name for f in fields(self)} and k != "spread"}
+        other.__dict__.update(known)
+        return other
+
     def check_sites(self) -> None:
         """Finds every bus that study.toml names, so that a slip shows before an hour of work, not after."""
-        _ = self.pv_nodes
+        _ = self.pv_nodes, self.caps, self.spread
         if self.case.config.bess:
             self.fleet("centralized")
             self.fleet("distributed")
@@ -254,6 +276,8 @@ class Workbench:
             fleet=self.fleet(program),
             night_var=self.pv.night_var,
             already=self.bare(self._assumed).found.before if forgiving else None,
+            caps=self.caps,
+            spread=self.spread,
         )
 
     def solve_options(self, gap: float | None = None, time_limit_s: float | None = None) -> SolveOptions:

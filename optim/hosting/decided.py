@@ -27,6 +27,7 @@ from optim.hosting.binding import Price, prices
 from optim.hosting.limit_rows import applied
 from optim.hosting.matrices import Matrices, padded, stacked
 from optim.hosting.problem import ELASTIC_KW_PER_KW, HostingProblem
+from optim.hosting.spread import SECOND
 from optim.solve.linear import INF, Answer, LinearPrograms, Rows
 
 AT_ONCE = 6
@@ -108,13 +109,16 @@ class _Solve:
             binding,
             self.programs.iterations - begun,
             first.cut,
-            float(-cost[self.at.overstep :] @ first.values[self.at.overstep :][: self.at.count - self.at.overstep]),
+            float(-cost[self.at.overstep : self.at.served] @ first.values[self.at.overstep : self.at.served]),
             tuple(unfinished),
         )
 
     def _cost(self) -> Floats:
         cost = np.zeros(self.at.count)
         cost[: self.matrices.sites] = 1.0
+        if self.problem.spread and self.problem.spread.objective == "even":
+            cost[: self.matrices.sites] = SECOND
+            cost[self.at.served] = sum(self.problem.spread.weights) / 1e3
         if self.problem.trust is not None:
             cost[self.at.up : self.at.energy] = -self.problem.trust.move_price
         price = self.problem.elastic_kw_per_pu
@@ -122,7 +126,7 @@ class _Solve:
             steps, at = self.at.steps, self.at.overstep
             cost[at : at + 2 * steps] = -price / 1e3 / self.matrices.v_unit
             cost[at + 2 * steps : at + 3 * steps] = -price / 1e3
-            cost[at + 3 * steps :] = -ELASTIC_KW_PER_KW
+            cost[at + 3 * steps : at + 4 * steps] = -ELASTIC_KW_PER_KW
         return cost
 
     def _remember(self, x: Floats) -> None:

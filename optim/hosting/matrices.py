@@ -31,6 +31,7 @@ class Columns:
     converters: int
     units: int
     elastic: bool
+    spread: bool
     count: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -40,7 +41,8 @@ class Columns:
         self.less = self.power + t * self.converters
         self.energy = self.less + t * self.converters
         self.overstep = self.energy + (t + 1) * self.units
-        self.count = self.overstep + (4 * t if self.elastic else 0)
+        self.served = self.overstep + (4 * t if self.elastic else 0)  # z of a spread objective
+        self.count = self.served + (1 if self.spread else 0)
 
 
 class Matrices:
@@ -54,7 +56,14 @@ class Matrices:
         self.converters = fleet.converters if fleet else []
         steps, self.sites = len(problem.profiles), len(problem.pv_nodes)
         units = len(fleet.units) if fleet else 0
-        self.at = Columns(steps, self.sites, len(self.converters), units, problem.elastic_kw_per_pu is not None)
+        self.at = Columns(
+            steps,
+            self.sites,
+            len(self.converters),
+            units,
+            problem.elastic_kw_per_pu is not None,
+            problem.spread is not None,
+        )
         port = {name: d for d, name in enumerate(self.model.ports)}
         self._at_pv = np.array([port[g] for g in problem.pv_nodes], dtype=int)
         self._at_bess = np.array([port[n] for _, n in self.converters], dtype=int)
@@ -130,6 +139,7 @@ class Matrices:
             capability.eliminate_zeros()
             keys: list[Hashable] = [(name, k) for k in range(n)]
             found.append(Rows(capability, np.full(n, -INF), -up * self._q_from.ravel(), keys))
+        found += self._capacity_rows()
         if p.fleet is None:
             return found
         entries: list[tuple[int, int, float]] = []
@@ -153,6 +163,27 @@ class Matrices:
         balance = sp.csr_array((values.astype(float), (i.astype(int), j.astype(int))), shape=(m, at.count))
         keys = [("energy", k) for k in range(m)]
         return [*found, Rows(balance, begun, begun, keys)]
+
+    def _capacity_rows(self) -> list[Rows]:
+        """Caps of sites, and what a spread objective asks of each."""
+        p, at = self.problem, self.at
+        index = {name: g for g, name in enumerate(p.pv_nodes)}
+        found = []
+        if p.caps:
+            rows = np.zeros((len(p.caps), at.count))
+            for k, cap in enumerate(p.caps):
+                rows[k, [index[n] for n in cap.nodes if n in index]] = 1.0
+            most = np.array([cap.max_kw for cap in p.caps]) / 1e3
+            keys: list[Hashable] = [("cap", k) for k in range(len(p.caps))]
+            found.append(Rows(sp.csr_array(rows), np.full(len(most), -INF), most, keys))
+        if p.spread:
+            rows = np.zeros((len(p.spread.sites), at.count))
+            rows[:, : self.sites] = p.spread.members(p.pv_nodes)
+            rows[:, at.served] = -np.array(p.spread.weights) / 1e3
+            zero = np.zeros(len(rows))
+            upper = zero if p.spread.objective == "load" else np.full(len(rows), INF)
+            found.append(Rows(sp.csr_array(rows), zero, upper, [("spread", k) for k in range(len(rows))]))
+        return found
 
     def _rows_of(self, steps: np.ndarray, by_p: Floats, by_q: Floats, kind: int, overstep: Floats) -> sp.csr_array:
         """(K,) steps, (K, D) slopes per kW and kvar -> rows per MW; `overstep` (K,) stands before the kind's own."""
@@ -252,7 +283,7 @@ class Matrices:
         p_kw, q_kvar = self.injections(x)
         over = np.zeros((4, steps))
         if self.problem.elastic_kw_per_pu is not None:
-            over = x[self.at.overstep : self.at.count].reshape(4, steps)
+            over = x[self.at.overstep : self.at.served].reshape(4, steps)
         v = m.v_base + applied(m.dv_dp, p_kw) + applied(m.dv_dq, q_kvar)
         tolerance = V_TOLERANCE_PU * self.v_unit
         excesses = (("high", v - self.high - over[0][:, None]), ("low", self.low - v - over[1][:, None]))

@@ -11,6 +11,7 @@ from optim.data.schedule import Schedule
 from optim.errors import InfeasibleError, SolverError
 from optim.hosting.decided import ORDER, DecidedProgram
 from optim.hosting.problem import HostingProblem
+from optim.hosting.spread import worth_kw
 from optim.hosting.storage import Fleet
 
 
@@ -24,7 +25,8 @@ def first_among_equals(problem: HostingProblem, found: Schedule) -> Schedule:
     order = 0 if problem.trust else len(ORDER)
     try:
         first = DecidedProgram().solve(decided, found.case, order=order)
-        behind = 1e3 * first.worth_mw < found.hc_kw - 1e-6 * max(found.hc_kw, 1.0)
+        reached = worth_kw(problem.spread, found.pv_nodes, found.pv_kw)
+        behind = 1e3 * first.worth_mw < reached - 1e-6 * max(reached, 1.0)
         if problem.elastic_kw_per_pu is None and (behind or first.cut):
             raise SolverError("The order lost capacity.")
     except (InfeasibleError, SolverError):

@@ -13,6 +13,7 @@ from optim.data.limits import Limits
 from optim.data.linear_model import Floats, LinearModel
 from optim.data.profiles import Profiles
 from optim.errors import ModelError
+from optim.hosting.spread import Cap, Spread
 from optim.hosting.storage import Fleet
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class HostingProblem:
     """Price at which limits may be overstepped, in kW of hosting capacity per pu of the worst overstep of each
     step (voltage, loading; ELASTIC_KW_PER_KW for reverse flow); None: hard limits."""
     trust: TrustRegion | None = None
+    caps: tuple[Cap, ...] = ()
+    """The most that may stand at sites; those that are not named have none."""
+    spread: Spread | None = None
+    """What is made largest instead of the sum of all sites."""
     charging: Floats | None = None
     """(T, U) statuses already decided, one where a unit may charge, zero where it may discharge."""
 

@@ -6,6 +6,8 @@ Power in MW inside. Limits on voltage (7a) and loading join only where a solutio
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyomo.environ as pyo
 
@@ -15,6 +17,7 @@ from optim.errors import InfeasibleError
 from optim.hosting import storage
 from optim.hosting.limit_rows import AffineRows, expression, injections, number, oversteps
 from optim.hosting.problem import HostingProblem, TrustRegion
+from optim.hosting.spread import SECOND
 
 
 def build(problem: HostingProblem) -> pyo.ConcreteModel:
@@ -27,6 +30,8 @@ def build(problem: HostingProblem) -> pyo.ConcreteModel:
     if fleet:
         storage.storage_variables(m, fleet, steps)
 
+    caps_of_sites(m, problem)
+    worth = what_counts(m, problem)
     cost = oversteps(m, problem)
     reactive_capability(m, problem)
     no_reverse_flow(m, problem)
@@ -49,7 +54,7 @@ def build(problem: HostingProblem) -> pyo.ConcreteModel:
     m.voltage_max = pyo.Constraint(pyo.Any)  # (7a), see limit_rows.py
     m.voltage_min = pyo.Constraint(pyo.Any)
     m.loading_max = pyo.Constraint(pyo.Any)
-    m.hosting_capacity = pyo.Objective(expr=sum(m.pv[g] for g in m.site) - cost, sense=pyo.maximize)
+    m.hosting_capacity = pyo.Objective(expr=worth - cost, sense=pyo.maximize)
     return m
 
 
@@ -61,6 +66,32 @@ def pv_variables(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
     m.site = pyo.Set(initialize=problem.pv_nodes)
     m.pv = pyo.Var(m.site, domain=pyo.NonNegativeReals)
     m.q = pyo.Var(m.site, m.step)
+
+
+def caps_of_sites(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
+    """Ours: the most that may stand at a site."""
+    if problem.caps:
+        m.cap_of_site = pyo.Constraint(
+            range(len(problem.caps)),
+            rule=lambda m, k: (
+                sum(m.pv[g] for g in problem.caps[k].nodes if g in m.site) <= problem.caps[k].max_kw / 1e3
+            ),
+        )
+
+
+def what_counts(m: pyo.ConcreteModel, problem: HostingProblem) -> Any:
+    """The sum of all sites, or what `spread` makes largest, in MW."""
+    spread, total = problem.spread, sum(m.pv[g] for g in m.site)
+    if spread is None:
+        return total
+    m.served = pyo.Var(domain=pyo.NonNegativeReals)
+
+    def rule(m: pyo.ConcreteModel, b: int) -> object:
+        stands, wanted = sum(m.pv[g] for g in spread.sites[b]), spread.weights[b] / 1e3 * m.served
+        return stands == wanted if spread.objective == "load" else stands >= wanted
+
+    m.spread = pyo.Constraint(range(len(spread.sites)), rule=rule)
+    return total if spread.objective == "load" else sum(spread.weights) / 1e3 * m.served + SECOND * total
 
 
 def reactive_share(problem: HostingProblem) -> Floats:

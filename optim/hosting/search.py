@@ -77,6 +77,8 @@ def solve_hosting(
         status = "optimal" if gap <= 1e-6 else "gap"
     else:
         status = "interrupted" if search.interrupted else "time_limit" if search.out_of_time() else "work_limit"
+    if problem.spread and problem.spread.objective == "even":
+        bound = np.nan  # what is proven is the least favoured site's share, not the sum
     outcome = Outcome(status, claim.objective * 1e3, bound * 1e3, solve_s, True)
     notes = (f"{search.rows_written} limit rows of {search.rows.possible} were ever needed", *search.notes)
     if search.interrupted:

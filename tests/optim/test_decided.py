@@ -12,6 +12,7 @@ from optim.errors import InfeasibleError, ModelError
 from optim.hosting.decided import ORDER, DecidedProgram
 from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
+from optim.hosting.spread import Cap, Spread
 from optim.hosting.storage import Fleet
 from optim.solve.options import SolveOptions
 
@@ -125,3 +126,41 @@ def test_undecided_fleets_are_refused():
     problem = random_problem(1, candidates=3, placed=2, steps=2, circulation="allow")
     with pytest.raises(ModelError, match="decides neither"):
         DecidedProgram().solve(problem, "x")
+
+
+# -- where it stands ----------------------------------------------------------------------------------------
+
+
+def test_even_serves_the_least_favoured_site_best():
+    """Room of 0.02 pu without reactive power (r = 1): 1e-4 a + 2e-4 b <= 0.02 by itself would let a have all 200 kW.
+    Even: a = b = 66.7 kW, then the rest where it fits: voltage has no room left."""
+    problem = two_sites(room_pu=0.02)
+    problem = replace(problem, profiles=profiles_of(problem.model, [1.0, 0.0]))
+    spread = Spread("even", (("a.1",), ("b.1",)), (1.0, 1.0))
+    for found in (
+        DecidedProgram().solve(replace(problem, spread=spread), "x").schedule,
+        solve_hosting(replace(problem, spread=spread), "x", TIGHT),
+    ):
+        assert found.pv_kw == pytest.approx([200 / 3, 200 / 3], abs=SOLVER_KW)
+    assert solve_hosting(problem, "x", TIGHT).hc_kw == pytest.approx(200.0, abs=SOLVER_KW)
+    # a cap on b: shares of caps, 30 of 30 and 140 of at most 170 kW
+    caps = (Cap("a", ("a.1",), 170.0), Cap("b", ("b.1",), 30.0))
+    capped = replace(problem, spread=Spread("even", spread.sites, (170.0, 30.0)), caps=caps)
+    for found in (DecidedProgram().solve(capped, "x").schedule, solve_hosting(capped, "x", TIGHT)):
+        share = 0.02 / (1e-4 * 170 + 2e-4 * 30)
+        assert found.pv_kw == pytest.approx([170 * share, 30 * share], abs=SOLVER_KW)
+
+
+def test_load_is_in_proportion_and_caps_hold():
+    problem = two_sites(room_pu=1.0)
+    problem = replace(problem, spread=Spread("load", (("a.1",), ("b.1",)), (30.0, 10.0)))
+    total = 200.0 / 0.6
+    for found in (DecidedProgram().solve(problem, "x").schedule, solve_hosting(problem, "x", TIGHT)):
+        assert found.pv_kw == pytest.approx([0.75 * total, 0.25 * total], abs=SOLVER_KW)
+    capped = replace(problem, spread=None, caps=(Cap("a", ("a.1",), 50.0), Cap("b", ("b.1",), 70.0)))
+    for found in (DecidedProgram().solve(capped, "x").schedule, solve_hosting(capped, "x", TIGHT)):
+        assert found.pv_kw == pytest.approx([50.0, 70.0], abs=SOLVER_KW)  # less than what reverse flow allows
+    prices = {p.element: p.kw_per_unit for p in DecidedProgram().solve(capped, "x").prices}
+    assert prices == pytest.approx({"a": 1.0, "b": 1.0})
+    with pytest.raises(ModelError, match="no load stands at any site"):
+        Spread("load", (("a.1",), ("b.1",)), (0.0, 0.0))

@@ -29,6 +29,15 @@ class ProgramSection(Section):
         "as_read",
     )
 
+    objective: Literal["total", "even", "load"] = key(
+        'What is made largest: "total" PV (the papers), "even": the site that is served least (kW, or share of its '
+        'cap), or "load": PV in proportion to the load that stands at each site.',
+        "total",
+    )
+    spread: Literal["even", "load", "off"] = key(
+        "The spread form that a study lays beside its total, without BESS.", "even"
+    )
+
     @model_validator(mode="after")
     def _taps_need_the_tangent(self) -> ProgramSection:
         if self.taps == "each_hour" and self.linearization != "tangent":

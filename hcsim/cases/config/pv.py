@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
+from pydantic import Field
+
 from hcsim.cases.config.types import Section, SomeNames, key
 
 
@@ -10,3 +14,11 @@ class PvSection(Section):
 
     buses: SomeNames = key('Candidate buses; all their phases, or some: "83.1.3".')
     night_var: bool = key("Inverters may give and take reactive power without sun too (paper 1, eq. 7c).", True)
+    max_kw_per_bus: Annotated[float, Field(gt=0.0)] | Literal["off", "rating"] = key(
+        'The most PV at any one bus, in kW, all phases; "rating": what the lines and transformers that feed it are '
+        'rated for, where they have ratings of their own; "off": no cap (paper 1).',
+        "rating",
+    )
+    max_kw: dict[str, Annotated[float, Field(ge=0.0)]] = key(
+        'Caps of single buses in kW, in place of that for all: {"83" = 400.0}.', {}
+    )
