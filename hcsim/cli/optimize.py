@@ -28,8 +28,8 @@ def optimize(
     The folder holds CSV files with units in the headers; edit them and `hcsim replay` the result.
     """
     from hcsim.cases.case import load_case
+    from hcsim.results.allocation import claim_in_words
     from hcsim.schedules.files import write_schedule
-    from hcsim.studies.allocation import claim_in_words
     from hcsim.studies.runner import default_out
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench

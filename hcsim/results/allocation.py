@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from hcsim.devices.held_controls import ALL_FREE, Selection
@@ -146,3 +147,13 @@ class StudyResult:
 def write_summary(summary: Mapping[str, Any], folder: Path) -> Path:
     """`summary.json` in the folder, plain types only, NaN as null. Raises OutputError."""
     return write_json(folder / "summary.json", summary)
+
+
+def claim_in_words(schedule: Schedule) -> str:
+    solve = schedule.solve
+    if solve is None:
+        return f"{schedule.hc_kw:.1f} kW"
+    if np.isnan(solve.bound):  # of a spread objective the sum is not what is proven
+        return f"{schedule.hc_kw:.1f} kW, {solve.status.replace('_', ' ')}"
+    proof = f"at most {solve.bound:.1f} kW, gap {100 * solve.gap:.2f} %, {solve.status.replace('_', ' ')}"
+    return f"{schedule.hc_kw:.1f} kW, {proof}"

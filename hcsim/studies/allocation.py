@@ -30,7 +30,7 @@ from hcsim.replay.inverter_day import write_inverter_day
 from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.replay.verdict import counted, verdict
-from hcsim.results.allocation import CaseResult, SpreadResult, StudyResult
+from hcsim.results.allocation import CaseResult, SpreadResult, StudyResult, claim_in_words
 from hcsim.results.allocation_summary import share_in_words
 from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
 from hcsim.schedules.files import write_schedule
@@ -314,15 +314,13 @@ class StudyRun(Parts):
             self._say(part, share_in_words(found.robustness))
 
     def spread_out(self, gap: float | None, time_limit_s: float | None, certify_time_s: float | None) -> None:
-        """The spread form of [program] spread beside the total, without BESS: claimed and certified."""
+        """[program] spread beside the total, without BESS."""
         program = self.case.config.program
         if program.spread == "off" or program.objective != "total" or "none" not in self.cases:
             return
-        part = f"spread: {program.spread}"
-        with self._part(f"spread {program.spread}", part):
-            options = replace(loop_options(self.bench, certify_time_s), bound=False)
-            solver = self.bench.solve_options(gap, time_limit_s)
-            self.spread = spread_form(self.bench, program.spread, solver, options, self.folder)
+        with self._part(part := f"spread {program.spread}", part):
+            loop, solver = loop_options(self.bench, certify_time_s), self.bench.solve_options(gap, time_limit_s)
+            self.spread = spread_form(self.bench, program.spread, solver, replace(loop, bound=False), self.folder)
             self._say(part, self.spread.words(self.cases["none"].certificate))
 
     def _simulated(self, name: str) -> list[Schedule]:
@@ -409,11 +407,3 @@ class StudyRun(Parts):
             self.baselines[name] = found
             write_baseline(found, self.folder / "baselines" / name)
             self._say(part, f"{found.words} after {found.power_flows} power flows")
-
-
-def claim_in_words(schedule: Schedule) -> str:
-    solve = schedule.solve
-    if solve is None:
-        return f"{schedule.hc_kw:.1f} kW"
-    proof = f"at most {solve.bound:.1f} kW, gap {100 * solve.gap:.2f} %, {solve.status.replace('_', ' ')}"
-    return f"{schedule.hc_kw:.1f} kW, {proof}"
