@@ -245,8 +245,7 @@ class StudyRun(Parts):
         return {self.with_schedule_case: "with_schedule", "none": "with_shares"}.get(name, name)
 
     def compare_inverters(self, word: InverterWord | None) -> None:
-        """Autonomous inverters beside unity power factor and the optimizer's reactive power: where capacity is
-        spread evenly, and with shares and batteries of the schedules without BESS and with them spread."""
+        """Autonomous inverters beside unity power factor and the optimizer's reactive power, by sharing."""
         section = self.case.config.inverters
         control = section.to_control(section.compare if word is None else word)
         if control is None:
@@ -324,8 +323,7 @@ class StudyRun(Parts):
             self._say(part, self.spread.words(self.cases["none"].certificate))
 
     def _simulated(self, name: str) -> list[Schedule]:
-        """What plain simulation found for a case, and what is certified without batteries, as schedules: no
-        certificate shall be below them."""
+        """What simulation found for a case, and what is certified without batteries: no certificate is below them."""
         claim = self.cases[name].schedule
         starts = []
         without = self.cases["none"].certificate if "none" in self.cases and name != "none" else None
