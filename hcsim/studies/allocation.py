@@ -32,11 +32,11 @@ from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.replay.verdict import counted, verdict
 from hcsim.results.allocation import CaseResult, SpreadResult, StudyResult, claim_in_words
 from hcsim.results.allocation_summary import share_in_words
-from hcsim.schedules.edit import resized, spread_evenly, with_pv_of
 from hcsim.schedules.files import write_schedule
 from hcsim.studies.inverters import UNIFORM, InverterStudy
 from hcsim.studies.runner import CONTROLS, STUDY_PARTS, Interrupted, Parts, default_out, versions
 from hcsim.studies.spread import spread_form
+from hcsim.studies.starts import starts_of
 from hcsim.util.files import output_folder, write_csv, write_text
 from hcsim.util.locks import folder_lock
 from hcsim.util.progress import Listener, silent
@@ -283,7 +283,13 @@ class StudyRun(Parts):
             def report_round(r: Round) -> None:
                 self._say(part, round_in_words(r), min(r.seconds / options.time_limit_s, 1.0))
 
-            found = certify_with_budget(self.bench, claim, options, report_round, starts=self._simulated(name))
+            found = certify_with_budget(
+                self.bench,
+                claim,
+                options,
+                report_round,
+                starts=starts_of(name, self.cases, self.baselines, self._baseline_key(name), self.bench.profiles),
+            )
             found = put_back(self.bench, found)
             self.cases[name] = replace(self.cases[name], certificate=found)
             write_certificate(found, self.folder)
@@ -321,20 +327,6 @@ class StudyRun(Parts):
             loop, solver = loop_options(self.bench, certify_time_s), self.bench.solve_options(gap, time_limit_s)
             self.spread = spread_form(self.bench, program.spread, solver, replace(loop, bound=False), self.folder)
             self._say(part, self.spread.words(self.cases["none"].certificate))
-
-    def _simulated(self, name: str) -> list[Schedule]:
-        """What simulation found for a case, and what is certified without batteries: no certificate is below them."""
-        claim = self.cases[name].schedule
-        starts = []
-        without = self.cases["none"].certificate if "none" in self.cases and name != "none" else None
-        if without is not None and (start := with_pv_of(claim, without.schedule)):
-            starts.append(start)
-        if "none" in self.baselines and self.baselines["none"].hc_kw > 0:
-            starts.append(spread_evenly(claim, self.baselines["none"].hc_kw, self.bench.profiles))
-        own = self.baselines.get(self._baseline_key(name))
-        if own is not None and own.hc_kw > 0:
-            starts.append(resized(claim, own.hc_kw))
-        return starts
 
     def report(self) -> None:
         """summary.json, tables, figures and the page, from whatever exists."""
