@@ -35,7 +35,7 @@ def declared(*extras: str) -> set[str]:
 
 def imported(*folders: str) -> dict[str, str]:
     """Distributions by the files that import them; tests' helpers and our own packages are left out."""
-    own = OURS | {path.stem for path in (ROOT / "tests").rglob("*.py")}
+    own = OURS | {path.stem for folder in ("tests", "scripts") for path in (ROOT / folder).rglob("*.py")}
     distributions = importlib.metadata.packages_distributions()
     found = {}
     for path in (p for folder in folders for p in (ROOT / folder).rglob("*.py")):
