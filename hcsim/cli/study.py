@@ -141,7 +141,7 @@ def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
     """Runs the study with what was asked of `Study.run`, prints the table, and says where the rest is."""
     from hcsim.report.allocation.closed_loop import robustness_lines
     from hcsim.report.allocation.inverters import inverter_sentences
-    from hcsim.report.allocation.tables import main_table
+    from hcsim.report.allocation.tables import existing_on_terminal, main_table
     from hcsim.results.allocation_summary import cut_sentences, spread_sentences, summarize
     from hcsim.studies.allocation import Study
     from hcsim.studies.runner import default_out
@@ -153,6 +153,8 @@ def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
     with Show() as listener:
         result = loaded.run(folder, **asked, listener=listener)
     out_console.print(main_table(summarize(result)))
+    if (existing := existing_on_terminal(result)) is not None:
+        out_console.print(existing)
     for sentence in (
         *inverter_sentences(result),
         *robustness_lines(result),

@@ -187,10 +187,14 @@ def worst_words(table: pd.DataFrame) -> str:
     words = []
     for criterion, rows in table.groupby("criterion", sort=False):
         worst = worst_of(rows)
-        place = f"{worst['element']}.{worst['phase']}" if worst["phase"] else worst["element"]
         value = quantity(float(worst["value"]), str(worst["unit"]))
-        words.append(f"worst {str(criterion).replace('_', ' ')} {value} at {place} at {worst['time']}")
+        words.append(f"worst {str(criterion).replace('_', ' ')} {value} at {place(worst)} at {worst['time']}")
     return "; ".join(words)
+
+
+def place(row: pd.Series) -> str:
+    """ "83.1": element and phase of a violation."""
+    return f"{row['element']}.{row['phase']}" if row["phase"] else str(row["element"])
 
 
 def worst_of(rows: pd.DataFrame) -> pd.Series:

@@ -26,10 +26,11 @@ from hcsim.certify.robustness import RobustnessSettings, with_robustness
 from hcsim.errors import ConfigError
 from hcsim.feeder.check import check_network
 from hcsim.hosting.result import HostingCapacityResult, write_baseline
+from hcsim.replay.existing import EXISTING_FILE, existing_in_words, existing_table
 from hcsim.replay.inverter_day import write_inverter_day
 from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult, write_replay
-from hcsim.replay.verdict import counted, verdict
+from hcsim.replay.verdict import verdict
 from hcsim.results.allocation import CaseResult, SpreadResult, StudyResult, claim_in_words
 from hcsim.results.allocation_summary import share_in_words
 from hcsim.schedules.files import write_schedule
@@ -205,6 +206,7 @@ class StudyRun(Parts):
                 found = self._replay(None, controls, title)
                 self.base_replays[controls] = found
                 write_replay(found, self.folder / "replays" / "bare" / controls)
+        write_csv(self.folder / EXISTING_FILE, existing_table(self.base_replays))
 
     def solve_program(self, name: str, gap: float | None, time_limit_s: float | None) -> None:
         part = f"program {name}"
@@ -384,8 +386,7 @@ class StudyRun(Parts):
     def _replay(self, schedule: Schedule | None, controls: Controls, part: str) -> ReplayResult:
         base = self.base_replays.get(controls) if schedule else None
         found = self.bench.replay(schedule, controls, base=base, progress=self._progress(part, "steps"))
-        before = f"{counted(len(found.violations), 'violation')} before any device"
-        self._say(part, verdict(found).words if schedule else before)
+        self._say(part, verdict(found).words if schedule else existing_in_words(found))
         return found
 
     def _baseline(self, name: str, schedule: Schedule | None) -> None:

@@ -66,6 +66,11 @@ def render_html(study: StudyResult, documents: Mapping[str, str], *, written: da
         paper_notes=list(_texts(study.paper.get("notes"))),
         paper_buses=list(_texts(study.paper.get("bess_buses"))),
         bare=words.bare_rows(study),
+        existing=[
+            dict(zip(("rows", "more"), words.violation_rows(replay.violations), strict=True))
+            | {"controls": words.CONTROLS[controls]}
+            for controls, replay in study.base_replays.items()
+        ],
         definitions=DEFINITIONS,
     )
 

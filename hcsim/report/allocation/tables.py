@@ -8,7 +8,12 @@ from typing import Any
 
 from rich import get_console
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
+
+from hcsim.replay.existing import EXISTING_FILE, existing_table
+from hcsim.replay.verdict import place, quantity
+from hcsim.results.allocation import StudyResult
 
 CALIBRATED = "calibr."
 WIDE, CERTIFIED_WIDE = 100, 112
@@ -223,3 +228,36 @@ def _two_lines(first: str, second: str, sign: str = "") -> str:
 def _coloured(words: str) -> str:
     colour = {"holds": "green", "refut": "red", "not j": "yellow"}.get(words[:5])
     return f"[{colour}]{words}[/{colour}]" if colour else words
+
+
+MOST_EXISTING = 8
+
+
+def existing_on_terminal(study: StudyResult) -> Table | None:
+    """The worst of what breaks limits before any device; None where nothing does."""
+    found = existing_table(study.base_replays)
+    if found.empty:
+        return None
+    shown = found.sort_values("criterion", kind="stable").groupby(["controls", "criterion"], sort=False).head(3)
+    left = len(found) - len(shown.head(MOST_EXISTING))
+    table = Table(
+        title="Before any device these limits are broken; a schedule may not make them worse",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+        caption=f"{left} more in {EXISTING_FILE}" if left else None,
+        caption_justify="left",
+    )
+    for heading in ("controls", "criterion", "at", "steps", "worst", "limit", "time"):
+        table.add_column(heading, justify="right" if heading in ("steps", "worst", "limit") else "left")
+    for _, row in shown.head(MOST_EXISTING).iterrows():
+        table.add_row(
+            str(row["controls"]),
+            str(row["criterion"]).replace("_", " "),
+            escape(place(row)),
+            str(row["steps"]),
+            quantity(float(row["worst_value"]), str(row["unit"])),
+            quantity(float(row["limit"]), str(row["unit"])),
+            str(row["worst_time"]),
+        )
+    return table
