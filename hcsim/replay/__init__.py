@@ -4,7 +4,6 @@ from hcsim.util.rooms import callable_room
 
 __all__ = [
     "deadbands",
-    "existing",
     "inverter_day",
     "operating_points",
     "options",

@@ -26,13 +26,13 @@ from hcsim.certify.robustness import RobustnessSettings, with_robustness
 from hcsim.errors import ConfigError
 from hcsim.feeder.check import check_network
 from hcsim.hosting.result import HostingCapacityResult, write_baseline
-from hcsim.replay.existing import EXISTING_FILE, existing_in_words, existing_table
 from hcsim.replay.inverter_day import write_inverter_day
 from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.replay.verdict import verdict
 from hcsim.results.allocation import CaseResult, SpreadResult, StudyResult, claim_in_words
 from hcsim.results.allocation_summary import share_in_words
+from hcsim.results.existing import EXISTING_FILE, existing_in_words, existing_table
 from hcsim.schedules.files import write_schedule
 from hcsim.studies.inverters import UNIFORM, InverterStudy
 from hcsim.studies.runner import CONTROLS, STUDY_PARTS, Interrupted, Parts, default_out, versions

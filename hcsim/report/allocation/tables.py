@@ -11,9 +11,9 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from hcsim.replay.existing import EXISTING_FILE, existing_table
 from hcsim.replay.verdict import place, quantity
 from hcsim.results.allocation import StudyResult
+from hcsim.results.existing import EXISTING_FILE, existing_table
 
 CALIBRATED = "calibr."
 WIDE, CERTIFIED_WIDE = 100, 112

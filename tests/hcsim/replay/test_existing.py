@@ -4,8 +4,8 @@ import pandas as pd
 from rich.console import Console
 
 import hcsim
-from hcsim.replay.existing import COLUMNS, existing_in_words
 from hcsim.report.allocation.tables import existing_on_terminal
+from hcsim.results.existing import COLUMNS, existing_in_words
 
 WEAK = """
 clear
