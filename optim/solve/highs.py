@@ -31,6 +31,8 @@ from optim.solve.options import Progress, ProgressCallback, SolveOptions
 from optim.solve.outcome import Outcome, relative_gap
 
 _LOG = logging.getLogger("hcsim.optim.solve")
+_SET_RUN_BY_RUN = {"mip_rel_gap": "gap", "time_limit": "time_limit_s"}
+"""Options of HiGHS that a name of `SolveOptions` rules: given beside it they would be overwritten."""
 
 
 class HighsSession:
@@ -62,6 +64,9 @@ class HighsSession:
     def _set_options(self) -> None:
         wanted: dict[str, bool | int | float | str] = {"threads": 1, "parallel": "off", "random_seed": 0}
         wanted |= {"mip_rel_gap": self.options.gap, **self.options.extra}
+        for name, own in _SET_RUN_BY_RUN.items():
+            if name in self.options.extra:
+                raise SolverError(f"Option {name} of HiGHS is set anew for every run.", f"Use {own} instead.")
         use_threads(wanted["threads"])
         for name, value in wanted.items():
             if self._h.setOptionValue(name, value) != highspy.HighsStatus.kOk:
@@ -195,8 +200,10 @@ class HighsSession:
         limit = wanted if overtime else min(self.seconds_left, wanted)
         self._h.setOptionValue("mip_rel_gap", self.options.gap if gap is None else gap)
         nodes = self.nodes_left if max_nodes is None else min(max_nodes, self.nodes_left)
-        self._h.setOptionValue("mip_max_nodes", max(nodes, 1))
-        self._h.setOptionValue("simplex_iteration_limit", self.options.max_iterations)
+        budgets = {"mip_max_nodes": max(nodes, 1), "simplex_iteration_limit": self.options.max_iterations}
+        for name, most in budgets.items():
+            if name not in self.options.extra:  # what the user says by the solver's own name holds in every run
+                self._h.setOptionValue(name, most)
         # whether HiGHS counts time per run or over all runs of one object depends on its version: the option
         # never cuts short, the callback ends the run in time
         self._h.setOptionValue("time_limit", self._h.getRunTime() + max(limit, 0.1))

@@ -181,6 +181,19 @@ def test_an_unbounded_program_is_called_one():
         HighsSession(m, SolveOptions(**ONE)).run()
 
 
+def test_what_the_user_says_by_the_solvers_own_name_holds_in_every_run():
+    session = HighsSession(knapsack(), SolveOptions(extra={"simplex_iteration_limit": 7, "mip_max_nodes": 3}, **ONE))
+    session.run()
+    assert session._h.getOptionValue("simplex_iteration_limit")[1] == 7
+    assert session._h.getOptionValue("mip_max_nodes")[1] == 3
+
+
+@pytest.mark.parametrize(("name", "own"), [("mip_rel_gap", "gap"), ("time_limit", "time_limit_s")])
+def test_what_is_set_anew_for_every_run_is_refused_beside_its_own_option(name, own):
+    with pytest.raises(SolverError, match=f"{name} .*Use {own} instead"):
+        HighsSession(knapsack(), SolveOptions(extra={name: 0.5}, **ONE))
+
+
 # -- time and Ctrl-C ----------------------------------------------------------------------------------------
 
 
