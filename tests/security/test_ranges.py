@@ -82,10 +82,8 @@ def test_cells_of_a_schedule(file, column, value, schedule, tmp_path):
 @pytest.mark.parametrize(("column", "value"), [("eta_charge", "1e-300"), ("energy_kwh", "1e308"), ("soc_max", "1e9")])
 def test_batteries_of_a_schedule(column, value, schedule, tmp_path):
     folder = Path(shutil.copytree(schedule, tmp_path / "s"))
-    row = {
-        "unit": "u", "bus": "1", "energy_kwh": "10", "power_kw": "5",
-        "eta_charge": "0.9", "eta_discharge": "0.9", "soc_min": "0.1", "soc_max": "0.9",
-    }  # fmt: skip
+    columns = ("unit", "bus", "energy_kwh", "power_kw", "eta_charge", "eta_discharge", "soc_min", "soc_max")
+    row = dict(zip(columns, ("u", "1", "10", "5", "0.9", "0.9", "0.1", "0.9"), strict=True))
     row[column] = value
     (folder / "bess_units.csv").write_text(",".join(row) + "\n" + ",".join(row.values()) + "\n")
     with pytest.raises(ConfigError, match=f"column {column}"):

@@ -20,7 +20,7 @@ from hcsim.report.allocation.tables import NOTHING, number
 from hcsim.report.pictures import save_figures
 from hcsim.report.planning.figures import PICTURES, draw_planning, sweep_figure
 from hcsim.report.planning.tables import cost_rows, plan_rows
-from hcsim.report.simulation.pages import Shown, write_page
+from hcsim.report.simulation.page import Shown, write_page
 from hcsim.results.allocation import CaseResult, write_summary
 from hcsim.results.planning import PlanningStudyResult
 from hcsim.results.planning_summary import loss_deviation_rel, soc_deviation_kwh, summarize_planning
