@@ -202,7 +202,7 @@ def write_certificate(found: Certificate, folder: Path) -> Path:
 
 def round_in_words(r: Round) -> str:
     """One line while the loop runs: claim, worst violation and where, tap moves, certified so far."""
-    said = r.worst or ("passed" if r.passed else "within all limits, but refused for its taps or on other days")
+    said = r.worst or ("passed" if r.passed else "within all limits, but refused: losses, taps or other days")
     note = f" ({r.note})" if r.note else ""
     return (
         f"round {r.number}: claims {r.claim_kw:.1f} kW, {said}, {r.tap_operations} tap moves, "

@@ -18,6 +18,7 @@ from hcsim.schedules.edit import blend, idle, same_devices
 from hcsim.workbench.allocation import Workbench
 from optim.data.criteria import Before
 from optim.data.schedule import Schedule
+from optim.hosting.problem import ELASTIC_KW_PER_KW
 from optim.hosting.spread import worth_kw
 from optim.hosting.storage import Fleet
 from optim.linearize.tangent import Acting
@@ -88,7 +89,16 @@ class Trials:
         return visit(self.bench.model, schedule, self.ports, options, acting=self.acting)
 
     def passes(self, found: ReplayResult) -> bool:
-        return found.passed and taps_kept(found, self.bare, self.options.max_tap_operations)
+        kept = self.lost_too_much_kw(found) <= 0
+        return found.passed and kept and taps_kept(found, self.bare, self.options.max_tap_operations)
+
+    def lost_too_much_kw(self, found: ReplayResult) -> float:
+        """Losses above their ceiling, the worst step's, in kW; 0 where they are within it or have none."""
+        most = self.bench.losses_max_kw
+        if most is None:
+            return 0.0
+        over = found.losses_kw - most - self.bench.limits.p_tolerance_kw
+        return max(float(np.nanmax(over)), 0.0)
 
     def keep_if_passed(self, schedule: Schedule, seen: Visit) -> bool:
         passed = self.passes(seen.found) and (self.accept is None or self.accept(schedule))
@@ -102,7 +112,8 @@ class Trials:
         return True
 
     def merit(self, schedule: Schedule, found: ReplayResult) -> float:
-        return self.worth_kw(schedule) - price_kw(found, self.options.elastic_kw_per_pu)
+        burned = ELASTIC_KW_PER_KW * self.lost_too_much_kw(found)
+        return self.worth_kw(schedule) - price_kw(found, self.options.elastic_kw_per_pu) - burned
 
     def repair(self, far: Schedule, seen: Visit, inside: Margins) -> bool:
         """Takes back what a proposal broke, as its own tangent asks for; whether that has passed."""

@@ -107,7 +107,8 @@ class Walk:
         """Where to stand after a proposal: there, if it is worth more; or at the best on the way that passed."""
         trials = self.trials
         passed = trials.keep_if_passed(proposal, seen)
-        refused = not passed and seen.found.passed  # within every limit, but for its taps or on other days
+        lost = trials.lost_too_much_kw(seen.found) > 0
+        refused = not passed and seen.found.passed and not lost  # within every limit, but for taps or on other days
         merit = -np.inf if refused else trials.merit(proposal, seen.found)
         if merit > center.merit:
             center = trials.best if trials.best.schedule is proposal else Standing(proposal, seen, merit)
@@ -153,6 +154,7 @@ class Walk:
                 schedule.pv_kw, schedule.pv_q_kvar, net, reach, reach, battery, self.learned.share, MOVE_PRICE
             ),
             caps=bench.caps,
+            losses_max_kw=bench.losses_max_kw,
             spread=trials.spread,
             charging=self.decisions.charging,
         )

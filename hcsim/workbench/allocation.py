@@ -12,6 +12,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from hcsim.cases.against_feeder import check_bands, site_nodes
 from hcsim.cases.case import Case, load_case
 from hcsim.cases.config.bess import BessSection
@@ -38,7 +40,7 @@ from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
 from hcsim.workbench.gates import DayGates, day_gates
 from optim.data.limits import Limits
-from optim.data.linear_model import LinearModel
+from optim.data.linear_model import Floats, LinearModel
 from optim.data.network import Network
 from optim.data.node import bus_of
 from optim.data.profiles import Profiles
@@ -167,6 +169,15 @@ class Workbench:
         where = self._where("[program] objective")
         return spread_of(self.case.config.program.objective, self.network, self.pv_nodes, self.caps, where)
 
+    @cached_property
+    def losses_max_kw(self) -> Floats | None:
+        """(T,) [program] losses_max_pct in kW, controls free; None where there is no ceiling."""
+        most = self.case.config.program.losses_max_pct
+        if most == "off":
+            return None
+        bare = self.bare("free").found
+        return np.maximum(most / 100.0 * bare.load_kw, bare.losses_kw)
+
     def with_objective(self, objective: Objective) -> Workbench:
         """The same case with another objective; what is known of the feeder stays known."""
         program = self.case.config.program.model_copy(update={"objective": objective})
@@ -277,6 +288,7 @@ class Workbench:
             night_var=self.pv.night_var,
             already=self.bare(self._assumed).found.before if forgiving else None,
             caps=self.caps,
+            losses_max_kw=self.losses_max_kw,
             spread=self.spread,
         )
 

@@ -55,6 +55,11 @@ class LinearModel:
     dflow_q_dq: Floats | None = None
     rating_kva: Floats | None = None
     """(B,) inf where unrated."""
+    losses_base_kw: Floats | None = None
+    """(T,) lost in branches and shunts; None where the model knows no losses."""
+    dlosses_dp: Floats | None = None
+    """(T, D) kW per kW injected."""
+    dlosses_dq: Floats | None = None
     kv_base: Floats | None = None
     """(N,) nominal line-to-line voltage of the judged nodes."""
 

@@ -38,6 +38,8 @@ def prices(matrices: Matrices, answer: Answer) -> tuple[Price, ...]:
             per_pu = 2.0 * np.sqrt(limit[key[1], key[2]]) if matrices.v_unit == 2.0 else 1.0
             word = "overvoltage" if key[0] == "high" else "undervoltage"
             found.append(Price(word, m.nodes[key[2]], times[key[1]], 1e3 * value * float(per_pu), "pu"))
+        elif key[0] == "losses":
+            found.append(Price("losses", "feeder", times[key[1]], value, "kW"))
         elif key[0] == "cap":
             cap = matrices.problem.caps[key[1]]
             found.append(Price("cap of the site", cap.site, "", value, "kW"))

@@ -91,7 +91,7 @@ class _Solve:
 
     def run(self, case: str, order: int) -> Decided:
         lower, upper = self.matrices.bounds()
-        parts = [*self.matrices.structure(), *self.matrices.source_rows()]
+        parts = [*self.matrices.structure(), *self.matrices.source_rows(), *self.matrices.loss_rows()]
         remembered = [key for key in self.near if self.matrices.holds(key)]
         parts += self.matrices.voltage_rows(remembered)
         cost = self._cost()

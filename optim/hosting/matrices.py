@@ -228,6 +228,18 @@ class Matrices:
         matrix = self._rows_of(steps, by_p, by_q, 3, np.ones(len(steps)))
         return [Rows(matrix, -room, np.full(len(steps), INF), keys)]
 
+    def loss_rows(self) -> list[Rows]:
+        """A ceiling on losses in each step, where it is asked for and the model knows losses."""
+        m, most = self.model, self.problem.losses_max_kw
+        if most is None or m.losses_base_kw is None:
+            return []
+        assert m.dlosses_dp is not None and m.dlosses_dq is not None
+        steps = np.arange(self.at.steps)
+        base = m.losses_base_kw + self._begun(steps, m.dlosses_dp, m.dlosses_dq)
+        matrix = self._rows_of(steps, m.dlosses_dp / 1e3, m.dlosses_dq / 1e3, 3, -np.ones(len(steps)))
+        keys: list[Hashable] = [("losses", int(t)) for t in steps]
+        return [Rows(matrix, np.full(len(steps), -INF), (most - base) / 1e3, keys)]
+
     def holds(self, key: Hashable) -> bool:
         assert isinstance(key, tuple)
         side, t, n = key

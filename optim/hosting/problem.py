@@ -72,6 +72,8 @@ class HostingProblem:
     trust: TrustRegion | None = None
     caps: tuple[Cap, ...] = ()
     """The most that may stand at sites; those that are not named have none."""
+    losses_max_kw: Floats | None = None
+    """(T,) ceiling on what the feeder loses in each step; holds where the model knows losses (the tangent)."""
     spread: Spread | None = None
     """What is made largest instead of the sum of all sites."""
     charging: Floats | None = None

@@ -35,6 +35,7 @@ def build(problem: HostingProblem) -> pyo.ConcreteModel:
     cost = oversteps(m, problem)
     reactive_capability(m, problem)
     no_reverse_flow(m, problem)
+    ceiling_on_losses(m, problem)
     if fleet:
         storage.charge_limit(m, fleet)
         storage.discharge_limit(m, fleet)
@@ -133,6 +134,25 @@ def no_reverse_flow(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
     m.no_reverse_flow = pyo.Constraint(phases, m.step, rule=rule)
     if given_up:
         raise InfeasibleError(f"No device moves the flow of {given_up[0]}, and it is below its least value.")
+
+
+def ceiling_on_losses(m: pyo.ConcreteModel, problem: HostingProblem) -> None:
+    """Ours: without one, capacity is gained by burning power. Where the model knows losses."""
+    model, most = problem.model, problem.losses_max_kw
+    base = model.losses_base_kw
+    if most is None or base is None:
+        return
+    assert model.dlosses_dp is not None and model.dlosses_dq is not None
+    rows = AffineRows(m, problem, model.dlosses_dp[:, None] / 1e3, model.dlosses_dq[:, None] / 1e3)
+
+    def rule(m: pyo.ConcreteModel, t: int) -> object:
+        lost = expression(rows.terms(t, 0))
+        room = (most[t] - base[t]) / 1e3
+        if problem.elastic_kw_per_pu is not None:
+            return lost - m.overstep_source[t] <= room
+        return lost <= room if lost.linear_vars else pyo.Constraint.Skip
+
+    m.losses_max = pyo.Constraint(m.step, rule=rule)
 
 
 def keep_statuses(m: pyo.ConcreteModel, charging: Floats) -> None:

@@ -81,6 +81,8 @@ def solve_hosting(
         bound = np.nan  # what is proven is the least favoured site's share, not the sum
     outcome = Outcome(status, claim.objective * 1e3, bound * 1e3, solve_s, True)
     notes = (f"{search.rows_written} limit rows of {search.rows.possible} were ever needed", *search.notes)
+    if problem.losses_max_kw is not None and problem.model.losses_base_kw is None:
+        notes = (*notes, "this linear model knows no losses: their ceiling holds in the closed loop only")
     if search.interrupted:
         notes = (*notes, STOPPED)
     found = schedule_of(search.m, problem, case, solve_info(outcome, build_s, solve_s, options, notes))

@@ -90,6 +90,7 @@ def linearize(
     sub = [_substation_rows(network, r) for r in solved]
     p_sub = _stack(solved, [rows.real_part() for rows in sub], len(ports))
     q_sub = _stack(solved, [rows.imaginary_part() for rows in sub], len(ports))
+    lost = _stack(solved, [_loss_rows(r) for r in solved], len(ports))
     moved = [flows.rows(r) for r in solved]
     p_flow = _stack(solved, [rows.real_part() for rows in moved], len(ports))
     q_flow = _stack(solved, [rows.imaginary_part() for rows in moved], len(ports))
@@ -108,6 +109,9 @@ def linearize(
         dsub_p_dq=p_sub[2],
         dsub_q_dp=q_sub[1],
         dsub_q_dq=q_sub[2],
+        losses_base_kw=lost[0][:, 0],
+        dlosses_dp=lost[1][:, 0],
+        dlosses_dq=lost[2][:, 0],
         linearized_at=linearized_at,
         assumptions=("first order around the operating point", "regulators and capacitors held where they stand there"),
         branches=flows.names,
@@ -171,7 +175,8 @@ class _Response:
         own = (point.p_kw + 1j * point.q_kvar) * 1e3
         v_port = across.T @ point.v_v
         crossed += across @ sp.diags(np.conj(own) / np.conj(v_port) ** 2) @ across.T
-        y = frame.admittance(point.admittance_of) + straight
+        self.y_s = frame.admittance(point.admittance_of)
+        y = self.y_s + straight
         into = sp.csr_matrix((np.ones(s), (at_source, np.arange(s))), shape=(n, s))
         linear = sp.bmat([[y, -into], [into.T, z]])
         conjugate = sp.bmat([[crossed, None], [None, sp.csr_matrix((s, s))]])
@@ -286,6 +291,14 @@ def _substation_rows(network: Network, r: _Response) -> _Rows:
         values.append(v * np.conj(i) / 1e3)
         slopes.append((dv * np.conj(i)[:, None] + v[:, None] * np.conj(di)) / 1e3)
     return _Rows(np.concatenate(values), np.concatenate(slopes))
+
+
+def _loss_rows(r: _Response) -> _Rows:
+    """Power lost in branches and shunts, sources left out, in kW: L = Re(V^H Y V), dL = Re(dV^H Y V + V^H Y dV)."""
+    v = r.point.v_v
+    i, back = r.y_s @ v, r.y_s.conj().T @ v
+    slope = np.conj(r.v_slope).T @ i + r.v_slope.T @ np.conj(back)
+    return _Rows(np.array([np.vdot(v, i).real]) / 1e3, slope.real[None, :] / 1e3)
 
 
 class _FlowRows:

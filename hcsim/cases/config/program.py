@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from hcsim.cases.config.types import Section, key
 
@@ -33,6 +33,11 @@ class ProgramSection(Section):
         'What is made largest: "total" PV (the papers), "even": the site that is served least (kW, or share of its '
         'cap), or "load": PV in proportion to the load that stands at each site.',
         "total",
+    )
+    losses_max_pct: Annotated[float, Field(gt=0.0, le=100.0)] | Literal["off"] = key(
+        "Ceiling on what the feeder loses in each step, per cent of what its loads draw then, or what it loses "
+        "without devices where that is more: burning power makes room for PV. In tangents and the closed loop.",
+        "off",
     )
     spread: Literal["even", "load", "off"] = key(
         "The spread form that a study lays beside its total, without BESS.", "even"
