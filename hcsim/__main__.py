@@ -1,6 +1,14 @@
-"""`python -m hcsim`"""
+"""`python -m hcsim`, and the command `hcsim`: signals are minded before anything large is imported."""
 
-from hcsim.cli.app import main
+from hcsim.util import stopping
+
+
+def main() -> None:
+    stopping.install()
+    from hcsim.cli.app import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import IO, Any, ParamSpec, TypeVar
 
 from hcsim.errors import OutputError
+from hcsim.util import stopping
 from hcsim.util.files import output_folder
 
 P = ParamSpec("P")
@@ -193,6 +194,7 @@ def release_folders() -> None:
 
 
 def _enter(key: Path, parts: Sequence[str]) -> None:
+    stopping.something_to_keep()
     if key in _held:
         lock, thread, times = _held[key]
         if thread != threading.get_ident():

@@ -15,6 +15,8 @@ import tempfile
 import threading
 from pathlib import Path
 
+from hcsim.util import stopping
+
 PREFIX = "hcsim_"
 _roots: dict[int, tuple[Path, int]] = {}
 """Process -> its folder and the descriptor that holds the lock."""
@@ -28,6 +30,7 @@ def scratch_root() -> Path:
             root = Path(tempfile.mkdtemp(prefix=PREFIX))
             _roots[os.getpid()] = (root, _hold(root))
             atexit.register(_remove_own, os.getpid())
+            stopping.at_once(lambda process=os.getpid(): _remove_own(process))  # type: ignore[misc]
             sweep(root.parent)
         return _roots[os.getpid()][0]
 
