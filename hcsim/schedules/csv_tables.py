@@ -75,6 +75,9 @@ class TableIn:
     def read(cls, path: Path, columns: Sequence[Column], times: Sequence[str] | None = None) -> TableIn:
         """Read and check; `times` are the labels of the steps that the file must be about."""
         table = cls(path, _raw(path), columns)
+        twice = [name for name in table._cells.columns[table._cells.columns.duplicated()] if name]
+        if twice:
+            raise ConfigError(f"{path}: column {twice[0]!r} stands there twice.", "Take one out.")
         stated = table._take_nodes()
         table._check_header(with_time=times is not None)
         for column in columns:

@@ -20,12 +20,22 @@ from optim.data.network import Network
 COLOURS = dict(
     zip(
         (c.name for c in CRITERIA),
-        (style.VERMILION, style.BLUE, style.BLACK, style.ORANGE, style.PURPLE, style.GREEN, style.GREY, style.SKY),
+        (
+            style.VERMILION,
+            style.BLUE,
+            style.BLACK,
+            style.ORANGE,
+            style.PURPLE,
+            style.GREEN,
+            style.GREY,
+            style.SKY,
+            style.YELLOW,
+        ),
         strict=True,
     )
 )
 """The same colour for the same criterion in every figure."""
-MARKERS = dict(zip(COLOURS, ("o", "v", "<", "s", "D", "h", "P", "X"), strict=True))
+MARKERS = dict(zip(COLOURS, ("o", "v", "<", "s", "D", "h", "P", "X", "^"), strict=True))
 SCENARIOS = {
     "generation": "New generation",
     "load": "New load",
