@@ -64,7 +64,7 @@ def read_profile_table(file: Path) -> pd.DataFrame:
     """The checked table, columns as float. Lines that start with # are comments."""
     raw = _read(file)
     raw.columns = [str(c).strip() for c in raw.columns]
-    _stamps_to_hours(raw, file)
+    raw = _stamps_to_hours(raw, file)
     _check_columns(raw, file)
     table = _numbers(raw, file)
     table["hour"] = _check_hours(table["hour"].to_numpy(), file)
@@ -99,11 +99,11 @@ def _own_name(column: str) -> str:
     return column.split(":", 1)[1].strip()
 
 
-def _stamps_to_hours(raw: pd.DataFrame, file: Path) -> None:
+def _stamps_to_hours(raw: pd.DataFrame, file: Path) -> pd.DataFrame:
     """A column of timestamps becomes `hour`, counted from the midnight before the first of them."""
     stamp = next((c for c in raw.columns if c.lower() in STAMPS), None)
     if "hour" in raw.columns or stamp is None:
-        return
+        return raw
     parsed = pd.to_datetime(raw[stamp], errors="coerce", format="mixed")
     if parsed.isna().any():
         row = int(np.flatnonzero(parsed.isna())[0])
@@ -111,8 +111,8 @@ def _stamps_to_hours(raw: pd.DataFrame, file: Path) -> None:
             f"{file}: data row {row + 1}, column {stamp!r}: {raw[stamp].iloc[row]!r} is no timestamp.",
             "Write them as 2025-05-04 06:15.",
         )
-    raw.insert(0, "hour", (parsed - parsed.iloc[0].normalize()).dt.total_seconds() / 3600.0)
-    raw.drop(columns=stamp, inplace=True)
+    hours = (parsed - parsed.iloc[0].normalize()).dt.total_seconds() / 3600.0
+    return raw.drop(columns=stamp).assign(hour=hours)
 
 
 def _check_columns(raw: pd.DataFrame, file: Path) -> None:
@@ -165,7 +165,8 @@ def _check_hours(hours: np.ndarray, file: Path) -> np.ndarray:
             f"{file}: data row {row + 1}, hour {hours[row]:g} comes after hour {hours[row - 1]:g}.",
             "Hours must increase from row to row.",
         )
-    exact = np.arange(len(hours)) * 24.0 / max(round(24.0 / step), 1)
+    per_day = max(round(24.0 * (len(hours) - 1) / hours[-1]), 1)
+    exact = np.arange(len(hours)) * 24.0 / per_day
     if np.abs(hours - exact).max() <= ROUNDED_H:
         hours, steps, step = exact, np.diff(exact), float(exact[1])
     uneven = np.flatnonzero(np.abs(steps - step) > 1e-6)

@@ -189,10 +189,8 @@ class StudyRun(Parts):
             _ = self.bench.linear_model
             self._clear()
             write_csv(self.folder / "ledger.csv", self.bench.ledger.to_frame())
-            write_text(
-                self.folder / "check.json",
-                json.dumps({**checked.to_json(), **self.bench.day_gates.to_json()}, indent=1, allow_nan=False),
-            )
+            said = {**checked.to_json(), **self.bench.day_gates.to_json()}
+            write_text(self.folder / "check.json", json.dumps(said, indent=1, allow_nan=False))
             for name, text in self.case.inputs.items():
                 write_text(self.folder / "inputs" / name, text)
             buses, nodes = self.bench.network.buses, self.bench.network.nodes
