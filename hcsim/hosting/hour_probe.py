@@ -96,6 +96,8 @@ class Prober:
         self._caps_move = "CapControl" in circuit.classes()
         self.power_flows = 0
         self._sites: list[str] = []
+        self._stored: dict[int, tuple[Floats, ...]] = {}
+        """kWh and kW of the feeder's own batteries at each step, as the bare day leaves them."""
         self._positions: dict[str, int] = {}
         self._kind: Kind = "generation"
         self._at: list[int] = []
@@ -197,6 +199,7 @@ class Prober:
     def _start_series(self) -> None:
         self.circuit.start_series(
             self.profiles.step_h,
+            start_h=self.profiles.start_h,
             tolerance=PROBE_TOLERANCE,
             max_iterations=PROBE_ITERATIONS,
             max_control_iterations=PROBE_CONTROL_ITERATIONS,
@@ -244,9 +247,8 @@ class Prober:
         scratch, so that nothing remains of what was solved before; one power flow makes it do so now, while
         the devices are at zero: with their power in the matrix its iterations converge half as fast."""
         self._kind = kind
-        shape = f"daily={SHAPES[kind]}"
         for i, node in enumerate(nodes):
-            self._define_load(f"{SITE}{i}", node, f"kw=0 {shape} enabled=yes")
+            self._define_load(f"{SITE}{i}", node, f"kw=0 daily={self._shape_of(kind, node)} enabled=yes")
         for name in self._sites[len(nodes) :]:
             self.circuit.command(f'edit "Load.{name}" enabled=no')
         names = [f"{SITE}{i}" for i in range(len(nodes))]
@@ -269,9 +271,9 @@ class Prober:
             self.circuit.set_load_kw(self._at[g], SIGN[self._kind] * float(size_kw[g]))
         self._size_kw = np.array(size_kw, dtype=float)
 
-    def availability(self, kind: Kind) -> Floats:
-        """(T,) share of its size that a device has."""
-        return self.profiles.pv_pu if kind == "generation" else np.ones(len(self.profiles))
+    def availability(self, kind: Kind, nodes: Sequence[str]) -> Floats:
+        """(T,) share of its size that a device at the nodes of one bus has."""
+        return self.profiles.sun(nodes[:1])[:, 0] if kind == "generation" else np.ones(len(self.profiles))
 
     def probe(self, t: int, mode: Mode) -> HourVerdict:
         """Power flow of step t with the devices as sized, from where the feeder stands at t without them."""
@@ -337,11 +339,16 @@ class Prober:
         self.circuit.set_taps({name: at for name, at in wanted[0].items() if taps.get(name) != at})
         self.circuit.set_capacitor_states({name: at for name, at in wanted[1].items() if caps.get(name) != at})
         self._now = wanted
+        if self._stored:
+            self.circuit.write("Storage", "", "kwhstored", self._stored[t][0])
+            self.circuit.write("Storage", "", "kw", self._stored[t][1])
         self.circuit.start_from(self.start_v(t))
 
     def _keep(self, t: int) -> None:
         """Where the feeder stands at step t without devices: every power flow of that step starts there."""
         self.taps[t], self.caps[t] = self._standing()
+        if "Storage" in self.circuit.classes():
+            self._stored[t] = tuple(self.circuit.read("Storage", "", key) for key in ("kwhstored", "kw"))
         self._start_v[t] = self.circuit.voltages_v().astype(np.complex64)
 
     def _standing(self) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
@@ -356,9 +363,16 @@ class Prober:
 
     def _define_shapes(self) -> None:
         interval = f"npts={len(self.profiles)} sinterval={self.profiles.step_h * 3600.0!r}"
-        for kind, name in SHAPES.items():
-            values = " ".join(repr(float(x)) for x in self.availability(kind))  # type: ignore[arg-type]
+        curves = {SHAPES["generation"]: self.profiles.pv_pu, SHAPES["load"]: np.ones(len(self.profiles))}
+        curves |= {f"{SHAPES['generation']}_{i}": curve for i, curve in enumerate(self.profiles.pv_of.values())}
+        for name, curve in curves.items():
+            values = " ".join(repr(float(x)) for x in curve)
             self.circuit.define("LoadShape", name, f"{interval} useactual=no mult=[{values}]")
+
+    def _shape_of(self, kind: Kind, node: str) -> str:
+        """What a device at a node follows: the study's sun, or that of its bus."""
+        own, bus = list(self.profiles.pv_of), node.rsplit(".", 1)[0]
+        return f"{SHAPES[kind]}_{own.index(bus)}" if kind == "generation" and bus in own else SHAPES[kind]
 
     def _define_load(self, name: str, node: str, properties: str) -> None:
         low, high = V_CONSTANT_POWER_PU

@@ -199,7 +199,7 @@ def put_back(prober: Prober, job: NodalJob, site: Site, found: Sequence[Settled]
 
 def _steps_of(prober: Prober, job: NodalJob, site: Site) -> Ints:
     """Steps at which the site has any power, and that are judged."""
-    share = prober.availability(site.kind)
+    share = prober.availability(site.kind, site.nodes)
     return np.array([t for t in prober.steps if share[t] > 0 and t not in set(job.skip_steps)], dtype=np.int64)
 
 
@@ -207,7 +207,7 @@ def search_site(prober: Prober, job: NodalJob, site: Site) -> list[Settled]:
     """(C,) the answers of one site, hour by hour."""
     prober.place(site.nodes, site.kind)
     phases = len(site.nodes)
-    steps, share = _steps_of(prober, job, site), prober.availability(site.kind)
+    steps, share = _steps_of(prober, job, site), prober.availability(site.kind, site.nodes)
 
     def ask(k: int, step: int, mode: Mode) -> HourVerdict:
         prober.resize(np.full(phases, k * job.resolution_kw / phases))

@@ -238,7 +238,7 @@ class StochasticJob:
 
     def _sunny(self, prober: Prober) -> Sequence[int]:
         skip = set(self.skip_steps)
-        return [int(t) for t in prober.steps if self.profiles.pv_pu[t] > 0 and int(t) not in skip]
+        return [int(t) for t in prober.steps if self.profiles.sunny[t] and int(t) not in skip]
 
 
 def broken_by_batteries(prober: Prober) -> dict[str, str]:

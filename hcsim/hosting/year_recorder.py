@@ -21,6 +21,7 @@ from hcsim.errors import OutputError
 from hcsim.feeder.model import FeederModel
 from hcsim.hosting.year_result import YearResult
 from hcsim.opendss.circuit import Circuit
+from hcsim.opendss.series.shapes import write_shape
 from hcsim.replay.recording import V_SANE_PU, Controls
 from hcsim.replay.series import DailySeries
 from hcsim.util.files import output_folder
@@ -68,7 +69,11 @@ def record_year(
     storage = _bring_batteries(circuit, network, bess) if bess else None
     units = tuple(unit.name for unit in bess.bess) if bess else ()
     recorder = _Recorder(series, limits, output_folder(folder), units)
-    circuit.start_series(profiles.step_h)
+    circuit.forget()
+    circuit.set_capacitor_states(caps_before)
+    circuit.set_taps(series.network_taps(), exact=True)
+    circuit.start_series(profiles.step_h, start_h=profiles.start_h)
+    circuit.start_from(network.v_solved_v)
     series.switch_fixed(on=True)
     free, steps = controls == "free", len(profiles)
     try:
@@ -98,13 +103,15 @@ def record_year(
 
 
 def _bring_pv(circuit: Circuit, network: Network, profiles: Profiles, pv_kw: Mapping[str, float]) -> PvFleet:
-    values = " ".join(repr(float(x)) for x in profiles.pv_pu)
-    shape = f"npts={len(profiles)} sinterval={profiles.step_h * 3600.0!r} useactual=no mult=[{values}]"
-    circuit.define("LoadShape", SUN, shape)
+    buses = list(profiles.pv_of)
+    for name, curve in ((SUN, profiles.pv_pu), *((f"{SUN}_{i}", profiles.pv_of[b]) for i, b in enumerate(buses))):
+        write_shape(circuit, name, profiles.step_h, curve)
     fleet = _YearPv(circuit, network, tuple(pv_kw))
     fleet.resize(np.array(list(pv_kw.values()), dtype=float))
-    for element in fleet.elements:
-        circuit.command(f'edit "{element}" irradiance=1 daily={SUN} kvar=0')
+    for element, node in zip(fleet.elements, fleet.nodes, strict=True):
+        bus = node.rsplit(".", 1)[0]
+        shape = f"{SUN}_{buses.index(bus)}" if bus in profiles.pv_of else SUN
+        circuit.command(f'edit "{element}" irradiance=1 daily={shape} kvar=0')
     return fleet
 
 

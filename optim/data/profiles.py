@@ -94,6 +94,11 @@ class Profiles:
         q = None if self.load_q_pu is None else self.load_q_pu * column
         return replace(self, load_pu=self.load_pu * column, load_q_pu=q)
 
+    @property
+    def sunny(self) -> NDArray[np.bool_]:
+        """(T,) steps at which some site has sun."""
+        return np.asarray(np.any([self.pv_pu > 0, *(curve > 0 for curve in self.pv_of.values())], axis=0), dtype=bool)
+
     def sun(self, nodes: Sequence[str]) -> Floats:
         """(T, G) availability at node-phases ("83.1")."""
         if not self.pv_of:
