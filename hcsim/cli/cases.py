@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.markup import escape
 from rich.table import Table
 
 from hcsim.cli.common.console import out_console, say
@@ -16,7 +17,7 @@ def cases() -> None:
         table.add_column(heading)
     for name in bundled_names():
         config = load_case(name).config
-        table.add_row(name, config.program.kind, config.title)
+        table.add_row(name, config.program.kind, escape(config.title))
     out_console.print(table)
     say(f"Files: {bundled_folder()}. A folder of your own with a study.toml is a case too.")
 

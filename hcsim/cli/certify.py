@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from hcsim.certify.options import loop_options
-from hcsim.cli.common.console import out_console, say
+from hcsim.cli.common.console import command, out_console, say
 from hcsim.cli.common.options import CaseArgument, FreeOption, LockOption, MarginTimeOption, Program, refuse
 from hcsim.cli.common.progress import working
 from hcsim.errors import ConfigError
@@ -99,7 +99,8 @@ def certify(
         where = write_certificate(found, folder)
         say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
         _say_more(found)
-        say(escape(f"Certified schedule in {where}; see for yourself: hcsim replay {case} {where}"))
+        again = command("hcsim", "replay", case, where)
+        say(f"Certified schedule in {escape(str(where))}; see for yourself: {again}")
 
 
 def _claims(bench: Workbench, folders: list[Path], programs: list[Program]) -> list[Schedule]:

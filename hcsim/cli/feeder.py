@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hcsim.cli.common.console import say
+from hcsim.cli.common.console import command, say
 from hcsim.cli.common.options import AcceptOption, CaseArgument, SitesOption, sites_wanted
 from hcsim.errors import ConvergenceError, FeederError, OutputError
 
@@ -59,7 +59,7 @@ def init(
     pv, bess = bench.pv, bench.bess
     say(
         f"{len(pv.buses)} sites, {bess.energy_kwh:,.0f} kWh and {bess.power_kw:,.0f} kW of batteries. Edit "
-        f"{escape(str(folder / STUDY_FILE))}, then: hcsim study {escape(str(folder))}"
+        f"{escape(str(folder / STUDY_FILE))}, then: {command('hcsim', 'study', folder)}"
     )
 
 
@@ -117,8 +117,8 @@ def check(
         whole = {**found.to_json(), **days.to_json(), "loads_follow": list(follows)}
         print(json.dumps(whole, indent=1, allow_nan=False))
     else:
-        show(found, Console())
-        show_days(days, follows, Console())
+        show(found, Console(emoji=False))
+        show_days(days, follows, Console(emoji=False))
     raise typer.Exit(GATE_HOLDS if (found.sound and days.passed) or accept_gate else GATE_FAILS)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hcsim.cli.common.console import INTERRUPTED, say
+from hcsim.cli.common.console import INTERRUPTED, command, say
 from hcsim.cli.common.options import AcceptOption, CaseArgument, GapOption, Program, TimeOption
 from hcsim.cli.common.progress import working
 
@@ -47,7 +47,7 @@ def optimize(
     write_schedule(schedule, folder)
     say(f"{program.value}: {claim_in_words(schedule)}")
     if schedule.bess:
-        say("BESS at " + ", ".join(f"{u.bus} ({u.energy_kwh:g} kWh)" for u in schedule.bess))
-    say(escape(f"Schedule in {folder}; check it with: hcsim replay {case} {folder}"))
+        say("BESS at " + ", ".join(f"{escape(u.bus)} ({u.energy_kwh:g} kWh)" for u in schedule.bess))
+    say(f"Schedule in {escape(str(folder))}; check it with: {command('hcsim', 'replay', case, folder)}")
     if schedule.solve and STOPPED in schedule.solve.notes:
         raise typer.Exit(INTERRUPTED)

@@ -298,7 +298,8 @@ def _show_smallest(table: pd.DataFrame, most: int = 10) -> None:
     for row in table.nsmallest(most, "hc_kw").itertuples():
         element = ".".join(x for x in (str(row.binding_element), str(row.binding_phase)) if x)
         kw = f"{row.hc_kw:,.0f}"
-        shown.add_row(row.bus, row.phases, kw, row.criterion, element, row.binding_hour, row.status)
+        cells = (row.bus, row.phases, kw, row.criterion, element, row.binding_hour, row.status)
+        shown.add_row(*(escape(str(cell)) for cell in cells))
     out_console.print(shown)
     if len(table) > most:
         say(f"and {len(table) - most} buses more.")

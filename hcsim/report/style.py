@@ -59,6 +59,7 @@ STYLE: Any = {
     "lines.solid_joinstyle": "round",
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "text.parse_math": False,  # a dollar in a name is no formula
     "svg.hashsalt": "hcsim",
     "svg.fonttype": "path",
 }

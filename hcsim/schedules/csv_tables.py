@@ -14,6 +14,7 @@ import pandas as pd
 
 from hcsim.errors import ConfigError
 from hcsim.util.csv_dialect import is_european, with_decimal_points
+from hcsim.util.files import unguarded
 from hcsim.util.suggest import did_you_mean
 from optim.data.schedule import Floats
 
@@ -275,7 +276,7 @@ def _raw(path: Path) -> pd.DataFrame:
             f"{path} is no CSV file: {str(error).strip()}.",
             "Check that line for a comma too many, and that the file is UTF-8.",
         ) from error
-    cells = cells.astype(object).where(cells.notna(), "")
+    cells = cells.astype(object).where(cells.notna(), "").map(unguarded)
     cells = with_decimal_points(cells) if european else cells
     header = [str(text).strip() for text in cells.iloc[0]]
     body = cells.iloc[1:].set_axis(header, axis=1)

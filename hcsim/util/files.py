@@ -64,10 +64,44 @@ def with_bus_and_phase(table: pd.DataFrame) -> pd.DataFrame:
     return cut
 
 
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""A spreadsheet takes a cell that begins so for a formula, and some formulas start programs."""
+
+
+def guarded(text: str) -> str:
+    """A name as a cell of a CSV file: what a spreadsheet would run has an apostrophe before it. Numbers stay."""
+    if not text.startswith(FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return "'" + text
+    return text
+
+
+def unguarded(text: str) -> str:
+    """The counterpart of `guarded`."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
+def _guard_cells(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with its texts and headings guarded; itself where none needs it."""
+    found = {}
+    for place, column in enumerate(table.columns):
+        values = table.iloc[:, place]
+        if values.dtype == object or pd.api.types.is_string_dtype(values.dtype):
+            cells = [guarded(v) if isinstance(v, str) else v for v in values]
+            if any(new is not old for new, old in zip(cells, values, strict=True)):
+                found[column] = pd.Series(cells, index=values.index, dtype=object)
+    safe = table.assign(**{str(k): v for k, v in found.items()}) if found else table
+    headings = [guarded(str(c)) for c in safe.columns]
+    return safe if headings == [str(c) for c in safe.columns] else safe.set_axis(headings, axis=1)
+
+
 def write_csv(path: Path, table: pd.DataFrame) -> Path:
     """Comma-separated, no index, floats with all digits they need to come back the same; a `node` has `bus` and
     `phase` beside it."""
-    table = with_bus_and_phase(table)
+    table = _guard_cells(with_bus_and_phase(table))
     return write_atomically(path, lambda half: table.to_csv(half, index=False, lineterminator="\n"))
 
 

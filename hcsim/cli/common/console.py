@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +16,18 @@ if TYPE_CHECKING:
     from hcsim.replay.result import ReplayResult
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
-out_console = Console()
-err_console = Console(stderr=True)
+out_console = Console(emoji=False)  # ":x:" may be a bus
+err_console = Console(stderr=True, emoji=False)
 
 
 def say(words: str) -> None:
     """One paragraph of results, not folded: a terminal does that, and scripts read whole lines."""
     out_console.print(words, soft_wrap=True, highlight=False)
+
+
+def command(*words: object) -> str:
+    """A command to be typed next, ready for a shell and for `say`: names with blanks and brackets are quoted."""
+    return escape(shlex.join(str(word) for word in words))
 
 
 def end_of_study(folder: Path, missing: Mapping[str, str]) -> None:
@@ -59,8 +65,8 @@ def show_violations(found: ReplayResult, console: Console, most: int = 10) -> No
     for row in fresh.head(most).itertuples():
         table.add_row(
             str(row.criterion),
-            str(row.element),
-            str(row.phase),
+            escape(str(row.element)),
+            escape(str(row.phase)),
             str(row.time),
             f"{row.value:.5g}",
             f"{row.limit:.5g}",

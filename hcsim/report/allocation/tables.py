@@ -78,7 +78,7 @@ def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table
     rows = main_rows(summary)
     wide = width >= (CERTIFIED_WIDE if any(r.certified_kw != NOTHING for r in rows) else WIDE)
     table = Table(
-        title=f"PV hosting capacity of {summary['case']} in kW",
+        title=f"PV hosting capacity of {escape(summary['case'])} in kW",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from hcsim.replay.result import ReplayResult
@@ -135,7 +136,7 @@ def sweep_table(table: pd.DataFrame) -> Table:
             f"{row['pvhc_mw']:.2f}",
             f"{row['energy_kwh']:,.0f}",
             f"{row['power_kw']:,.0f}",
-            str(row["buses"]),
+            escape(str(row["buses"])),
             f"{row['objective_cny'] / 1e4:.2f}",
             f"{100 * row['gap']:.4f} %",
             f"{row['seconds']:.0f}",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from hcsim.report.allocation.tables import NOTHING, STATUS_WORDS, number, replay_words
@@ -89,7 +90,7 @@ def plan_rows(summary: Mapping[str, Any]) -> list[list[str]]:
 def planning_tables(summary: Mapping[str, Any]) -> list[Table]:
     """Both tables for a terminal."""
     beside = ", the paper's in brackets" if any(c["paper"] for c in summary["cases"].values()) else ""
-    costs = _table(f"Schemes on {summary['case']}: 10,000 CNY per year{beside}")
+    costs = _table(f"Schemes on {escape(summary['case'])}: 10,000 CNY per year{beside}")
     costs.add_column("", no_wrap=True)
     for name in summary["cases"]:
         costs.add_column(f"scheme {name}", justify="right")
@@ -99,7 +100,7 @@ def planning_tables(summary: Mapping[str, Any]) -> list[Table]:
     for heading in ("scheme", "area", "bus", "kWh", "kW", "paper: bus", "kWh", "kW"):
         plan.add_column(heading, justify="left" if heading in ("scheme", "area") else "right")
     for row in plan_rows(summary):
-        plan.add_row(*row)
+        plan.add_row(*(escape(str(cell)) for cell in row))
     return [costs, plan] if plan.row_count else [costs]
 
 
