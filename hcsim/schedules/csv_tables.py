@@ -36,6 +36,8 @@ class Column:
     maximum: float = np.inf
     known: Sequence[str] | None = None
     known_from: str = "the feeder"
+    optional: bool = False
+    """May be missing as a whole; `has` tells."""
 
 
 class FileErrors:
@@ -82,7 +84,8 @@ class TableIn:
         stated = table._take_nodes()
         table._check_header(with_time=times is not None)
         for column in columns:
-            table._convert(column, 0 if times is None else len(times))
+            if table.has(column.name):
+                table._convert(column, 0 if times is None else len(times))
         table.errors.raise_any()
         if times is not None:
             table._check_time_labels(times)
@@ -94,6 +97,9 @@ class TableIn:
     def row(self, i: int) -> int:
         """Line in the file of the i-th record; the header is line 1."""
         return int(self._cells.index[i]) + 2
+
+    def has(self, column: str) -> bool:
+        return column in self._cells
 
     def names(self, column: str) -> tuple[str, ...]:
         return tuple(self._cells[column])
@@ -180,7 +186,7 @@ class TableIn:
             )
         strange = [c for c in found if c not in allowed]
         for name in needed:
-            if name not in found:
+            if name not in found and not self._columns[name].optional:
                 near = difflib.get_close_matches(name, strange, n=1)
                 hint = f"Rename {near[0]!r}." if near else f"The header must be: {','.join(needed)}."
                 self.errors.add(f"row 1: column {name!r} is missing", hint)

@@ -26,8 +26,10 @@ def scaled(schedule: Schedule, share: float) -> Schedule:
     return replace(
         _bare_of_claims(schedule),
         pv_kw=share * schedule.pv_kw,
+        pv_kva=_times(schedule.pv_kva, share),
         pv_p_kw=share * schedule.pv_p_kw,
         pv_q_kvar=share * schedule.pv_q_kvar,
+        bess_q_kvar=_times(schedule.bess_q_kvar, share),
         p_charge_kw=share * schedule.p_charge_kw,
         p_discharge_kw=share * schedule.p_discharge_kw,
         soc_kwh=start + share * (schedule.soc_kwh - start),
@@ -45,6 +47,8 @@ def blend(near: Schedule, far: Schedule, share: float) -> Schedule:
         pv_kw=between(near.pv_kw, far.pv_kw),
         pv_p_kw=between(near.pv_p_kw, far.pv_p_kw),
         pv_q_kvar=between(near.pv_q_kvar, far.pv_q_kvar),
+        pv_kva=None if near.pv_kva is far.pv_kva is None else between(_plates(near), _plates(far)),
+        bess_q_kvar=None if near.bess_q_kvar is far.bess_q_kvar is None else between(_bess_q(near), _bess_q(far)),
         p_charge_kw=between(near.p_charge_kw, far.p_charge_kw),
         p_discharge_kw=between(near.p_discharge_kw, far.p_discharge_kw),
         soc_kwh=between(near.soc_kwh, far.soc_kwh),
@@ -57,6 +61,7 @@ def resized(schedule: Schedule, hc_kw: float) -> Schedule:
     return replace(
         _bare_of_claims(schedule),
         pv_kw=share * schedule.pv_kw,
+        pv_kva=_times(schedule.pv_kva, share),
         pv_p_kw=share * schedule.pv_p_kw,
         pv_q_kvar=share * schedule.pv_q_kvar,
     )
@@ -67,6 +72,7 @@ def reduced(schedule: Schedule, pv_share: Floats, q_share: Floats) -> Schedule:
     return replace(
         _bare_of_claims(schedule),
         pv_kw=pv_share * schedule.pv_kw,
+        pv_kva=_times(schedule.pv_kva, pv_share),
         pv_p_kw=pv_share * schedule.pv_p_kw,
         pv_q_kvar=q_share * schedule.pv_q_kvar,
     )
@@ -95,19 +101,35 @@ def spread_evenly(schedule: Schedule, hc_kw: float, profiles: Profiles) -> Sched
     """The same capacity at every site at unity power factor, batteries idle: the plain simulation's PV."""
     nothing = idle(schedule)
     pv_kw = np.full(len(schedule.pv_nodes), hc_kw / len(schedule.pv_nodes))
-    return replace(nothing, pv_kw=pv_kw, pv_p_kw=profiles.sun(schedule.pv_nodes) * pv_kw)
+    return replace(nothing, pv_kw=pv_kw, pv_kva=None, pv_p_kw=profiles.sun(schedule.pv_nodes) * pv_kw)
 
 
 def with_pv_of(schedule: Schedule, other: Schedule) -> Schedule | None:
     """The devices of `schedule`, batteries idle, PV as in `other`; None where the two have other sites."""
     if schedule.pv_nodes != other.pv_nodes:
         return None
-    return replace(idle(schedule), pv_kw=other.pv_kw, pv_p_kw=other.pv_p_kw, pv_q_kvar=other.pv_q_kvar)
+    return replace(
+        idle(schedule), pv_kw=other.pv_kw, pv_kva=other.pv_kva, pv_p_kw=other.pv_p_kw, pv_q_kvar=other.pv_q_kvar
+    )
 
 
 def with_reserve(unit: BessUnit, reserve: float) -> BessUnit:
     """`reserve`: the least share of its energy that a unit keeps, whatever its own range says."""
     return replace(unit, soc_min=min(max(unit.soc_min, reserve), unit.soc_max))
+
+
+def _times(values: Floats | None, share: float | Floats) -> Floats | None:
+    return None if values is None else share * values
+
+
+def _plates(schedule: Schedule) -> Floats:
+    """(G,) kVA of the inverters."""
+    return schedule.pv_kw if schedule.pv_kva is None else schedule.pv_kva
+
+
+def _bess_q(schedule: Schedule) -> Floats:
+    """(T, D) kvar of the batteries."""
+    return np.zeros_like(schedule.p_charge_kw) if schedule.bess_q_kvar is None else schedule.bess_q_kvar
 
 
 def _bare_of_claims(schedule: Schedule) -> Schedule:

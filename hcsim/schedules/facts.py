@@ -23,6 +23,7 @@ ABOUT = {
     "pv_dispatch.csv": "delivered PV power per step and node, positive into the network",
     "bess_units.csv": "one row per battery; efficiencies and SoC limits as shares of 1; header only if none",
     "bess_dispatch.csv": "battery power per step and node, charge drawn from, discharge fed into the network",
+    "bess_converters.csv": "optional: nameplate in kVA of each phase of a battery",
     "soc.csv": "stored energy; step s is the state before step s, the last row ('end') after the last step",
     "predicted_voltages.csv": "optional: the voltages that the optimizer claims",
     "predicted_substation.csv": "optional: active power from the source into the feeder that it claims",
@@ -44,6 +45,7 @@ def facts_of(schedule: Schedule) -> dict[str, Any]:
         "times": schedule.times,
         "solve": solve,
         "assumptions": schedule.assumptions,
+        **({"replaces": schedule.replaces} if schedule.replaces else {}),
         "devices_sha256": digest(schedule),
         "about": ABOUT,
     }
@@ -62,7 +64,19 @@ def read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
     if not isinstance(facts, dict):
         errors.add("is not a JSON object", 'Write {"case": ..., "step_h": ..., "times": [...]}.')
         errors.raise_any()
-    known = ("format", "kind", "scenario", "case", "step_h", "times", "solve", "assumptions", "devices_sha256", "about")
+    known = (
+        "format",
+        "kind",
+        "scenario",
+        "case",
+        "step_h",
+        "times",
+        "solve",
+        "assumptions",
+        "replaces",
+        "devices_sha256",
+        "about",
+    )
     for key in sorted(facts.keys() - set(known)):
         errors.add(f"key {key!r} is unknown", did_you_mean(key, known))
     if not isinstance(facts.get("case"), str) or not facts.get("case"):
@@ -91,6 +105,9 @@ def read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
     notes = facts.get("assumptions", [])
     if not isinstance(notes, list) or not all(isinstance(n, str) for n in notes):
         errors.add("key 'assumptions' is no list of sentences", "Write a list of texts, or leave it out.")
+    replaces = facts.get("replaces", [])
+    if not isinstance(replaces, list) or not all(isinstance(n, str) and "." in n for n in replaces):
+        errors.add("key 'replaces' is no list of elements", 'Write ["storage.bess1", ...], or leave it out.')
     solve = _read_solve(facts.get("solve"), errors)
     kind, scenario = facts.get("kind", "allocation"), facts.get("scenario")
     if kind not in get_args(ScheduleKind):
@@ -107,6 +124,7 @@ def read_facts(path: Path, profiles: Profiles | None) -> dict[str, Any]:
         "step_h": float(facts["step_h"]),
         "times": tuple(times),
         "assumptions": tuple(notes),
+        "replaces": tuple(replaces),
         "solve": solve,
         "digest": facts.get("devices_sha256"),
     }
@@ -137,4 +155,9 @@ def digest(s: Schedule) -> str:
     for values in (s.pv_kw, s.pv_p_kw, s.pv_q_kvar, s.p_charge_kw, s.p_discharge_kw, s.soc_kwh):
         rounded = np.round(values, 6) + 0.0  # what a spreadsheet does to the last digits is no edit
         words.update(np.ascontiguousarray(rounded, dtype="<f8").tobytes())
+    for name, optional in (("pv_kva", s.pv_kva), ("bess_q_kvar", s.bess_q_kvar), ("bess_kva", s.bess_kva)):
+        if optional is not None:  # schedules that have none keep the hash that they had before these were known
+            words.update(name.encode() + np.ascontiguousarray(np.round(optional, 6) + 0.0, dtype="<f8").tobytes())
+    if s.replaces:
+        words.update(repr(s.replaces).encode())
     return words.hexdigest()

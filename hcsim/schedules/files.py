@@ -2,10 +2,12 @@
 
     schedule.json             kind, case, step_h, times, assumptions, solve (or null), and a word on each file;
                               scenario for the kind planning. Without a kind it is of the kind allocation
-    pv.csv                    node, capacity_kw
+    pv.csv                    node, capacity_kw; kva where a nameplate is not as many kVA as kW
     pv_dispatch.csv           step, time, node, p_kw, q_kvar             positive into the network
     bess_units.csv            unit, bus, energy_kwh, power_kw, eta_charge, eta_discharge, soc_min, soc_max
-    bess_dispatch.csv         step, time, unit, node, p_charge_kw, p_discharge_kw        both >= 0
+    bess_dispatch.csv         step, time, unit, node, p_charge_kw, p_discharge_kw        both >= 0; q_kvar, optional,
+                              positive into the network
+    bess_converters.csv       unit, node, kva                            optional, of each phase of a battery
     soc.csv                   step, time, unit, soc_kwh                  before step 0 ... after the last
     predicted_voltages.csv    step, time, node, v_pu                     optional
     predicted_substation.csv  step, time, bus, phase, p_kw               optional, into the feeder
@@ -84,7 +86,9 @@ def write_schedule(schedule: Schedule, folder: Path) -> list[Path]:
     s, times = schedule, schedule.times
     bess_names = [s.bess[u].name for u in s.bess_of]
     tables = {
-        "pv.csv": pd.DataFrame({"node": list(s.pv_nodes), "capacity_kw": s.pv_kw}),
+        "pv.csv": pd.DataFrame(
+            {"node": list(s.pv_nodes), "capacity_kw": s.pv_kw} | ({} if s.pv_kva is None else {"kva": s.pv_kva})
+        ),
         "pv_dispatch.csv": _long(times, {"node": s.pv_nodes}, p_kw=s.pv_p_kw, q_kvar=s.pv_q_kvar),
         "bess_units.csv": pd.DataFrame(
             [(b.name, b.bus, *(getattr(b, c) for c in UNIT_COLUMNS)) for b in s.bess],
@@ -95,9 +99,14 @@ def write_schedule(schedule: Schedule, folder: Path) -> list[Path]:
             {"unit": bess_names, "node": s.bess_nodes},
             p_charge_kw=s.p_charge_kw,
             p_discharge_kw=s.p_discharge_kw,
+            **({} if s.bess_q_kvar is None else {"q_kvar": s.bess_q_kvar}),
         ),
         "soc.csv": _long((*times, END), {"unit": [b.name for b in s.bess]}, soc_kwh=s.soc_kwh),
     }
+    if s.bess_kva is not None:
+        tables["bess_converters.csv"] = pd.DataFrame(
+            {"unit": bess_names, "node": list(s.bess_nodes), "kva": np.asarray(s.bess_kva, dtype=float)}
+        )
     if s.predicted_v_pu is not None:
         tables["predicted_voltages.csv"] = _long(times, {"node": s.predicted_nodes}, v_pu=s.predicted_v_pu)
     if s.predicted_substation_kw is not None:
@@ -147,9 +156,17 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
     known = None if network is None else network.nodes
     buses = None if network is None else network.buses
 
-    pv = TableIn.read(folder / "pv.csv", (Column("node", "name", known=known), Column("capacity_kw", minimum=0.0)))
+    pv = TableIn.read(
+        folder / "pv.csv",
+        (
+            Column("node", "name", known=known),
+            Column("capacity_kw", minimum=0.0),
+            Column("kva", minimum=0.0, optional=True),
+        ),
+    )
     pv_nodes = pv.unique("node")
     pv_kw = pv.numbers("capacity_kw")
+    pv_kva = pv.numbers("kva") if pv.has("kva") else None
 
     dispatch = TableIn.read(
         folder / "pv_dispatch.csv",
@@ -158,7 +175,13 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
     )
     if facts["kind"] == "planning" and profiles is not None:  # its PV has a curve of its own: all it has at any hour
         profiles = replace(profiles, pv_pu=np.ones(len(profiles)))
-    _check_pv_output(dispatch, dict(zip(pv_nodes, pv_kw.tolist(), strict=True)), profiles)
+    plates = pv_kw if pv_kva is None else pv_kva
+    _check_pv_output(
+        dispatch,
+        dict(zip(pv_nodes, pv_kw.tolist(), strict=True)),
+        dict(zip(pv_nodes, plates.tolist(), strict=True)),
+        profiles,
+    )
     p_kw, q_kvar = dispatch.grids(["node"], [(n,) for n in pv_nodes], ["p_kw", "q_kvar"])
 
     units = TableIn.read(
@@ -185,11 +208,13 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
             Column("node", "name", known=known),
             Column("p_charge_kw", minimum=0.0),
             Column("p_discharge_kw", minimum=0.0),
+            Column("q_kvar", optional=True),
         ),
         times,
     )
     places = battery.pairs("unit", "node")
     _check_places(battery, places, bess)
+    q_bess = battery.grids(["unit", "node"], places, ["q_kvar"])[0] if battery.has("q_kvar") else None
     charge, discharge = battery.grids(["unit", "node"], places, ["p_charge_kw", "p_discharge_kw"])
 
     soc = TableIn.read(
@@ -223,6 +248,10 @@ def read_schedule(folder: Path, *, network: Network | None = None, profiles: Pro
         assumptions=facts["assumptions"],
         kind=facts["kind"],
         scenario=facts["scenario"],
+        pv_kva=pv_kva,
+        bess_q_kvar=q_bess,
+        bess_kva=_converters(folder / "bess_converters.csv", places),
+        replaces=facts["replaces"],
     )
     return found if facts["digest"] in (None, digest(found)) else _without_proof(found)
 
@@ -253,15 +282,17 @@ def _long(times: tuple[str, ...], names: dict[str, Any], **wide: Floats) -> pd.D
     return pd.DataFrame(table | {column: values.reshape(-1) + 0.0 for column, values in wide.items()})
 
 
-def _check_pv_output(table: TableIn, capacity_kw: dict[str, float], profiles: Profiles | None) -> None:
-    """No inverter gives more than its capacity, nor more than the sun at that step."""
+def _check_pv_output(
+    table: TableIn, capacity_kw: dict[str, float], plate_kva: dict[str, float], profiles: Profiles | None
+) -> None:
+    """No inverter gives more than its capacity and its nameplate, nor more than the sun at that step."""
     rows = zip(*(table.values(c) for c in ("step", "node", "p_kw", "q_kvar")), strict=True)
     for i, (step, node, p_kw, q_kvar) in enumerate(rows):
-        most_kva = capacity_kw[node]
-        most_kw = most_kva if profiles is None else most_kva * float(profiles.sun((node,))[step, 0])
+        rated_kw, most_kva = capacity_kw[node], plate_kva[node]
+        most_kw = rated_kw if profiles is None else rated_kw * float(profiles.sun((node,))[step, 0])
         if p_kw > most_kw + POWER_TOLERANCE_KW:
             table.errors.add(
-                f"row {table.row(i)}, column p_kw: {p_kw:g} kW at {node}, where {most_kva:g} kW of inverter give "
+                f"row {table.row(i)}, column p_kw: {p_kw:g} kW at {node}, where {rated_kw:g} kW of inverter give "
                 f"{most_kw:g} kW at step {step}",
                 "Mend it, or capacity_kw in pv.csv.",
             )
@@ -298,6 +329,20 @@ def _check_places(table: TableIn, places: list[tuple[str, ...]], bess: tuple[Bes
     for unit in sorted(home.keys() - {unit for unit, _ in places}):
         table.errors.add(f"unit {unit} of bess_units.csv has no rows", "Add its power for every step.")
     table.errors.raise_any()
+
+
+def _converters(path: Path, places: list[tuple[str, ...]]) -> Floats | None:
+    """(D,) nameplates in the order of `places`; None where the file is not there."""
+    if not path.is_file():
+        return None
+    table = TableIn.read(path, (Column("unit", "name"), Column("node", "name"), Column("kva", minimum=0.0)))
+    given = dict(zip(zip(table.names("unit"), table.names("node"), strict=True), table.values("kva"), strict=True))
+    for unit, node in [p for p in places if p not in given]:
+        table.errors.add(f"no row for unit {unit} at {node}", "Every converter of bess_dispatch.csv needs its kVA.")
+    for unit, node in [p for p in given if p not in set(places)]:
+        table.errors.add(f"unit {unit} at {node} is not in bess_dispatch.csv", "Take the row out.")
+    table.errors.raise_any()
+    return np.array([given[p] for p in places], dtype=float)  # type: ignore[index]
 
 
 def _prediction(

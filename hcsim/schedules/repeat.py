@@ -31,6 +31,8 @@ def batteries_on(schedule: Schedule, profiles: Profiles) -> Schedule:
         pv_kw=np.zeros(0),
         pv_p_kw=np.zeros((steps, 0)),
         pv_q_kvar=np.zeros((steps, 0)),
+        pv_kva=None,
+        bess_q_kvar=None if schedule.bess_q_kvar is None else np.tile(schedule.bess_q_kvar, (days, 1)),
         p_charge_kw=np.tile(schedule.p_charge_kw, (days, 1)),
         p_discharge_kw=np.tile(schedule.p_discharge_kw, (days, 1)),
         soc_kwh=np.vstack([np.tile(schedule.soc_kwh[:-1], (days, 1)), schedule.soc_kwh[-1:]]),

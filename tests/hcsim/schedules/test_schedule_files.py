@@ -12,7 +12,9 @@ import pytest
 from synthetic_study import TIMES, network, profiles, schedule, unit
 
 from hcsim.errors import ConfigError, OutputError
+from hcsim.schedules.edit import blend, idle, scaled
 from hcsim.schedules.files import EDITED, read_schedule, write_schedule
+from hcsim.schedules.repeat import batteries_on
 from optim.data.profiles import Profiles
 from optim.data.schedule import SolveStatus
 
@@ -51,6 +53,51 @@ def test_round_trip_without_batteries_predictions_and_solve_info(made, tmp_path)
     )
     write_schedule(bare, tmp_path)
     assert_same(bare, read_schedule(tmp_path))
+
+
+def with_converters(made):
+    """Nameplates above the kW, batteries that give vars, and two of the feeder's own elements replaced."""
+    plates = np.array([1.0 + 1 / 3 * k for k in range(len(made.bess_nodes))])
+    return replace(
+        made,
+        pv_kva=made.pv_kw * 1.1 + 1 / 3,
+        bess_q_kvar=np.linspace(-1.0, 1 / 7, made.p_charge_kw.size).reshape(made.p_charge_kw.shape),
+        bess_kva=plates,
+        replaces=("storage.bess1", "pvsystem.roof"),
+    )
+
+
+def test_converters_and_replaced_elements_come_back(made, tmp_path):
+    whole = with_converters(made)
+    write_schedule(whole, tmp_path)
+    assert_same(whole, read_schedule(tmp_path, network=network()))
+    write_schedule(made, tmp_path)  # and leave nothing behind for a schedule without them
+    assert_same(made, read_schedule(tmp_path))
+
+
+def test_reactive_power_changed_by_hand_takes_the_proof_away(made, tmp_path):
+    write_schedule(with_converters(made), tmp_path)
+    table = pd.read_csv(tmp_path / "bess_dispatch.csv", dtype={"node": str, "bus": str, "phase": str})
+    table.loc[3, "q_kvar"] += 0.5
+    table.to_csv(tmp_path / "bess_dispatch.csv", index=False)
+    assert EDITED in read_schedule(tmp_path).assumptions
+
+
+def test_a_nameplate_below_the_output_is_named(made, tmp_path):
+    write_schedule(replace(made, pv_kva=made.pv_kw * 0.1), tmp_path)
+    with pytest.raises(ConfigError, match="kVA at"):
+        read_schedule(tmp_path)
+
+
+def test_scaling_and_blending_take_nameplates_and_reactive_power_along(made):
+    """Halved, and halfway to standing still, are the same by hand."""
+    whole = with_converters(made)
+    half, middle = scaled(whole, 0.5), blend(idle(whole), whole, 0.5)
+    for found in (half, middle):
+        np.testing.assert_allclose(found.pv_kva, 0.5 * whole.pv_kva)
+        np.testing.assert_allclose(found.bess_q_kvar, 0.5 * whole.bess_q_kvar)
+        assert found.replaces == whole.replaces
+    assert batteries_on(whole, profiles()).pv_kva is None
 
 
 def test_an_infinite_bound_comes_back(made, tmp_path):
