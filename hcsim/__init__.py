@@ -2,7 +2,8 @@
 
 The public face: `Study` and `PlanningStudy` are the main jobs. By parts: `load_case` and `Workbench` make a case
 ready, `read_network` reads a feeder alone, `replay`, `hosting_capacity` and `certify` are what a schedule is put
-through, `read_schedule` and `write_schedule` its files. What a user can mend is an `HcsimError`.
+through, `validate` judges anyone's dispatch, `read_schedule` and `write_schedule` are its files. What a user can mend
+is an `HcsimError`.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ if TYPE_CHECKING:
     from hcsim.replay.run import replay
     from hcsim.results.allocation import StudyResult
     from hcsim.results.planning import PlanningStudyResult
+    from hcsim.results.validation import Validation
     from hcsim.schedules.files import read_schedule, write_schedule
     from hcsim.studies.allocation import Study
     from hcsim.studies.planning import PlanningStudy
+    from hcsim.studies.validation import validate
     from hcsim.workbench.allocation import Workbench
     from optim.data.limits import Limits
     from optim.data.network import Network
@@ -82,6 +85,7 @@ _HOME = {
     "SolverError": "hcsim.errors",
     "Study": "hcsim.studies.allocation",
     "StudyResult": "hcsim.results.allocation",
+    "Validation": "hcsim.results.validation",
     "Workbench": "hcsim.workbench.allocation",
     "certify": "hcsim.certify.loop",
     "hosting_capacity": "hcsim.hosting.system_wide",
@@ -89,6 +93,7 @@ _HOME = {
     "read_network": "hcsim.feeder.read",
     "read_schedule": "hcsim.schedules.files",
     "replay": "hcsim.replay.run",
+    "validate": "hcsim.studies.validation",
     "write_schedule": "hcsim.schedules.files",
 }
 """Public name -> the module it comes from, loaded when it is asked for: `hcsim --help` and `hcsim.__version__` must not
@@ -120,6 +125,7 @@ __all__ = [
     "SolverError",
     "Study",
     "StudyResult",
+    "Validation",
     "Workbench",
     "__version__",
     "certify",
@@ -128,6 +134,7 @@ __all__ = [
     "read_network",
     "read_schedule",
     "replay",
+    "validate",
     "write_schedule",
 ]
 

@@ -8,6 +8,7 @@ __all__ = [
     "defaults",
     "existing_devices",
     "on_axis",
+    "rules",
     "screening_limits",
     "site_caps",
     "study_file",

@@ -2,13 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError
 from optim.data.profiles import FixedInjection, Profiles
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Which values of a profile make each step of another axis: `at` (T x fine,), averaged over `fine`."""
+
+    at: NDArray[np.int64]
+    steps: int
+    fine: int
+
+    @classmethod
+    def of(cls, profiles: Profiles, steps: int, step_h: float, start_h: float) -> Axis:
+        """`steps` of `step_h` from hour of the day `start_h` on."""
+        fine = max(1, round(step_h / profiles.step_h))
+        hours = start_h % 24.0 + np.arange(steps * fine) * (step_h / fine)
+        return cls(np.floor((hours + 1e-9) / profiles.step_h).astype(np.int64) % len(profiles), steps, fine)
+
+    def take(self, values: Floats) -> Floats:
+        """(T, ...) of a profile's (P, ...)."""
+        picked = values[self.at]
+        return np.asarray(picked.reshape(self.steps, self.fine, *values.shape[1:]).mean(axis=1))
 
 
 def on_axis(
@@ -44,16 +67,7 @@ def on_axis(
         said.append(f"The study's profiles of {60 * own_h:g} minutes are held over steps of {60 * step_h:g}.")
     elif ratio > 1.0 + 1e-9:
         said.append(f"The study's profiles of {60 * own_h:g} minutes are averaged over steps of {60 * step_h:g}.")
-    fine = max(1, round(ratio))
-    begin = start_h % 24.0
-    hours = begin + (np.arange(steps * fine) * (step_h / fine))
-    at = np.floor((hours + 1e-9) / own_h).astype(np.int64) % len(profiles)
-
-    def taken(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        picked = values[at]
-        found: NDArray[np.float64] = picked.reshape(steps, fine, *values.shape[1:]).mean(axis=1)
-        return found
-
+    taken = Axis.of(profiles, steps, step_h, start_h).take
     new = replace(
         profiles,
         times=times,
@@ -63,6 +77,6 @@ def on_axis(
         fixed=tuple(FixedInjection(f.node, taken(f.p_kw)) for f in profiles.fixed),
         load_q_pu=None if profiles.load_q_pu is None else taken(profiles.load_q_pu),
         pv_of={bus: taken(curve) for bus, curve in profiles.pv_of.items()},
-        start_h=profiles.start_h + begin,
+        start_h=profiles.start_h + start_h % 24.0,
     )
     return new, tuple(said)

@@ -82,8 +82,14 @@ def changed_kwh(old: Schedule, new: Schedule) -> float:
     return float((pv + bess) * old.step_h)
 
 
+def changed_kvarh(old: Schedule, new: Schedule) -> float:
+    """The same of reactive power; the repair leaves that of batteries as it is."""
+    return float(np.abs(new.pv_q_kvar - old.pv_q_kvar).sum() * old.step_h)
+
+
 def _between(old: Schedule, new: Schedule) -> tuple[str, str]:
-    moved = np.abs(new.pv_p_kw - old.pv_p_kw).sum(axis=1) + np.abs(new.bess_p_kw - old.bess_p_kw).sum(axis=1)
+    parts = (new.pv_p_kw - old.pv_p_kw, new.bess_p_kw - old.bess_p_kw, new.pv_q_kvar - old.pv_q_kvar)
+    moved = sum(np.abs(part).sum(axis=1) for part in parts)
     steps = np.flatnonzero(moved > 1e-6)
     return (old.times[steps[0]], old.times[steps[-1]]) if len(steps) else ("", "")
 

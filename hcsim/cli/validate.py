@@ -19,7 +19,10 @@ def validate(
     case: CaseArgument,
     dispatches: Annotated[
         list[Path],
-        typer.Argument(metavar="DISPATCH...", help="CSV, TSV, Excel, Parquet or JSON; several: side by side."),
+        typer.Argument(
+            metavar="DISPATCH...",
+            help="CSV, TSV, Excel, Parquet or JSON, or a schedule's folder; several: side by side.",
+        ),
     ],
     units: Annotated[
         Path | None,
@@ -42,6 +45,10 @@ def validate(
     base_kw: Annotated[
         float | None, typer.Option(min=1e-6, help="1 pu of power, where the table is in per unit.")
     ] = None,
+    rules: Annotated[
+        str | None,
+        typer.Option(help="ansi-a, ansi-b, en50160, cpuc-lgp, ny-schedule or a .toml file: limits and time axis."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Results folder. Default: hcsim-results/CASE/DISPATCH.")] = None,
     how_far: Annotated[
         bool, typer.Option("--how-far/--verdict-only", help="Also scale and repair what is refuted.")
@@ -53,7 +60,9 @@ def validate(
     Exit codes: 0 it holds, 3 refuted, 1 not judged, 2 wrong use.
     """
     from hcsim.cases.case import load_case
+    from hcsim.cases.rules import find_rules
     from hcsim.cli.common.progress import Show
+    from hcsim.report.validation.compare import comparison, write_comparison
     from hcsim.schedules.dispatch.layout import Reading
     from hcsim.studies.validation import Asked, judge, write_all
     from hcsim.util.files import json_text
@@ -63,17 +72,15 @@ def validate(
     if sign not in (None, "discharge", "charge"):
         raise ConfigError(f"--sign {sign} is neither discharge nor charge.")
     reading = Reading(_pairs(columns), step_minutes, hour_ending, base_kw)
-    asked = Asked(units, reading, sign, how_far)  # type: ignore[arg-type]
+    asked = Asked(units, reading, sign, how_far, find_rules(rules) if rules else None)  # type: ignore[arg-type]
+    names = _names(dispatches)
     with Show(err_console) as listener:
         bench = Workbench.open(load_case(case))
         worst = 0
         answers = []
-        for dispatch in dispatches:
-            folder = (
-                out
-                if out and len(dispatches) == 1
-                else (out or Path("hcsim-results") / bench.case.name) / dispatch.stem
-            )
+        base = out or Path("hcsim-results") / bench.case.name
+        for dispatch, name in zip(dispatches, names, strict=True):
+            folder = out if out and len(dispatches) == 1 else base / name
             hold_folder(folder)
             found = judge(bench, dispatch, asked, listener=listener)
             page = write_all(found, folder)
@@ -81,6 +88,13 @@ def validate(
             worst = max(worst, {"holds": 0, "refuted": REFUTED}.get(found.verdict, NOT_JUDGED))
             if not as_json:
                 _tell(found, page)
+        if any(a.verdict == "not_judged" for a in answers):
+            worst = NOT_JUDGED
+    if len(answers) > 1:
+        side_by_side = write_comparison(answers, names, base)
+        if not as_json:
+            _table(comparison(answers, names))
+            say(f"Side by side: {escape(str(side_by_side))}")
     if as_json:
         content = [a.to_json() for a in answers]
         out_console.file.write(json_text(content[0] if len(content) == 1 else content) + "\n")
@@ -100,6 +114,26 @@ def template(
     say(f"dispatch.csv, units.csv, buses.csv, example.csv, example_units.csv in {escape(str(folder))}.")
 
 
+def _names(dispatches: list[Path]) -> list[str]:
+    """A folder name for each: the file's own, numbered where two have the same."""
+    stems = [d.resolve().name if d.is_dir() else d.stem for d in dispatches]
+    return [f"{stem}_{stems[: i + 1].count(stem)}" if stems.count(stem) > 1 else stem for i, stem in enumerate(stems)]
+
+
+def _table(table) -> None:  # type: ignore[no-untyped-def]
+    from rich.table import Table
+
+    from hcsim.report.validation.compare import cell_words
+
+    shown = Table(box=None, pad_edge=False)
+    shown.add_column("")
+    for name in table.columns[1:]:
+        shown.add_column(escape(str(name)), overflow="fold")
+    for row in table.itertuples(index=False):
+        shown.add_row(*(escape(cell_words(v)) for v in row))
+    out_console.print(shown)
+
+
 def _pairs(text: str) -> dict[str, str]:
     found = {}
     for part in (p.strip() for p in text.split(",")):
@@ -115,6 +149,10 @@ def _pairs(text: str) -> dict[str, str]:
 def _tell(found, page: Path) -> None:  # type: ignore[no-untyped-def]
     from hcsim.report.validation.page import facts, headline, worst_sentences
 
+    if found.rules:
+        say(f"[dim]{escape(found.rules['title'])}, {escape(found.rules['source'])}[/]")
+        for sentence in (*found.rules["asks"], *(f"Not confirmed: {u}" for u in found.rules["unconfirmed"])):
+            say(f"[dim]  {escape(sentence)}[/]")
     for sentence in found.read_as:
         say(f"[dim]{escape(sentence)}[/]")
     colour = {"holds": "green", "refuted": "red"}.get(found.verdict, "yellow")

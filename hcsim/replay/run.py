@@ -63,7 +63,8 @@ def replay(
     schedule : Schedule or None
         Sizes and powers, kW and kvar, positive into the network; None is the bare feeder.
     options : ReplayOptions, optional
-        Controls, taps, what the bare feeder does, inverters. Default: all controls act.
+        Controls, taps, what the bare feeder does, inverters. Default: all controls act, and violations are judged
+        as the command does, against the bare feeder, which is run for that.
     observer : callable, optional
         Called with t after step t, with the circuit standing in its solution.
 
@@ -89,7 +90,8 @@ def replay(
     ((24, 99), True)
     """
     started = time.perf_counter()
-    options = options or ReplayOptions()
+    if options is None:
+        options = ReplayOptions(before=None if schedule is None else replay(model, None, ReplayOptions()).before)
     circuit, network, profiles, limits = model.circuit, model.network, model.profiles, model.limits
     inverters = options.inverters if schedule is not None else None
     options = replace(options, inverters=inverters)

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from hcsim.replay.result import ReplayResult
-from optim.data.network import Network
+from hcsim.replay.verdict import ANSI
+from optim.data.limits import Limits
 
 SPAN_COLUMNS = (
     "criterion",
@@ -21,10 +22,9 @@ SPAN_COLUMNS = (
     "worst_at",
     "before_value",
     "is_new",
+    "first_step",
+    "last_step",
 )
-ANSI = {"a": ((0.95, 1.05), (0.975, 1.05)), "b": ((0.917, 1.058), (0.95, 1.058))}
-"""ANSI C84.1-2020, table 1, service voltage: limits in pu up to 600 V, and above."""
-LOW_VOLTAGE_KV = 0.6
 
 
 def spans(found: ReplayResult, step_h: float) -> pd.DataFrame:
@@ -61,6 +61,8 @@ def spans(found: ReplayResult, step_h: float) -> pd.DataFrame:
                 worst["time"],
                 float(worst.get("base_value", np.nan)),
                 not bool(worst["existing"]),
+                int(first["step"]),
+                int(last["step"]),
             )
         )
     out = pd.DataFrame(rows, columns=list(SPAN_COLUMNS))
@@ -69,26 +71,35 @@ def spans(found: ReplayResult, step_h: float) -> pd.DataFrame:
     return out.loc[order.sort_values(["old", "beyond"], kind="stable").index].reset_index(drop=True)
 
 
-def ansi_counts(found: ReplayResult, network: Network, step_h: float) -> dict[str, dict[str, float | int | str]]:
-    """Absolute counts by ANSI C84.1 range A and B: node-hours outside, nodes concerned, worst node and hour.
+def hours_broken(spans: pd.DataFrame, step_h: float) -> dict[str, float]:
+    """Criterion -> hours in which it is broken anywhere: a step counts once, on however many places and phases."""
+    hours = {}
+    for criterion, rows in spans.groupby("criterion", sort=False) if len(spans) else ():
+        steps: set[int] = set()
+        for first, last in zip(rows["first_step"], rows["last_step"], strict=True):
+            steps.update(range(int(first), int(last) + 1))
+        hours[str(criterion)] = len(steps) * step_h
+    return hours
 
-    Nothing that stood in the feeder before is forgiven here.
-    """
+
+def ansi_ranges(found: ReplayResult, step_h: float) -> dict[str, dict[str, float | int | str]]:
+    """What lies outside of ANSI C84.1's ranges as `hcsim.replay.verdict.ansi_counts` counts it, nothing forgiven:
+    node-steps, node-hours, hours in which any node is outside, nodes, and the worst node and hour."""
     v = found.operation.v_pu
-    kv = found.operation.kv_base
-    kv = network.kv_of(found.operation.nodes) if kv is None else kv
-    low = np.asarray(kv) < LOW_VOLTAGE_KV
+    judged = v[found.converged]
+    tolerance = (found.limits or Limits()).v_tolerance_pu
     counts: dict[str, dict[str, float | int | str]] = {}
-    for name, (service, primary) in ANSI.items():
-        least = np.where(low, service[0], primary[0])
-        most = np.where(low, service[1], primary[1])
+    for name, (least, most) in ANSI.items():
         with np.errstate(invalid="ignore"):
-            beyond = np.fmax(v - most, least - v)
-        outside = np.nan_to_num(beyond, nan=-1.0) > 1e-6
+            beyond = np.fmax(judged - most, least - judged)
+        outside = np.nan_to_num(beyond, nan=-1.0) > tolerance
         row: dict[str, float | int | str] = {
+            "least_pu": least,
+            "most_pu": most,
+            "node_steps": int(outside.sum()),
             "node_hours": float(outside.sum() * step_h),
+            "hours": float(outside.any(axis=1).sum() * step_h),
             "nodes": int(outside.any(axis=0).sum()),
-            "steps": int(outside.any(axis=1).sum()),
         }
         if outside.any():
             t, n = np.unravel_index(int(np.nanargmax(beyond)), beyond.shape)
@@ -96,8 +107,8 @@ def ansi_counts(found: ReplayResult, network: Network, step_h: float) -> dict[st
             row |= {
                 "worst_bus": bus,
                 "worst_phase": phase,
-                "worst_hour": found.operation.times[t],
-                "worst_pu": float(v[t, n]),
+                "worst_hour": found.operation.times[int(np.flatnonzero(found.converged)[t])],
+                "worst_pu": float(judged[t, n]),
             }
         counts[name] = row
     return counts

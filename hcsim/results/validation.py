@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.replay.result import ReplayResult
+from hcsim.replay.verdict import strictly_new
 from hcsim.util.files import output_folder, write_csv, write_json
 from optim.data.network import Network
 from optim.data.schedule import Schedule
@@ -30,6 +31,8 @@ class Scales:
     charging: float | None = None
     discharging: float | None = None
     replays: int = 0
+    left_out: str = ""
+    """What was not searched, of a long dispatch."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ class Validation:
     repair_kwh: float | None = None
     """Smallest change found that passes; None where none was sought or found."""
     repaired: Schedule | None = None
+    source_names: tuple[str, ...] | None = None
+    """(G,) the dispatch's own name of each PV plant and generator, phase by phase."""
+    source_kinds: tuple[str, ...] | None = None
     repair_words: str = ""
     model_error: Mapping[str, Any] = field(default_factory=dict)
     """The optimizer's own voltages against OpenDSS's: worst and mean by bus and hour."""
@@ -118,8 +124,10 @@ class Validation:
             "dispatch_findings": self.dispatch_findings.to_dict("records"),
             "new_violations": new,
             "existing_violations": len(self.violations) - new,
-            "ansi_a": dict(self.ansi["a"]),
-            "ansi_b": dict(self.ansi["b"]),
+            "new_violations_strict": len(strictly_new(self.replay)),
+            "ansi_a": self.ansi["ansi_a"]["node_steps"],
+            "ansi_b": self.ansi["ansi_b"]["node_steps"],
+            "ansi": {name: dict(row) for name, row in self.ansi.items()},
             "worst": self.worst(),
             "undelivered_kwh": self.replay.energy_not_delivered_kwh,
             "curtailed_kwh": self.curtailed_kwh,
@@ -132,6 +140,7 @@ class Validation:
                 "pv": self.scales.pv,
                 "charging": self.scales.charging,
                 "discharging": self.scales.discharging,
+                "left_out": self.scales.left_out,
             },
             "repair_kwh": self.repair_kwh,
             "repair": self.repair_words,
@@ -144,13 +153,31 @@ class Validation:
         }
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><td>{html.escape(str(w['criterion']).replace('_', ' '))}</td>"
-            f"<td>{html.escape(str(w['bus']))}.{w['phase']}</td>"
-            f"<td>{html.escape(str(w['hour']))}</td><td>{w['value']} {w['unit']} (limit {w['limit']})</td></tr>"
+        """What a notebook shows: verdict, the worst of each criterion, what the dispatch says against itself."""
+
+        def cells(*values: object) -> str:
+            return "<tr>" + "".join(f"<td>{html.escape(str(v))}</td>" for v in values) + "</tr>"
+
+        worst = "".join(
+            cells(
+                str(w["criterion"]).replace("_", " "),
+                f"{w['bus']}.{w['phase']}" if w["phase"] else w["bus"],
+                w["hour"],
+                "" if w["value"] is None else f"{w['value']:.5g} {w['unit']} (limit {w['limit']:.5g})",
+            )
             for w in self.worst()
         )
-        return f"<p><b>{html.escape(self.name)}</b>: {html.escape(self.words)}</p><table>{rows}</table>"
+        own = "".join(
+            cells(str(r[0]).replace("_", " "), r[1], r[2], f"{r[4]:,.2f} {r[5]}")
+            for r in self.dispatch_findings.head(10).itertuples(index=False)
+        )
+        head = f"<p><b>{html.escape(self.name)}</b> on {html.escape(self.feeder)}: {html.escape(self.words)}</p>"
+        tables = "".join(
+            f"<p>{title}</p><table>{rows}</table>"
+            for title, rows in (("New violations, the worst of each kind", worst), ("By itself", own))
+            if rows
+        )
+        return head + tables
 
 
 def _number(value: float) -> float | None:
@@ -160,6 +187,6 @@ def _number(value: float) -> float | None:
 def write_validation(found: Validation, folder: Path) -> Path:
     """validation.json, and every table as CSV; the replay's own files are `hcsim.replay.result.write_replay`'s."""
     folder = output_folder(folder)
-    write_csv(folder / "violations.csv", found.spans)
+    write_csv(folder / "violations.csv", found.spans.drop(columns=["first_step", "last_step"], errors="ignore"))
     write_csv(folder / "dispatch_findings.csv", found.dispatch_findings)
     return write_json(folder / "validation.json", found.to_json())

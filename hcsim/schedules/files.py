@@ -336,13 +336,17 @@ def _converters(path: Path, places: list[tuple[str, ...]]) -> Floats | None:
     if not path.is_file():
         return None
     table = TableIn.read(path, (Column("unit", "name"), Column("node", "name"), Column("kva", minimum=0.0)))
-    given = dict(zip(zip(table.names("unit"), table.names("node"), strict=True), table.values("kva"), strict=True))
+    values = table.numbers("kva")
+    given: dict[tuple[str, ...], float] = {
+        pair: float(kva)
+        for pair, kva in zip(zip(table.names("unit"), table.names("node"), strict=True), values, strict=True)
+    }
     for unit, node in [p for p in places if p not in given]:
         table.errors.add(f"no row for unit {unit} at {node}", "Every converter of bess_dispatch.csv needs its kVA.")
     for unit, node in [p for p in given if p not in set(places)]:
         table.errors.add(f"unit {unit} at {node} is not in bess_dispatch.csv", "Take the row out.")
     table.errors.raise_any()
-    return np.array([given[p] for p in places], dtype=float)  # type: ignore[index]
+    return np.array([given[p] for p in places], dtype=np.float64)
 
 
 def _prediction(

@@ -16,35 +16,31 @@ import numpy as np
 import pandas as pd
 
 from hcsim.cases.case import load_case
-from hcsim.cases.on_axis import on_axis
-from hcsim.certify.least_change import Repair, least_change
+from hcsim.cases.rules import Rules, find_rules
+from hcsim.certify.least_change import Repair, changed_kvarh
 from hcsim.feeder.model import FeederModel
-from hcsim.replay.operating_points import Visit, visit
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.replay.run import replay
-from hcsim.replay.spans import ansi_counts, spans
-from hcsim.replay.verdict import verdict
+from hcsim.replay.spans import ansi_ranges, spans
+from hcsim.replay.verdict import strictly_new, verdict
 from hcsim.results.validation import Answer, Scales, Validation, write_validation
-from hcsim.schedules.dispatch.build import Dispatch
 from hcsim.schedules.dispatch.findings import findings
 from hcsim.schedules.dispatch.layout import Reading
-from hcsim.schedules.dispatch.read import Source, read_dispatch
+from hcsim.schedules.dispatch.read import Source, dispatch_of, read_dispatch
 from hcsim.schedules.dispatch.signs import Sign
-from hcsim.schedules.dispatch.write import dispatch_table
-from hcsim.schedules.edit import with_parts
-from hcsim.schedules.files import write_schedule
+from hcsim.schedules.dispatch.understood import Dispatch
+from hcsim.schedules.dispatch.write import dispatch_table, units_table
+from hcsim.schedules.files import read_schedule, write_schedule
+from hcsim.studies.dispatch_axis import on_one_axis
+from hcsim.studies.how_far import judged, pieces, repaired, scales
 from hcsim.util.files import output_folder, write_csv
 from hcsim.util.progress import Event, Listener, silent
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.own_devices import own_units
 from optim.data.schedule import Schedule
+from optim.data.schedule_frame import FRAME_COLUMNS
 from optim.data.violations import new_violations
-
-SCALE_STEP = 0.005
-"""To how fine a share the largest part of a dispatch that passes is found."""
-REPAIR_STEPS = 2000
-"""Longest dispatch, in steps, that a repair is sought for."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +52,7 @@ class Asked:
     sign: Sign | None = None
     how_far: bool = True
     """Whether a refuted dispatch is scaled and repaired."""
+    rules: Rules | None = None
 
 
 def validate(
@@ -65,6 +62,10 @@ def validate(
     units: Source | None = None,
     columns: Mapping[str, str] | None = None,
     sign: Sign | None = None,
+    step_minutes: float | None = None,
+    hour_ending: bool | None = None,
+    base_kw: float | None = None,
+    rules: str | Path | None = None,
     out: str | Path | None = None,
     how_far: bool = True,
     listener: Listener = silent,
@@ -83,6 +84,14 @@ def validate(
         Role -> column, where names do not say: {"time": "Hour", "bus": "Bus", "p_kw": "kW"}.
     sign
         "discharge" or "charge": what is positive in a battery's one power column; None: told from SoC or losses.
+    step_minutes
+        Length of a step, where the table only counts.
+    hour_ending
+        Whether a time label stands for the end of its step; None: told from the column's name and numbers.
+    base_kw
+        kW that are 1 pu of power.
+    rules
+        "ansi-a", "ansi-b", "en50160", "cpuc-lgp", "ny-schedule", or a TOML file (`hcsim.cases.rules`).
     out
         Folder for validation.json, CSV, Parquet and the page; None: nothing is written.
     how_far
@@ -109,7 +118,8 @@ def validate(
     """
     begun = time.perf_counter()
     bench = Workbench.open(load_case(feeder))
-    asked = Asked(units, Reading(dict(columns or {})), sign, how_far)
+    reading = Reading(dict(columns or {}), step_minutes, hour_ending, base_kw)
+    asked = Asked(units, reading, sign, how_far, find_rules(rules) if rules is not None else None)
     found = judge(bench, dispatch, asked, listener=listener)
     found = replace(found, seconds=time.perf_counter() - begun)
     if out is not None:
@@ -119,31 +129,34 @@ def validate(
 
 def judge(bench: Workbench, dispatch: Source | Schedule, asked: Asked, *, listener: Listener = silent) -> Validation:
     """`validate` on a feeder that is open already."""
+    rules = asked.rules
     with _part(listener, "reading the dispatch") as say:
         read = _read(bench, dispatch, asked)
         say(f"{len(read.units)} devices, {len(read.schedule.times)} steps")
-    model, schedule, said = _on_one_axis(bench, read)
+    model, read, schedule, said = on_one_axis(bench, read, rules)
     with _part(listener, "bare feeder") as say:
         bare = replay(model, None, ReplayOptions(progress=_counting(say)))
     options = ReplayOptions(before=bare.before)
     with _part(listener, "replay") as say:
-        found = replay(model, schedule, replace(options, progress=_counting(say)))
+        found = judged(replay(model, schedule, replace(options, progress=_counting(say))), rules, schedule.step_h)
         said_verdict = verdict(found)
         say(said_verdict.words)
     answer: Answer = {"holds": "holds", "refuted": "refuted"}.get(said_verdict.kind, "not_judged")  # type: ignore[assignment]
-    scales, repair = Scales(), None
+    scale, repair, repair_said = Scales(), None, ""
     if answer == "refuted" and asked.how_far:
         with _part(listener, "how far off") as say:
-            scales = _scales(schedule, lambda s: _passes(model, s, options), say)
-        if len(schedule.times) <= REPAIR_STEPS:
-            with _part(listener, "smallest repair") as say:
-                repair = least_change(schedule, _visitor(model, schedule, options), model.limits, bare.before)
-                say(_repair_words(repair))
+            parts, days = pieces(model, schedule, options, found)
+            scale = scales(parts, days, rules, say)
+        with _part(listener, "smallest repair") as say:
+            repair, left_out = repaired(model, schedule, options, parts, days, rules)
+            repair_said = left_out or _repair_words(schedule, repair)
+            say(repair_said)
+    strict = answer if answer == "not_judged" else "refuted" if len(strictly_new(found)) else "holds"
     return Validation(
         name=read.schedule.case,
         feeder=bench.network.name,
         verdict=answer,
-        verdict_strict=_strict(found, bare, model, answer),
+        verdict_strict=strict,
         words=said_verdict.words,
         read_as=(*read.read_as, *said),
         schedule=schedule,
@@ -152,14 +165,17 @@ def judge(bench: Workbench, dispatch: Source | Schedule, asked: Asked, *, listen
         bare=bare,
         dispatch_findings=findings(replace(read, schedule=schedule), _sun(model, read)),
         spans=spans(found, schedule.step_h),
-        ansi=ansi_counts(found, bench.network, schedule.step_h),
+        ansi=ansi_ranges(found, schedule.step_h),
         curtailed_kwh=_curtailed_kwh(read),
-        scales=scales,
+        scales=scale,
         repair_kwh=repair.changed_kwh if repair and repair.passed else None,
         repaired=repair.schedule if repair and repair.passed else None,
-        repair_words=_repair_words(repair) if answer == "refuted" and asked.how_far else "",
+        source_names=read.source_names,
+        source_kinds=read.source_kinds,
+        repair_words=repair_said,
         model_error=_model_error(read, found),
-        limits_pu=tuple(v for v in (bench.limits.v_min_pu, bench.limits.v_max_pu) if v is not None),
+        rules={} if rules is None else rules.to_json(),
+        limits_pu=tuple(v for v in (model.limits.v_min_pu, model.limits.v_max_pu) if v is not None),
     )
 
 
@@ -173,15 +189,19 @@ def write_all(found: Validation, out: Path) -> Path:
     write_replay(found.bare, folder / "bare")
     write_schedule(found.schedule, folder / "schedule")
     if found.repaired is not None:
-        write_csv(folder / "dispatch_repaired.csv", dispatch_table(found.repaired))
+        names = found.source_names, found.source_kinds
+        write_csv(folder / "dispatch_repaired.csv", dispatch_table(found.repaired, *names))
+        write_csv(folder / "dispatch_repaired_units.csv", units_table(found.repaired, *names))
     return write_page(found, folder)
 
 
 def _read(bench: Workbench, dispatch: Source | Schedule, asked: Asked) -> Dispatch:
+    if isinstance(dispatch, str | Path) and (Path(dispatch) / "schedule.json").is_file():
+        dispatch = read_schedule(Path(dispatch), network=bench.network)
+    if isinstance(dispatch, pd.DataFrame) and set(FRAME_COLUMNS) <= set(dispatch.columns):
+        dispatch = Schedule.from_frame(dispatch)
     if isinstance(dispatch, Schedule):
-        table = dispatch_table(dispatch)
-        read = read_dispatch(table, bench.network, units=_units_of(dispatch), reading=asked.reading)
-        return replace(read, schedule=dispatch, read_as=("A schedule of hcsim's own form.",))
+        return dispatch_of(dispatch)
     return read_dispatch(
         dispatch,
         bench.network,
@@ -189,92 +209,25 @@ def _read(bench: Workbench, dispatch: Source | Schedule, asked: Asked) -> Dispat
         own=own_units(bench.circuit, bench.network),
         reading=asked.reading,
         sign=asked.sign,
+        ceilings=asked.rules is not None and asked.rules.ceilings,
     )
-
-
-def _units_of(schedule: Schedule) -> pd.DataFrame:
-    from hcsim.schedules.dispatch.write import units_table
-
-    return units_table(schedule)
-
-
-def _on_one_axis(bench: Workbench, read: Dispatch) -> tuple[FeederModel, Schedule, tuple[str, ...]]:
-    """The study's profiles over the dispatch's own steps."""
-    profiles, said = on_axis(bench.profiles, read.schedule.times, read.schedule.step_h, read.start_h)
-    schedule = replace(read.schedule, times=profiles.times)
-    return FeederModel(bench.circuit, bench.network, profiles, bench.limits), schedule, said
 
 
 def _sun(model: FeederModel, read: Dispatch) -> Any:
     return model.profiles.pv_pu if len(model.profiles) == len(read.schedule.times) else None
 
 
-def _passes(model: FeederModel, schedule: Schedule, options: ReplayOptions) -> bool:
-    found = replay(model, schedule, replace(options, give_up=True))
-    return bool(found.converged.all()) and not len(new_violations(found.violations))
-
-
-def _scales(schedule: Schedule, passes: Callable[[Schedule], bool], say: Callable[[str], None]) -> Scales:
-    """Bisection from 0 to 1 for the whole and for each kind of power with the rest as it is."""
-    count = 0
-
-    def largest(**which: bool) -> float | None:
-        nonlocal count
-
-        def at(share: float) -> bool:
-            nonlocal count
-            count += 1
-            return passes(with_parts(schedule, **dict.fromkeys(which, share)))
-
-        if not at(0.0):
-            return None
-        low, high = 0.0, 1.0
-        while high - low > SCALE_STEP:
-            middle = (low + high) / 2.0
-            low, high = (middle, high) if at(middle) else (low, middle)
-        return low
-
-    whole = largest(pv=True, charging=True, discharging=True)
-    say(f"{100 * (whole or 0.0):.1f} % of it passes")
-    has_bess = bool(schedule.bess_nodes)
-    return Scales(
-        whole,
-        largest(pv=True),
-        largest(charging=True) if has_bess else None,
-        largest(discharging=True) if has_bess else None,
-        count,
-    )
-
-
-def _visitor(model: FeederModel, schedule: Schedule, options: ReplayOptions) -> Callable[[Schedule], Visit]:
-    ports = tuple(dict.fromkeys([*schedule.pv_nodes, *schedule.bess_nodes]))
-    return lambda s: visit(model, s, ports, options)
-
-
-def _repair_words(repair: Repair | None) -> str:
+def _repair_words(schedule: Schedule, repair: Repair | None) -> str:
     if repair is None:
         return "no repair by these devices was found"
     if not repair.passed:
         left = len(new_violations(repair.replay.violations))
         return f"no repair was found: after {repair.rounds} rounds {left} new violations are left"
-    energy = f"{repair.changed_kwh / 1e3:,.2f} MWh" if repair.changed_kwh >= 1e3 else f"{repair.changed_kwh:,.1f} kWh"
-    return f"holds if {energy} between {repair.between[0]} and {repair.between[1]} are changed: dispatch_repaired.csv"
-
-
-def _strict(found: ReplayResult, bare: ReplayResult, model: FeederModel, answer: Answer) -> Answer:
-    """Against the bare feeder's own day alone, without the range in which its controls may rest."""
-    from optim.data.violations import violations
-
-    if answer == "not_judged":
-        return answer
-    own = violations(found.operation, model.limits, bare.operation)
-    kinds = (
-        found.violations[~found.violations["criterion"].isin(own["criterion"].unique())]
-        if len(found.violations)
-        else []
-    )
-    rest = len(new_violations(kinds)) if len(kinds) else 0
-    return "refuted" if len(new_violations(own)) + rest else "holds"
+    kwh, kvarh = repair.changed_kwh, changed_kvarh(schedule, repair.schedule)
+    energy = f"{kwh / 1e3:,.2f} MWh" if kwh >= 1e3 else f"{kwh:,.1f} kWh"
+    parts = ([energy] if kwh >= 0.05 else []) + ([f"{kvarh:,.1f} kvarh"] if kvarh >= 0.05 else [])
+    when = f"between {repair.between[0]} and {repair.between[1]}"
+    return f"holds if {' and '.join(parts) or energy} {when} are changed: dispatch_repaired.csv"
 
 
 def _curtailed_kwh(read: Dispatch) -> float:

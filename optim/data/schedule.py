@@ -5,11 +5,15 @@ Device arrays are flat over node-phases ("bus.phase"), so a phase that does not 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+
+from optim.data.schedule_frame import fields_of, to_frame
 
 Floats = NDArray[np.float64]
 
@@ -115,6 +119,27 @@ class Schedule:
     def bess_p_kw(self) -> Floats:
         """(T, D) net, positive into the network."""
         return self.p_discharge_kw - self.p_charge_kw
+
+    def to_frame(self) -> pd.DataFrame:
+        """All of it as one table, a row per time, device and phase (`optim.data.schedule_frame.FRAME_COLUMNS`), but for
+        claims and proofs; `from_frame` gives the same numbers back."""
+        return to_frame(self)
+
+    @staticmethod
+    def from_frame(frame: pd.DataFrame, case: str = "dispatch", replaces: Sequence[str] = ()) -> Schedule:
+        """A schedule of a table with time, bus, phase, kind and kW; see `optim.data.schedule_frame.fields_of`.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from optim.data.schedule import Schedule
+        >>> rows = [("11:00", "18", 1, "pv", 30.0), ("12:00", "18", 1, "pv", 50.0)]
+        >>> found = Schedule.from_frame(pd.DataFrame(rows, columns=["time", "bus", "phase", "kind", "p_kw"]))
+        >>> found.pv_nodes, float(found.hc_kw), len(found.to_frame())
+        (('18.1',), 50.0, 2)
+        """
+        fields = fields_of(frame, case, replaces)
+        return Schedule(**{**fields, "bess": tuple(BessUnit(*unit) for unit in fields["bess"])})
 
     def circulated_kwh(self) -> Floats:
         """(T,) energy that one unit (or phase) charges while another discharges: min of both totals."""

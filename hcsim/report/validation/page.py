@@ -16,6 +16,7 @@ from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from hcsim import __version__
+from hcsim.replay.spans import hours_broken
 from hcsim.report import style
 from hcsim.report.pictures import draw_pictures, save_figures
 from hcsim.report.validation.figures import PICTURES, where
@@ -68,8 +69,8 @@ def headline(found: Validation) -> str:
     if found.verdict == "holds":
         return f"{what}: OpenDSS breaks no limit that the feeder does not break without them."
     if found.verdict == "refuted":
-        worst = worst_sentences(found)
-        return f"{what}: refuted. {worst[0] if worst else found.words}"
+        new = len(found.new_violations)
+        return f"{what}: OpenDSS finds {new} new violation{'' if new == 1 else 's'} (places and steps)."
     return f"{what}: not judged, because OpenDSS found no solution in some step."
 
 
@@ -82,6 +83,7 @@ def worst_sentences(found: Validation) -> list[str]:
     for criterion, rows in fresh.groupby("criterion", sort=False):
         row = rows.iloc[0]
         places = rows["bus"].nunique()
+        hours = hours_broken(rows, found.schedule.step_h)[str(criterion)]
         phase = f", phase {row['phase']}" if row["phase"] else ""
         at = f"{row['bus']}{phase} at {row['worst_at']}"
         if not np.isfinite(row["worst_value"]):
@@ -90,7 +92,7 @@ def worst_sentences(found: Validation) -> list[str]:
         said.append(
             f"{str(criterion).replace('_', ' ').capitalize()}: {_digits(row['worst_value'], row['unit'])} at {at} "
             f"(limit {_digits(row['limit'], row['unit'])}); {places} place{'s' if places > 1 else ''}, "
-            f"{rows['duration_h'].sum():g} h in all."
+            f"in {hours:g} h of {len(found.schedule.times) * found.schedule.step_h:g}."
         )
     return said
 
@@ -107,9 +109,10 @@ def facts(found: Validation) -> list[tuple[str, str]]:
         words = f"{row['node_hours']:g} node-hours outside"
         if row["node_hours"]:
             words += (
-                f"; worst {row['worst_pu']:.4f} pu at {row['worst_bus']}.{row['worst_phase']} at {row['worst_hour']}"
+                f", in {row['hours']:g} h; worst {row['worst_pu']:.4f} pu at {row['worst_bus']}.{row['worst_phase']} "
+                f"at {row['worst_hour']}"
             )
-        out.append((f"ANSI C84.1 range {name.upper()}, nothing forgiven", words))
+        out.append((f"ANSI C84.1 range {name[-1].upper()}, absolute, nothing forgiven", words))
     out += [
         ("Commanded and not delivered", f"{found.replay.energy_not_delivered_kwh:,.2f} kWh"),
         (
@@ -126,13 +129,16 @@ def facts(found: Validation) -> list[tuple[str, str]]:
         def share(value: float | None) -> str:
             return "none" if value is None else f"{100 * value:.1f} %"
 
-        out.append(("Largest share of the whole dispatch that passes", share(scales.whole)))
+        left_out = f" ({scales.left_out})" if scales.left_out else ""
+        out.append(("Largest share of the whole dispatch that passes", share(scales.whole) + left_out))
         out.append(
             (
                 "Of PV alone, charging alone, discharging alone",
                 ", ".join(share(x) for x in (scales.pv, scales.charging, scales.discharging)),
             )
         )
+    if found.rules:
+        out.insert(0, ("Rules", f"{found.rules['title']} ({found.rules['source']})"))
     if found.repair_words:
         out.append(("Smallest repair", found.repair_words))
     if found.model_error:
@@ -163,7 +169,7 @@ def tables(found: Validation) -> dict[str, pd.DataFrame]:
             for u in s.bess
         ]
     )
-    spans = found.spans
+    spans = found.spans.drop(columns=["first_step", "last_step"], errors="ignore")
     return {
         "What the dispatch says against itself": found.dispatch_findings,
         "New violations": spans[spans["is_new"]].drop(columns="is_new") if len(spans) else spans,

@@ -10,9 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError
+from hcsim.schedules.dispatch.clock import Clock
 from hcsim.schedules.dispatch.grid import Grid
 from hcsim.schedules.dispatch.layout import Values
 from hcsim.schedules.dispatch.signs import Sign, battery_sign, source_sign
+from hcsim.schedules.dispatch.understood import Dispatch, hour_of_year
 from hcsim.schedules.dispatch.units import Unit
 from hcsim.schedules.dispatch.words import Names
 from optim.data.network import Network
@@ -22,36 +24,6 @@ Floats = NDArray[np.float64]
 IDLE_KW = 1e-6
 ROUNDING = 0.02
 """A size that the dispatch itself tells is rounded up by no more than this where it binds."""
-
-
-@dataclass(frozen=True)
-class Dispatch:
-    """A foreign dispatch, understood."""
-
-    schedule: Schedule
-    units: tuple[Unit, ...]
-    """Every device, sizes filled in."""
-    read_as: tuple[str, ...]
-    soc_given_kwh: Mapping[str, Floats]
-    """Unit -> (T,) the dispatch's own SoC column."""
-    available_kw: Mapping[str, Floats]
-    """PV device -> (T,) power the optimizer says the sun would give."""
-    loads_kw: Mapping[str, Floats]
-    """Load of the feeder -> (T,) the optimizer's own series."""
-    loads_kvar: Mapping[str, Floats]
-    voltages_pu: pd.DataFrame
-    """The optimizer's own voltages: step, node, v_pu; empty where it gives none."""
-    both_kw: Mapping[str, Floats]
-    """Unit -> (T,) power that it charges while it discharges."""
-    columns: Mapping[str, tuple[int, ...]]
-    """Source -> its columns of `Schedule.pv_nodes`."""
-    start_h: float = 0.0
-    """Hour of the day at which the first step begins."""
-
-    @property
-    def sources(self) -> tuple[Unit, ...]:
-        """PV plants and generators."""
-        return tuple(u for u in self.units if u.kind != "bess")
 
 
 @dataclass
@@ -74,13 +46,24 @@ class _Kept:
     both_kw: dict[str, Floats]
 
 
-def build(values: Values, units: Mapping[str, Unit], names: Names, *, case: str, sign: Sign | None = None) -> Dispatch:
-    """(T, …) arrays of every device, in the order of their names.
+def build(
+    values: Values,
+    units: Mapping[str, Unit],
+    names: Names,
+    *,
+    case: str,
+    sign: Sign | None = None,
+    ceilings: bool = False,
+) -> Dispatch:
+    """(T, …) arrays of every device, in the order of their names. `ceilings`: powers are what a device may export, so
+    that a battery is a source without energy.
 
     Raises ConfigError for a battery without energy, power whose sign cannot be told, a device at a bus without the
     phase asked for.
     """
     said: list[str] = list(values.said)
+    if len({stamp[:10] for stamp in values.clock.stamps}) == 1:
+        said.append(f"The day is {values.clock.stamps[0][:10]}.")
     rows, steps = values.rows, len(values.clock)
     volts = rows[rows["quantity"] == "v_pu"]
     rows = rows[rows["quantity"] != "v_pu"]
@@ -94,10 +77,14 @@ def build(values: Values, units: Mapping[str, Unit], names: Names, *, case: str,
         unit = _unit_of(grid, units, names, said)
         kind = unit.kind or _kind_of(grid)
         if kind == "load":
-            if not unit.element:
-                raise ConfigError(f"{label}: no load of the feeder has that name.", "Loads are named as in the feeder.")
-            loads[unit.element] = grid.total("p"), grid.total("q") if grid.has("q") else None
+            for element, share in _loads_meant(unit, units).items():
+                if element in loads:
+                    raise ConfigError(f"{label}: two series speak of {element}.", "Keep one.")
+                q = share * grid.total("q") if grid.has("q") else None
+                loads[element] = share * np.abs(grid.total("p")), q
             continue
+        if ceilings and kind == "bess":
+            kind = "generator"
         unit = replace(unit, kind=kind)
         place = _nodes_of(unit, grid, names.network)
         if kind == "bess":
@@ -119,7 +106,26 @@ def build(values: Values, units: Mapping[str, Unit], names: Names, *, case: str,
         kept.both_kw,
         _columns(made),
         values.clock.start_h,
+        hour_of_year(values.clock.stamps),
     )
+
+
+def _loads_meant(unit: Unit, units: Mapping[str, Unit]) -> dict[str, float]:
+    """Load of the feeder -> its share of a series: itself, or what stands at the bus, by nominal kW."""
+    if unit.element:
+        return {unit.element: 1.0}
+    there = {
+        u.element: max(u.kw, 0.0)
+        for u in units.values()
+        if u.kind == "load"
+        and u.element
+        and u.bus == unit.bus
+        and (not unit.phases or set(u.phases) <= set(unit.phases))
+    }
+    total = sum(there.values())
+    if not total > 0:
+        raise ConfigError(f"{unit.name}: no load of the feeder has that name or stands at that bus.")
+    return {name: kw / total for name, kw in there.items()}
 
 
 def _columns(made: list[_Device]) -> dict[str, tuple[int, ...]]:
@@ -304,8 +310,7 @@ def _schedule(
         soc[:, u] = _start(d.unit, moved, soc_given.get(d.unit.name), said) + np.concatenate([[0.0], np.cumsum(moved)])
     return Schedule(
         case=case,
-        times=clock.stamps
-        or tuple(_label(clock.start_h + t * clock.step_h, steps * clock.step_h) for t in range(steps)),
+        times=_times(clock),
         step_h=clock.step_h,
         pv_nodes=tuple(n for d in sources for n in d.nodes),
         pv_kw=pv_kw,
@@ -342,6 +347,14 @@ def _start(unit: Unit, moved_kwh: Floats, given_kwh: Floats | None, said: list[s
     start = float(low) if low <= high else float((low + high) / 2.0)
     said.append(f"{unit.name}: no SoC given; taken to start at {start:,.1f} kWh, the least that never runs empty.")
     return float(np.clip(start, unit.soc_min * unit.kwh, unit.soc_max * unit.kwh))
+
+
+def _times(clock: Clock) -> tuple[str, ...]:
+    """Labels of the steps: the hours of one day, with the date where a dispatch of several has one."""
+    steps, days = len(clock), {stamp[:10] for stamp in clock.stamps}
+    if len(days) == 1:
+        return tuple(stamp[11:] for stamp in clock.stamps)
+    return clock.stamps or tuple(_label(clock.start_h + t * clock.step_h, steps * clock.step_h) for t in range(steps))
 
 
 def _label(hours: float, length_h: float) -> str:

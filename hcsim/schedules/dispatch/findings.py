@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hcsim.schedules.dispatch.build import Dispatch
+from hcsim.schedules.dispatch.understood import Dispatch
 from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]

@@ -134,6 +134,8 @@ class Names:
         text = text.lower()
         if text in self.units or text in self.own:
             return text
+        if text in self._buses:  # a bus is meant, whatever stands there by the same name
+            return ""
         short = [name for name in self.own if name.split(".", 1)[1] == text]
         return short[0] if len(short) == 1 else ""
 

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
 from optim.data.schedule import Schedule
+from optim.data.schedule_frame import source_names, to_frame
+
+COLUMNS = ("time", "name", "bus", "phase", "kind", "p_kw", "q_kvar", "charge_kw", "discharge_kw", "soc_kwh")
 
 
-def dispatch_table(schedule: Schedule) -> pd.DataFrame:
-    """Long: time, step, name, bus, phase, kind, p_kw, q_kvar, charge_kw, discharge_kw, soc_kwh; a row per time, device
-    and phase. `p_kw` is positive into the network; SoC stands on a unit's first phase, at the end of the step."""
-    s, steps = schedule, len(schedule.times)
-    parts = []
-    for g, node in enumerate(s.pv_nodes):
-        bus, phase = node.rsplit(".", 1)
-        parts.append(_rows(s, f"pv_{bus}", bus, phase, "pv").assign(p_kw=s.pv_p_kw[:, g], q_kvar=s.pv_q_kvar[:, g]))
-    q = np.zeros((steps, len(s.bess_nodes))) if s.bess_q_kvar is None else s.bess_q_kvar
-    first: set[int] = set()
-    for d, (node, u) in enumerate(zip(s.bess_nodes, s.bess_of, strict=True)):
-        bus, phase = node.rsplit(".", 1)
-        soc = s.soc_kwh[1:, u] if u not in first else np.zeros(steps)
-        first.add(u)
-        parts.append(
-            _rows(s, s.bess[u].name, bus, phase, "bess").assign(
-                charge_kw=s.p_charge_kw[:, d], discharge_kw=s.p_discharge_kw[:, d], q_kvar=q[:, d], soc_kwh=soc
-            )
-        )
-    columns = ["time", "name", "bus", "phase", "kind", "p_kw", "q_kvar", "charge_kw", "discharge_kw", "soc_kwh"]
-    table = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
-    return table.reindex(columns=columns)
+def dispatch_table(
+    schedule: Schedule, names: Sequence[str] | None = None, kinds: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Long, with COLUMNS: a row per time, device and phase.
+
+    `p_kw` of sources is positive into the network, batteries charge and discharge in columns of their own; SoC stands
+    on a unit's first phase, at the end of the step. `names` and `kinds` (G,) are the sources'.
+    """
+    table = to_frame(schedule, names, kinds).reindex(columns=list(COLUMNS))
+    battery = table["kind"] == "bess"
+    table.loc[battery, "p_kw"] = np.nan
+    again = battery & table.duplicated(["time", "name"])
+    table.loc[again, "soc_kwh"] = 0.0
+    table["q_kvar"] = table["q_kvar"].fillna(0.0)
+    return table
 
 
-def units_table(schedule: Schedule) -> pd.DataFrame:
+def units_table(
+    schedule: Schedule, names: Sequence[str] | None = None, kinds: Sequence[str] | None = None
+) -> pd.DataFrame:
     """name, bus, phases, kind, kw, kva, kwh, eta_charge, eta_discharge, soc_min, soc_max, soc_start."""
     s = schedule
     kva = s.pv_kw if s.pv_kva is None else s.pv_kva
+    called = source_names(s) if names is None else names
     rows: dict[str, dict[str, object]] = {}
     for g, node in enumerate(s.pv_nodes):
         bus, phase = node.rsplit(".", 1)
-        row = rows.setdefault(f"pv_{bus}", {"bus": bus, "phases": [], "kind": "pv", "kw": 0.0, "kva": 0.0})
+        kind = "pv" if kinds is None else kinds[g]
+        row = rows.setdefault(called[g], {"bus": bus, "phases": [], "kind": kind, "kw": 0.0, "kva": 0.0})
         row["phases"] = [*row["phases"], phase]  # type: ignore[misc]
         row["kw"] = float(row["kw"]) + float(s.pv_kw[g])  # type: ignore[arg-type]
         row["kva"] = float(row["kva"]) + float(kva[g])  # type: ignore[arg-type]
@@ -75,7 +77,3 @@ def units_table(schedule: Schedule) -> pd.DataFrame:
         "soc_start",
     ]
     return table.reindex(columns=columns)
-
-
-def _rows(s: Schedule, name: str, bus: str, phase: str, kind: str) -> pd.DataFrame:
-    return pd.DataFrame({"time": list(s.times), "name": name, "bus": bus, "phase": phase, "kind": kind})

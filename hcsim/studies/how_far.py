@@ -1,0 +1,190 @@
+"""How far a refuted dispatch is from passing: the largest share of it that does, and the smallest repair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hcsim.cases.rules import Rules
+from hcsim.certify.least_change import Repair, changed_kwh, least_change
+from hcsim.feeder.model import FeederModel
+from hcsim.replay.operating_points import visit
+from hcsim.replay.options import ReplayOptions
+from hcsim.replay.result import ReplayResult
+from hcsim.replay.run import replay
+from hcsim.results.validation import Scales
+from hcsim.schedules.edit import with_parts
+from optim.data.profiles import FixedInjection, Profiles
+from optim.data.schedule import Schedule
+from optim.data.violations import new_violations
+
+FINE, COARSE = 0.005, 0.05
+"""To how fine a share the largest part that passes is found; coarse where one replay is long."""
+LONG_STEPS = 400
+"""Steps from which on only the days that break something are searched."""
+MOST_DAYS = 3
+"""So many of them, the worst; the others are said to be left out."""
+MOST_REPAIRED = 10
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A stretch of a dispatch on its own: what is asked of it again and again."""
+
+    model: FeederModel
+    schedule: Schedule
+    options: ReplayOptions
+    first: int
+    """Its first step in the whole."""
+
+
+def judged(found: ReplayResult, rules: Rules | None, step_h: float) -> ReplayResult:
+    """`found` with the violations that the rules count."""
+    if rules is None:
+        return found
+    return replace(found, violations=rules.judged(found.violations, len(found.converged), step_h))
+
+
+def pieces(
+    model: FeederModel, schedule: Schedule, options: ReplayOptions, found: ReplayResult
+) -> tuple[list[Piece], int]:
+    """The whole where it is short; of a long one every day that breaks something, worst first, and how many they are.
+
+    A day by itself starts with the energy that the dispatch has then, and with taps as the feeder file has them.
+    """
+    steps = len(schedule.times)
+    per_day = max(1, round(24.0 / schedule.step_h))
+    if steps <= max(LONG_STEPS, per_day):
+        return [Piece(model, schedule, options, 0)], 1
+    fresh = new_violations(found.violations)
+    failed = np.flatnonzero(~found.converged)
+    count = np.bincount(
+        np.concatenate([fresh["step"].to_numpy(dtype=int), failed]) // per_day, minlength=-(-steps // per_day)
+    )
+    bad = [int(d) for d in np.argsort(-count, kind="stable") if count[d]]
+    made = []
+    for day in bad[:MOST_REPAIRED]:
+        at = slice(day * per_day, min((day + 1) * per_day, steps))
+        part = replace(model, profiles=_profiles(model.profiles, at))
+        before = replay(part, None, ReplayOptions()).before
+        made.append(Piece(part, _schedule(schedule, at), ReplayOptions(before=before), at.start))
+    return made, len(bad)
+
+
+def scales(parts: list[Piece], days: int, rules: Rules | None, say: Callable[[str], None]) -> Scales:
+    """Bisection from 0 to 1 for the whole and for each kind of power with the rest as it is."""
+    parts = parts[:MOST_DAYS]
+    count, step = 0, FINE if sum(len(p.schedule.times) for p in parts) <= LONG_STEPS else COARSE
+
+    def passes(piece: Piece, share: float, which: tuple[str, ...]) -> bool:
+        nonlocal count
+        count += 1
+        scaled = with_parts(piece.schedule, **dict.fromkeys(which, share))
+        found = replay(piece.model, scaled, replace(piece.options, give_up=True))
+        found = judged(found, rules, piece.schedule.step_h)
+        return bool(found.converged.all()) and not len(new_violations(found.violations))
+
+    def largest(*which: str) -> float | None:
+        if not all(passes(p, 0.0, which) for p in parts):
+            return None
+        low, high = 0.0, 1.0
+        while high - low > step:
+            middle = (low + high) / 2.0
+            low, high = (middle, high) if all(passes(p, middle, which) for p in parts) else (low, middle)
+        return low
+
+    whole = largest("pv", "charging", "discharging")
+    say(f"{100 * (whole or 0.0):.1f} % of it passes")
+    schedule = parts[0].schedule
+    has_pv, has_bess = bool(schedule.pv_nodes), bool(schedule.bess_nodes)
+    return Scales(
+        whole,
+        (largest("pv") if has_bess else whole) if has_pv else None,
+        largest("charging") if has_bess else None,
+        largest("discharging") if has_bess else None,
+        count,
+        f"sought on the {len(parts)} worst of {days} days that break something" if len(parts) < days else "",
+    )
+
+
+def repaired(
+    model: FeederModel, schedule: Schedule, options: ReplayOptions, parts: list[Piece], days: int, rules: Rules | None
+) -> tuple[Repair | None, str]:
+    """The smallest change that passes, and what was left out. Of a long dispatch every bad day is repaired by itself,
+    with the energy that it ends with, and the whole is replayed."""
+    if days > len(parts):
+        return None, f"{days} days break something: no repair was sought for more than {MOST_REPAIRED}"
+    if len(parts) == 1 and parts[0].first == 0 and len(parts[0].schedule.times) == len(schedule.times):
+        found = _least(parts[0])
+        return (replace(found, replay=judged(found.replay, rules, schedule.step_h)) if found else None), ""
+    whole = schedule
+    for piece in parts:
+        found = _least(piece)
+        if found is None or not found.passed:
+            return None, f"no repair of the day of {piece.schedule.times[0]} was found"
+        whole = _spliced(whole, found.schedule, piece.first)
+    answer = judged(replay(model, whole, options), rules, schedule.step_h)
+    left = len(new_violations(answer.violations))
+    first, last = min(p.first for p in parts), max(p.first + len(p.schedule.times) for p in parts) - 1
+    passed = left == 0 and bool(answer.converged.all())
+    kwh = changed_kwh(schedule, whole)
+    return Repair(whole, answer, passed, kwh, 1, (schedule.times[first], schedule.times[last])), ""
+
+
+def _least(piece: Piece) -> Repair | None:
+    s = piece.schedule
+    ports = tuple(dict.fromkeys([*s.pv_nodes, *s.bess_nodes]))
+    before = piece.options.before
+    return least_change(s, lambda x: visit(piece.model, x, ports, piece.options), piece.model.limits, before)
+
+
+def _profiles(whole: Profiles, at: slice) -> Profiles:
+    return replace(
+        whole,
+        times=whole.times[at],
+        load_pu=whole.load_pu[at],
+        pv_pu=whole.pv_pu[at],
+        fixed=tuple(FixedInjection(f.node, f.p_kw[at]) for f in whole.fixed),
+        load_q_pu=None if whole.load_q_pu is None else whole.load_q_pu[at],
+        pv_of={bus: curve[at] for bus, curve in whole.pv_of.items()},
+        start_h=whole.start_h + at.start * whole.step_h,
+    )
+
+
+def _schedule(s: Schedule, at: slice) -> Schedule:
+    return replace(
+        s,
+        times=s.times[at],
+        pv_p_kw=s.pv_p_kw[at],
+        pv_q_kvar=s.pv_q_kvar[at],
+        p_charge_kw=s.p_charge_kw[at],
+        p_discharge_kw=s.p_discharge_kw[at],
+        bess_q_kvar=None if s.bess_q_kvar is None else s.bess_q_kvar[at],
+        soc_kwh=s.soc_kwh[at.start : at.stop + 1],
+        predicted_nodes=(),
+        predicted_v_pu=None,
+        substation_phases=(),
+        predicted_substation_kw=None,
+    )
+
+
+def _spliced(whole: Schedule, part: Schedule, first: int) -> Schedule:
+    at = slice(first, first + len(part.times))
+
+    def put(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+        out = old.copy()
+        out[at] = new
+        return out
+
+    soc = whole.soc_kwh.copy()
+    soc[at.start : at.stop + 1] = part.soc_kwh
+    return replace(
+        whole,
+        pv_p_kw=put(whole.pv_p_kw, part.pv_p_kw),
+        pv_q_kvar=put(whole.pv_q_kvar, part.pv_q_kvar),
+        p_charge_kw=put(whole.p_charge_kw, part.p_charge_kw),
+        p_discharge_kw=put(whole.p_discharge_kw, part.p_discharge_kw),
+        soc_kwh=soc,
+    )
