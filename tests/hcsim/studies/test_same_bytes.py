@@ -12,8 +12,8 @@ BUSY = "while True: pass"
 
 def study(out: Path) -> None:
     words = [sys.executable, "-m", "hcsim", "study", str(CASE), "--out", str(out)]
-    words += ["--program", "none", "--program", "distributed", "--robustness", "10"]
-    subprocess.run(words, check=True, capture_output=True, timeout=500, cwd=ROOT)
+    words += ["--program", "none", "--robustness", "5"]
+    subprocess.run(words, check=True, capture_output=True, timeout=900, cwd=ROOT)
 
 
 def compared(a: Path, b: Path) -> subprocess.CompletedProcess:
@@ -24,7 +24,7 @@ def compared(a: Path, b: Path) -> subprocess.CompletedProcess:
 def test_a_busy_machine_changes_no_byte(tmp_path):
     a, b = tmp_path / "a", tmp_path / "b"
     study(a)
-    busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2 * (os.cpu_count() or 1))]
+    busy = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(os.cpu_count() or 1)]
     try:
         study(b)
     finally:
