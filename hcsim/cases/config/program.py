@@ -38,6 +38,7 @@ class ProgramSection(Section):
         "Ceiling on what the feeder loses in each step, per cent of what its loads draw then, or what it loses "
         "without devices where that is more: burning power makes room for PV. In tangents and the closed loop.",
         "off",
+        unit="%",
     )
     spread: Literal["even", "load", "off"] = key(
         "The spread form that a study lays beside its total, without BESS.", "even"

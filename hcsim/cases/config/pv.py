@@ -20,5 +20,5 @@ class PvSection(Section):
         "rating",
     )
     max_kw: dict[str, Annotated[float, Field(ge=0.0)]] = key(
-        'Caps of single buses in kW, in place of that for all: {"83" = 400.0}.', {}
+        'Caps of single buses in kW, in place of that for all: {"83" = 400.0}.', {}, unit="kW"
     )
