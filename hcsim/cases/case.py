@@ -134,6 +134,18 @@ def find_folder(case: str | Path) -> Path:
     )
 
 
+def master_of(case: str | Path) -> Path:
+    """The master .dss file of a bundled case, a study folder, or what names one itself; the file need not be there.
+
+    Raises ConfigError for what is none of them, and for a study.toml that cannot be read.
+    """
+    path = Path(case).expanduser()
+    if path.suffix.lower() == ".dss" or (path.is_file() and path.name != STUDY_FILE):
+        return path
+    folder = find_folder(case)
+    return folder / read_config(folder / STUDY_FILE).feeder.master
+
+
 def load_case(case: str | Path, wanted: SitesWanted | None = None, day: str | None = None) -> Case:
     """Reads and checks a study folder: settings, profiles, and that the feeder's file is there.
 

@@ -29,6 +29,20 @@ class SitesWanted:
     file: Path | None = None
 
 
+def fewer_sites(wanted: SitesWanted | None, found: int) -> str:
+    """What to say where the feeder has fewer sites than were asked for; nothing where it has them."""
+    if wanted is None or wanted.file is not None or not found < wanted.count:
+        return ""
+    return f"{wanted.count} sites were asked for, {found} are possible: no other bus stands apart from those chosen."
+
+
+def fewer_on(network: Network, wanted: SitesWanted | None) -> str:
+    """The same of a feeder that has been read."""
+    if wanted is None or wanted.file is not None:
+        return ""
+    return fewer_sites(wanted, len(spread_sites(network, wanted.count)))
+
+
 def default_profiles_file() -> Path:
     """The bundled day, as `hcsim init` copies it."""
     return Path(__file__).resolve().parent / "default_profiles.csv"
@@ -60,6 +74,7 @@ def study_text(
             f"ours: {len(sites)} {candidates_in_words(network)[1]}, each the one electrically farthest from the "
             "source and from those chosen before."
         )
+        rule += f" {fewer}" if (fewer := fewer_sites(wanted, len(sites))) else ""
     energy_kwh, power_kw = _rounded(ENERGY_H * max(peak_kw, 1.0)), _rounded(POWER_SHARE * max(peak_kw, 1.0))
     loading, loading_why = _loading_limit(ledger)
     ratings = Ratings.of(ledger)

@@ -19,8 +19,8 @@ from hcsim.cli.bound import bound
 from hcsim.cli.cases import cases, schema
 from hcsim.cli.certify import certify
 from hcsim.cli.common.allowed import ALLOWED, folders_allowed, take_allowed
-from hcsim.cli.common.console import DONE, FAILED, INTERRUPTED, WRONG_USE, err_console, out_console
-from hcsim.cli.common.options import Command, is_usage_error, take_option
+from hcsim.cli.common.console import DONE, FAILED, INTERRUPTED, WRONG_USE, err_console, out_console, quieted
+from hcsim.cli.common.options import Command, is_usage_error, take_flag, take_option
 from hcsim.cli.feeder import check, export, init
 from hcsim.cli.optimize import optimize
 from hcsim.cli.replay import replay
@@ -34,15 +34,17 @@ from hcsim.util.log import logged_to
 
 _LOG = logging.getLogger(__name__)
 _LOG_FILES = "hcsim.log_files"
+_QUIET = "hcsim.quiet"
 
 
 class Guarded(TyperGroup):
     """One place where faults become words and exit codes: a user's mistake never shows a traceback."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """--allow-folder and --log hold for every command, wherever they stand."""
+        """--allow-folder, --log and --quiet hold for every command, wherever they stand."""
         rest, ctx.meta[ALLOWED] = take_allowed(args)
         rest, ctx.meta[_LOG_FILES] = take_option(rest, "--log")
+        rest, ctx.meta[_QUIET] = take_flag(rest, "--quiet")
         return super().parse_args(ctx, rest)
 
     def _told(self, ctx: Any) -> Any:
@@ -61,7 +63,7 @@ class Guarded(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            with logged_to(ctx.meta[_LOG_FILES]), folders_allowed(ctx.meta[ALLOWED]):
+            with logged_to(ctx.meta[_LOG_FILES]), folders_allowed(ctx.meta[ALLOWED]), quieted(ctx.meta[_QUIET]):
                 return self._told(ctx)
         except HcsimError as error:
             err_console.print(f"[red]{escape(error.message)}[/]", soft_wrap=True)
@@ -89,7 +91,7 @@ class Guarded(TyperGroup):
 app = typer.Typer(
     cls=Guarded,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     help="Checks what an optimizer claims about PV hosting capacity and batteries against OpenDSS.\n\n"
@@ -136,6 +138,9 @@ def options(
     log: Annotated[
         Path | None, typer.Option(help="Append what hcsim does, with times, to this file. After any command, too.")
     ] = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="No progress: results, warnings and errors only. After any command, too.")
+    ] = False,
 ) -> None:
     """Options that hold for every command."""
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hcsim.cli.common.console import command, say
+from hcsim.cli.common.console import command, out_console, say
 from hcsim.cli.common.options import AcceptOption, CaseArgument, SitesOption, sites_wanted
 from hcsim.errors import ConvergenceError, FeederError, OutputError
 
@@ -40,7 +40,7 @@ def init(
     The .dss files stay where they are. `hcsim study MASTER` runs the same study unedited.
     """
     from hcsim.cases.case import STUDY_FILE, load_case
-    from hcsim.cases.defaults import SitesWanted
+    from hcsim.cases.defaults import SitesWanted, fewer_sites
     from hcsim.util.files import write_text
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
@@ -57,6 +57,8 @@ def init(
             text = text.replace(json.dumps(absolute, ensure_ascii=False), json.dumps(beside, ensure_ascii=False))
         write_text(folder / name, text)
     pv, bess = bench.pv, bench.bess
+    if fewer := fewer_sites(case.wanted, len(pv.buses)):
+        say(fewer)
     say(
         f"{len(pv.buses)} sites, {bess.energy_kwh:,.0f} kWh and {bess.power_kw:,.0f} kW of batteries. Edit "
         f"{escape(str(folder / STUDY_FILE))}, then: {command('hcsim', 'study', folder)}"
@@ -91,7 +93,9 @@ def export(
 
 
 def check(
-    master: MasterArgument,
+    master: Annotated[
+        str, typer.Argument(metavar="MASTER", help="The feeder's master .dss file, a study folder or a bundled case.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the screen.")] = False,
     accept_gate: AcceptOption = False,
 ) -> None:
@@ -102,23 +106,25 @@ def check(
     the day as it runs: time (against OpenDSS by itself), memory (the same run again), added (devices). Exit codes: 0
     all gates hold and nothing is refused, 1 otherwise, 2 wrong use.
     """
+    from hcsim.cases.case import master_of
     from hcsim.feeder.check import check_feeder
     from hcsim.workbench.gates import check_days
 
+    file = master_of(master)
     try:
-        found = check_feeder(master)
+        found = check_feeder(file)
     except (FeederError, ConvergenceError) as error:
         if not as_json:
             raise
-        print(json.dumps(_refusal(master, error), indent=1))
+        print(json.dumps(_refusal(file, error), indent=1))
         raise typer.Exit(GATE_FAILS) from None
     days, follows = check_days(found)
     if as_json:
         whole = {**found.to_json(), **days.to_json(), "loads_follow": list(follows)}
         print(json.dumps(whole, indent=1, allow_nan=False))
     else:
-        show(found, Console(emoji=False))
-        show_days(days, follows, Console(emoji=False))
+        show(found, out_console)
+        show_days(days, follows, out_console)
     raise typer.Exit(GATE_HOLDS if (found.sound and days.passed) or accept_gate else GATE_FAILS)
 
 

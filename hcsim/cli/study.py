@@ -139,6 +139,7 @@ def study(
 
 def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
     """Runs the study with what was asked of `Study.run`, prints the table, and says where the rest is."""
+    from hcsim.cases.defaults import fewer_on
     from hcsim.report.allocation.closed_loop import robustness_lines
     from hcsim.report.allocation.inverters import inverter_sentences
     from hcsim.report.allocation.tables import existing_on_terminal, main_table
@@ -153,6 +154,8 @@ def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
     with Show() as listener:
         result = loaded.run(folder, **asked, listener=listener)
     out_console.print(main_table(summarize(result)))
+    if fewer := fewer_on(result.network, case.wanted):
+        say(fewer)
     if (existing := existing_on_terminal(result)) is not None:
         out_console.print(existing)
     for sentence in (

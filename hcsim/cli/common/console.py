@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +18,21 @@ if TYPE_CHECKING:
     from hcsim.replay.result import ReplayResult
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
-out_console = Console(emoji=False)  # ":x:" may be a bus
+out_console = Console(emoji=False)
+"""No emoji: a bus and a phase between colons are no picture."""
 err_console = Console(stderr=True, emoji=False)
+QUIET: ContextVar[bool] = ContextVar("quiet", default=False)
+"""Whether progress is left out, as --quiet has it; results, warnings and errors are not."""
+
+
+@contextmanager
+def quieted(quiet: bool) -> Iterator[None]:
+    """While a command runs."""
+    token = QUIET.set(quiet)
+    try:
+        yield
+    finally:
+        QUIET.reset(token)
 
 
 def say(words: str) -> None:

@@ -128,6 +128,12 @@ def take_option(args: Sequence[str], option: str) -> tuple[list[str], list[str]]
     return rest, values
 
 
+def take_flag(args: Sequence[str], *names: str) -> tuple[list[str], bool]:
+    """The arguments without a switch, and whether it stood among them."""
+    end = args.index("--") if "--" in args else len(args)
+    return [*(a for a in args[:end] if a not in names), *args[end:]], any(a in names for a in args[:end])
+
+
 # -- words that have moved --------------------------------------------------------------------------------
 
 

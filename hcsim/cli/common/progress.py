@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from hcsim.cli.common.console import err_console
+from hcsim.cli.common.console import QUIET, err_console
 from hcsim.util.progress import Event, Listener, logged
 
 
@@ -21,17 +21,18 @@ class Show:
 
     def __init__(self, console: Console = err_console) -> None:
         self._console = console
+        self._quiet = QUIET.get()
         self._begun: dict[str, float] = {}
         self._tasks: dict[str, TaskID] = {}
         self._bars = Progress(
             SpinnerColumn(finished_text="[green]✓"),
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=12),
             TimeElapsedColumn(),
-            TextColumn("[dim]{task.fields[words]}"),
+            TextColumn("{task.fields[words]}", style="dim", markup=False),
             console=console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=self._quiet or not console.is_terminal,
         )
 
     def __enter__(self) -> Show:
@@ -51,12 +52,14 @@ class Show:
         task = self._tasks[event.part]
         if event.state == "working":
             total = None if event.share is None else 1.0
-            self._bars.update(task, total=total, completed=event.share or 0.0, words=escape(event.words))
+            self._bars.update(task, total=total, completed=event.share or 0.0, words=event.words)
             return
         self._bars.remove_task(task)
         seconds = time.perf_counter() - self._begun[event.part]
         mark = "[green]✓[/]" if event.state == "done" else "[red]✗[/]"
         words = escape(event.words.splitlines()[0]) if event.words else ""
+        if self._quiet:
+            return
         self._console.print(f"{mark} {event.part:<50} {seconds:6.1f} s  [dim]{words}[/]", soft_wrap=True)
 
 

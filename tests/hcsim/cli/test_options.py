@@ -1,6 +1,8 @@
 """Old spellings, options that nothing would use, and help texts that reach the reader whole."""
 
+import json
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from hcsim.cli.app import COMMANDS, app
+from hcsim.cli.common.console import err_console, out_console
 from hcsim.cli.study import ALLOCATION_ONLY, PLANNING_ONLY
 
 pytestmark = pytest.mark.smoke
@@ -55,7 +58,7 @@ def test_other_wrong_words_keep_their_own_message():
 
 def test_every_option_of_a_study_belongs_to_one_kind_or_to_both():
     """A new option has to say to which kind it belongs."""
-    both = {"case", "out", "kind", "gap", "time_limit", "sites", "accept_gate"}
+    both = {"case", "out", "kind", "gap", "time_limit", "sites", "day", "accept_gate"}
     command = next(c for c in typer.main.get_command(app).commands.values() if c.name == "study")
     names = {p.name for p in command.params} - {"help"}
     assert names == both | set(ALLOCATION_ONLY) | set(PLANNING_ONLY)
@@ -142,3 +145,64 @@ def test_help_reaches_the_reader_whole(command):
         for sentence in text.split("\n\n"):
             words = " ".join(sentence.replace("`", "").split())
             assert words in plain, (command, words)
+
+
+# -- the terminal -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [None, *COMMANDS])
+def test_short_help_is_help(command):
+    words = [] if command is None else [command.__name__]
+    short, long = hcsim(*words, "-h"), hcsim(*words, "--help")
+    assert short.exit_code == 0 and short.output == long.output and "Usage" in short.output
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_is_told_how_to_complete(shell):
+    """The script that bash gets is a function that calls the program itself."""
+    told = CliRunner().invoke(app, [], prog_name="hcsim", env={"_HCSIM_COMPLETE": f"source_{shell}"})
+    assert "_HCSIM_COMPLETE" in told.output and told.exit_code == 0
+
+
+@pytest.mark.parametrize("at", [0, 1, 2])
+def test_quiet_leaves_the_result_and_no_progress(tmp_path, at):
+    words = ["optimize", CASE, "--program", "none", "--out", tmp_path / "plan"]
+    loud = hcsim(*words)
+    words.insert(at if at < 2 else len(words), "--quiet")
+    still = hcsim(*words)
+    assert loud.exit_code == still.exit_code == 0
+    assert loud.stderr and not still.stderr
+    assert still.stdout == loud.stdout and still.stdout
+
+
+def test_quiet_still_says_what_is_wrong():
+    assert "no bundled case" in hcsim("--quiet", "optimize", "ieee12", "--program", "none").stderr
+
+
+@pytest.mark.parametrize("console", [out_console, err_console])
+def test_no_number_becomes_a_picture(console):
+    """rich draws :100: and :1234: as emoji where it is let."""
+    with console.capture() as said:
+        console.print("bus:100:5, :1234:, :on:", soft_wrap=True)
+    assert said.get() == "bus:100:5, :1234:, :on:\n"
+
+
+@pytest.mark.parametrize("named", ["ieee123", CASE])
+def test_check_takes_a_bundled_case_and_a_study_folder(named):
+    found = json.loads(hcsim("check", named, "--json").stdout)
+    assert found["gate"]["passed"] and Path(found["master"]).suffix == ".dss"
+
+
+def test_check_names_what_is_not_there():
+    assert "ieee123" in refused("check", "ieee12") and "nowhere.dss" in refused("check", "nowhere.dss")
+
+
+def test_more_sites_than_there_are_is_said(tmp_path):
+    master = CASE / "Master.dss"
+    done = hcsim("init", master, "--sites", "500", "--out", tmp_path / "study")
+    text = (tmp_path / "study" / "study.toml").read_text(encoding="utf-8")
+    n = len(tomllib.loads(text)["pv"]["buses"])
+    said = f"500 sites were asked for, {n} are possible"
+    assert done.exit_code == 0 and said in " ".join(done.output.split()) and said in " ".join(text.split())
+    few = hcsim("init", master, "--sites", str(n), "--out", tmp_path / "few")
+    assert "asked for" not in few.output
