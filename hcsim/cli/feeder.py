@@ -56,6 +56,8 @@ def init(
             absolute, beside = str(case.master), _beside(case.master, folder)
             text = text.replace(json.dumps(absolute, ensure_ascii=False), json.dumps(beside, ensure_ascii=False))
         write_text(folder / name, text)
+    for words in bench.case.time_notes:
+        Console().print(escape(words), soft_wrap=True, highlight=False)
     pv, bess = bench.pv, bench.bess
     if fewer := fewer_sites(case.wanted, len(pv.buses)):
         say(fewer)

@@ -39,7 +39,7 @@ SAME_ENGINE = 1e-7
 """Where iterations end on another path, two solutions to the tolerance of 1e-9 differ by more than it."""
 BALANCE_KVA = 1e-3
 DELIVERED_KW = 0.05
-MOST_NODE_STEPS = 4_000_000
+MOST_NODE_STEPS = 2_500_000
 """Of the year, beyond which its first days have to do."""
 
 
