@@ -59,7 +59,6 @@ def measure(case: str, programs: list[str], folder: Path, seconds: float | None)
     """A row per program. Raises HcsimError where the feeder cannot be handled."""
     begun = time.perf_counter()
     work = StudyRun(load_case(case), folder, _tell if sys.stderr.isatty() else silent)
-    work.open_feeder()
     for name in programs:
         work.solve_program(name, None, None)
     work.baseline_without_bess()

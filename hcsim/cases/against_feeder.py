@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from hcsim.cases.config.study import StudyConfig
 from hcsim.errors import ConfigError
+from hcsim.util.csv_text import CsvText, float_of
 from hcsim.util.suggest import did_you_mean
 from optim.data.network import Network
 from optim.data.node import phase_of
@@ -22,30 +25,23 @@ def read_sites(file: Path) -> tuple[str, ...]:
 def read_site_caps(file: Path) -> dict[str, float | None]:
     """Bus -> what its column `max_kw` says, None where it says nothing. Raises ConfigError as `read_sites`, and for
     a cap that is no number of at least 0."""
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"There is no file of sites {file}.", "--sites takes a number or a CSV file.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read as a list of sites: {error}.") from None
-    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
-    rows = [[cell.strip().strip("\"'") for cell in line.replace(";", ",").split(",")] for line in lines if line]
-    header = [cell.lower() for cell in rows[0]] if rows else []
-    column = header.index("bus") if "bus" in header else 0
-    rows = [row for row in rows[1 if "bus" in header else 0 :] if len(row) > column and row[column]]
-    if not rows:
-        raise ConfigError(f"{file} names no bus.", "One bus per line, or a column `bus`.")
+    if not file.exists():
+        raise ConfigError(f"There is no file of sites {file}.", "--sites takes a number or a CSV file.")
+    remedy = "One bus per line, or a column `bus`."
+    text = CsvText.read(file, remedy)
+    names = [name.lower() for name in text.header]
+    table = text.frame(as_text=True, header="bus" in names)
+    buses = table.iloc[:, names.index("bus") if "bus" in names else 0].str.strip().str.strip("\"'").str.lower()
+    most = table.iloc[:, names.index("max_kw")] if {"bus", "max_kw"} <= set(names) else pd.Series("", table.index)
     caps: dict[str, float | None] = {}
-    most = header.index("max_kw") if "bus" in header and "max_kw" in header else None
-    for row in rows:
-        said = row[most] if most is not None and len(row) > most else ""
-        try:
-            cap = float(said) if said else None
-        except ValueError:
-            cap = -1.0
+    for line, bus, said in zip(table.index, buses, most.str.strip(), strict=True):
+        cap = float_of(said) if said else None
         if cap is not None and not 0.0 <= cap < float("inf"):
-            raise ConfigError(f"{file}, bus {row[column]}: max_kw = {said!r} is no number of kW from 0 on.")
-        caps.setdefault(row[column].lower(), cap)
+            raise ConfigError(f"{file}, line {line}, bus {bus}: max_kw = {said!r} is no number of kW from 0 on.")
+        if bus:
+            caps.setdefault(bus, cap)
+    if not caps:
+        raise ConfigError(f"{file} names no bus.", remedy)
     return caps
 
 

@@ -1,13 +1,11 @@
 """profiles.csv: one row per step, whole days, 1 minute to 1 hour.
 
 Columns: `hour` (or timestamps in `time`), `load_pu`, `pv_pu`, optionally `ev_mw`, and curves of their own:
-`load_pu:<load, bus or wildcard>`, `pv_pu:<bus>`. With semicolons between columns, a comma is the decimal point.
+`load_pu:<load, bus or wildcard>`, `pv_pu:<bus>`. Separators and decimal signs are those of any country.
 """
 
 from __future__ import annotations
 
-import io
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
+from hcsim.util.csv_text import CsvText
 from hcsim.util.suggest import did_you_mean
 from optim.data.profiles import Profiles
 
@@ -80,19 +79,9 @@ def labels(hours: np.ndarray) -> tuple[str, ...]:
 
 
 def _read(file: Path) -> pd.DataFrame:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        header = next((line for line in text.splitlines() if line.strip() and not line.startswith("#")), "")
-        european = {"sep": ";", "decimal": ","} if ";" in header else {}
-        with warnings.catch_warnings():  # surplus cells would be cut off, or taken for an index, in silence
-            warnings.simplefilter("error", pd.errors.ParserWarning)
-            return pd.read_csv(io.StringIO(text), comment="#", skipinitialspace=True, index_col=False, **european)
-    except pd.errors.ParserWarning:
-        raise ConfigError(f"{file}: a row has more cells than the header has columns.") from None
-    except FileNotFoundError:
-        raise ConfigError(f"{file} does not exist.", "study.toml names it in [profiles] file.") from None
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise ConfigError(f"{file} cannot be read as CSV: {error}.") from None
+    if not file.exists():
+        raise ConfigError(f"{file} does not exist.", "study.toml names it in [profiles] file.")
+    return CsvText.read(file).frame()
 
 
 def _own_name(column: str) -> str:

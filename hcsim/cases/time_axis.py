@@ -7,7 +7,6 @@ A year comes from a file of 8760 hours. Where a case has only a day, a year is m
 from __future__ import annotations
 
 import calendar
-import io
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from hcsim.cases.own_time import OwnLoads
 from hcsim.errors import ConfigError
-from hcsim.util.csv_dialect import is_european
+from hcsim.util.csv_text import CsvText
 from hcsim.util.suggest import did_you_mean
 from optim.data.profiles import Profiles
 
@@ -138,20 +137,12 @@ def representative(year: TimeAxis) -> TimeAxis:
 
 def read_year(file: Path) -> TimeAxis:
     """A CSV of a year: hour (0 to 8759), load_pu, pv_pu. Lines that start with # are comments. Hours numbered 1 to
-    8760 are those that end then. With semicolons between columns, a comma is the decimal point.
+    8760 are those that end then. Separators and decimal signs are those of any country.
 
     A leap year loses its 29 February; hours that are missing or empty are not judged; both are said. Raises
     ConfigError for everything else that is wrong, naming the row.
     """
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-        european = {"sep": ";", "decimal": ","} if is_european(text) else {}
-        raw = pd.read_csv(io.StringIO(text), comment="#", skipinitialspace=True, **european)
-    except FileNotFoundError:
-        raise ConfigError(f"{file} does not exist.") from None
-    except (OSError, ValueError) as error:  # pandas' own errors are ValueErrors
-        raise ConfigError(f"{file} cannot be read as CSV: {error}.") from None
-    raw.columns = [str(c).strip() for c in raw.columns]
+    raw = CsvText.read(file).frame()
     for column in COLUMNS:
         if column not in raw:
             raise ConfigError(f"{file}: column {column!r} is missing.", did_you_mean(column, list(raw.columns)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
-from hcsim.util.csv_dialect import is_european, with_decimal_points
-from hcsim.util.files import unguarded
+from hcsim.util.csv_text import CsvText
 from hcsim.util.suggest import did_you_mean
 from optim.data.schedule import Floats
 
@@ -96,7 +94,7 @@ class TableIn:
 
     def row(self, i: int) -> int:
         """Line in the file of the i-th record; the header is line 1."""
-        return int(self._cells.index[i]) + 2
+        return int(self._cells.index[i])
 
     def has(self, column: str) -> bool:
         return column in self._cells
@@ -261,33 +259,10 @@ class TableIn:
 
 
 def _raw(path: Path) -> pd.DataFrame:
-    """All cells as text; wholly empty lines dropped, the others keep their line number in the index."""
+    """All cells as text; the index has the line of each record."""
     if not path.is_file():
         raise ConfigError(f"{path} is missing.", "A schedule needs it, with a header only if it has no rows.")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        european = is_european(text)
-        cells = pd.read_csv(
-            io.StringIO(text),
-            dtype=str,
-            keep_default_na=False,
-            skip_blank_lines=False,
-            header=None,
-            sep=";" if european else ",",
-        )
-    except pd.errors.EmptyDataError as error:
-        raise ConfigError(f"{path} is empty.", "It needs at least its header.") from error
-    except (pd.errors.ParserError, UnicodeDecodeError, OSError, ValueError) as error:
-        raise ConfigError(
-            f"{path} is no CSV file: {str(error).strip()}.",
-            "Check that line for a comma too many, and that the file is UTF-8.",
-        ) from error
-    cells = cells.astype(object).where(cells.notna(), "").map(unguarded)
-    cells = with_decimal_points(cells) if european else cells
-    header = [str(text).strip() for text in cells.iloc[0]]
-    body = cells.iloc[1:].set_axis(header, axis=1)
-    body.index = pd.RangeIndex(len(body))
-    return body[(body != "").any(axis=1)]
+    return CsvText.read(path).frame(as_text=True)
 
 
 def _whole(phase: str) -> str:

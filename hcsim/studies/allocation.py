@@ -144,8 +144,7 @@ class Study:
             if name not in CASES:
                 raise ConfigError(f"There is no program {name!r}.", f"Programs: {', '.join(CASES)}.")
         with folder_lock(folder, STUDY_PARTS):
-            work = StudyRun(self.case, folder, listener)
-            work.open_feeder(accept_gate=accept_gate)
+            work = StudyRun(self.case, folder, listener, accept_gate=accept_gate)
             with work.until_interrupted():
                 work.replay_bare_feeder()
                 for name in programs:
@@ -166,9 +165,12 @@ class Study:
 class StudyRun(Parts):
     """The parts of a study in the making. Each method is one line of the table of contents above."""
 
-    def __init__(self, case: Case, folder: Path, listener: Listener) -> None:
+    def __init__(self, case: Case, folder: Path, listener: Listener, *, accept_gate: bool = False) -> None:
+        """Compile, read, gate, find the sites, linearize. What fails here fails the study."""
         super().__init__(folder, listener)
-        self.case = case
+        with self._timed("feeder"):
+            self.bench = self._open(case, accept_gate)
+        self.case = self.bench.case
         self.cases: dict[str, CaseResult] = {}
         self.base_replays: dict[str, ReplayResult] = {}
         self.baselines: dict[str, HostingCapacityResult] = {}
@@ -177,25 +179,23 @@ class StudyRun(Parts):
 
     # -- the parts --------------------------------------------------------------------------------------
 
-    def open_feeder(self, *, accept_gate: bool = False) -> None:
-        """Compile, read, gate, find the sites, linearize. What fails here fails the study."""
-        with self._timed("feeder"):
-            self.bench = Workbench.open(self.case)
-            self.case = self.bench.case
-            self.bench.require_gate(accept=accept_gate)
-            self.bench.require_days(accept=accept_gate)
-            checked = check_network(self.bench.circuit, self.bench.network, self.bench.ledger)
-            self.bench.check_sites()
-            _ = self.bench.linear_model
-            self._clear()
-            write_csv(self.folder / "ledger.csv", self.bench.ledger.to_frame())
-            said = {**checked.to_json(), **self.bench.day_gates.to_json()}
-            write_text(self.folder / "check.json", json.dumps(said, indent=1, allow_nan=False))
-            for name, text in self.case.inputs.items():
-                write_text(self.folder / "inputs" / name, text)
-            buses, nodes = self.bench.network.buses, self.bench.network.nodes
-            for words in (f"{len(buses)} buses, {len(nodes)} nodes", *self.case.time_notes):
-                self._say("feeder", words)
+    def _open(self, case: Case, accept_gate: bool) -> Workbench:
+        bench = Workbench.open(case)
+        bench.require_gate(accept=accept_gate)
+        bench.require_days(accept=accept_gate)
+        checked = check_network(bench.circuit, bench.network, bench.ledger)
+        bench.check_sites()
+        _ = bench.linear_model
+        self._clear()
+        write_csv(self.folder / "ledger.csv", bench.ledger.to_frame())
+        facts = {**checked.to_json(), **bench.day_gates.to_json()}
+        write_text(self.folder / "check.json", json.dumps(facts, indent=1, allow_nan=False))
+        for name, text in bench.case.inputs.items():
+            write_text(self.folder / "inputs" / name, text)
+        buses, nodes = bench.network.buses, bench.network.nodes
+        for words in (f"{len(buses)} buses, {len(nodes)} nodes", *bench.case.time_notes):
+            self._say("feeder", words)
+        return bench
 
     def replay_bare_feeder(self) -> None:
         for controls in self.controls:

@@ -119,8 +119,7 @@ class PlanningStudy:
         chosen = known_schemes(schemes)
         folder = output_folder(default_out(self.case) if out is None else Path(out))
         with folder_lock(folder, STUDY_PARTS):
-            work = PlanningRun(self.case, folder, listener)
-            work.open_feeder(exactness, accept_gate=accept_gate)
+            work = PlanningRun(self.case, folder, listener, exactness, accept_gate=accept_gate)
             with work.until_interrupted():
                 for scheme in chosen:
                     work.solve_scheme(scheme, gap, time_limit_s)
@@ -142,26 +141,35 @@ def known_schemes(names: Sequence[str]) -> tuple[Scheme, ...]:
 class PlanningRun(Parts):
     """The parts of a planning study. Each method is one line of the table of contents above."""
 
-    def __init__(self, case: Case, folder: Path, listener: Listener) -> None:
+    def __init__(
+        self,
+        case: Case,
+        folder: Path,
+        listener: Listener,
+        exactness: Exactness | None = None,
+        *,
+        accept_gate: bool = False,
+    ) -> None:
+        """Compile, read, gate, make the equivalent feeder. What fails here fails the study."""
         super().__init__(folder, listener)
         self.case = case
         self.schemes: dict[Scheme, SchemeResult] = {}
         self._bare: dict[tuple[ScenarioName, Controls], ReplayResult] = {}
-
-    def open_feeder(self, exactness: Exactness | None = None, *, accept_gate: bool = False) -> None:
-        """Compile, read, gate, make the equivalent feeder. What fails here fails the study."""
         with self._timed("feeder"):
-            bench = Workbench.open(self.case)
-            bench.require_gate(accept=accept_gate)
-            self.bench = PlanningBench.of(bench)
-            if exactness is not None:
-                self.bench = replace(self.bench, case=replace(self.bench.case, exactness=exactness))
-            self._clear()
-            write_csv(self.folder / "ledger.csv", bench.ledger.to_frame())
-            for name, text in self.case.inputs.items():
-                write_text(self.folder / "inputs" / name, text)
-            sections = len(self.bench.case.feeder)
-            self._say("feeder", f"{len(bench.network.buses)} buses, equivalent of {sections} sections")
+            self.bench = self._open(exactness, accept_gate)
+
+    def _open(self, exactness: Exactness | None, accept_gate: bool) -> PlanningBench:
+        feeder = Workbench.open(self.case)
+        feeder.require_gate(accept=accept_gate)
+        bench = PlanningBench.of(feeder)
+        if exactness is not None:
+            bench = replace(bench, case=replace(bench.case, exactness=exactness))
+        self._clear()
+        write_csv(self.folder / "ledger.csv", feeder.ledger.to_frame())
+        for name, text in self.case.inputs.items():
+            write_text(self.folder / "inputs" / name, text)
+        self._say("feeder", f"{len(feeder.network.buses)} buses, equivalent of {len(bench.case.feeder)} sections")
+        return bench
 
     def solve_scheme(self, scheme: Scheme, gap: float | None, time_limit_s: float | None) -> None:
         part = f"scheme {scheme}"

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +13,10 @@ import openpyxl
 import pandas as pd
 
 from hcsim.errors import ConfigError
+from hcsim.util.csv_text import CsvText
 
-ENCODINGS = ("utf-8-sig", "cp1252")
-SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
-_COMMA_NUMBER = re.compile(r"^[-+]?\d{1,3}(\.\d{3})*,\d+$|^[-+]?\d+,\d+([eE][-+]?\d+)?$")
-_POINT_NUMBER = re.compile(r"^[-+]?\d*\.\d+([eE][-+]?\d+)?$")
 _SAMPLE = 200
-"""Rows looked at to tell a separator and a decimal sign."""
+"""Cells looked at to tell what a column holds."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +30,12 @@ class Table:
     first_line: int
     """Line of the first record."""
     said: tuple[str, ...] = ()
+    lines: tuple[int, ...] = ()
+    """Of every record, where comments or empty lines stand between."""
 
     def line(self, record: int) -> int:
-        return int(self.cells.index[record]) + self.first_line
+        position = int(self.cells.index[record])
+        return self.lines[position] if self.lines else position + self.first_line
 
     def where(self, record: int, column: str) -> str:
         return f"{self.name}, row {self.line(record)}, column {column!r}"
@@ -156,70 +153,10 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _text(path: Path) -> Table:
-    head, encoding = _head(path)
-    lines = [line for line in head.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    if not lines:
-        raise ConfigError(f"{path} has no rows.", "It needs a header and a row for every step.")
-    separator = _separator(lines)
-    rows = list(csv.reader(io.StringIO("\n".join(lines[1:_SAMPLE])), delimiter=separator))
-    cells = [cell.strip() for row in rows for cell in row]
-    with_comma = sum(bool(_COMMA_NUMBER.match(c)) for c in cells)
-    with_point = sum(bool(_POINT_NUMBER.match(c)) for c in cells)
-    decimal = "," if separator != "," and with_comma > with_point else "."
-    comments = sum(1 for line in head.splitlines() if line.lstrip().startswith("#"))
-    try:
-        frame = pd.read_csv(
-            path,
-            sep=separator,
-            decimal=decimal,
-            thousands="." if decimal == "," else None,
-            encoding=encoding,
-            comment="#",
-            skipinitialspace=True,
-            skip_blank_lines=True,
-            index_col=False,
-            low_memory=False,
-            engine="c",
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, ValueError) as error:
-        words = str(error).splitlines()[0].strip().rstrip(".")
-        raise ConfigError(f"{path} cannot be read as a table: {words}.", "Look for a separator too many.") from None
-    said = []
-    if separator != "," or decimal != ".":
-        said.append(
-            f"{path.name}: {SEPARATORS[separator]}-separated, decimal {'comma' if decimal == ',' else 'point'}."
-        )
-    return Table(_plain(frame), str(path), 2 + comments, tuple(said))
-
-
-def _head(path: Path) -> tuple[str, str]:
-    raw = path.open("rb").read(1 << 16)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16", errors="ignore"), "utf-16"
-    if raw[:4] == b"PK\x03\x04":
-        raise ConfigError(f"{path} is a zip or Excel file by its content.", "Give it its ending, .xlsx.")
-    if raw[:4] == b"PAR1":
-        raise ConfigError(f"{path} is a Parquet file by its content.", "Give it its ending, .parquet.")
-    if b"\x00" in raw:
-        raise ConfigError(f"{path} is not a text file.", "Save the dispatch as CSV, .xlsx, .parquet or .json.")
-    for encoding in ENCODINGS:
-        try:
-            return raw[: raw.rfind(b"\n") + 1 or None].decode(encoding), encoding
-        except UnicodeDecodeError:
-            continue
-    return raw.decode("latin-1"), "latin-1"
-
-
-def _separator(lines: list[str]) -> str:
-    """The mark that cuts the header into most columns, and the rows after it into as many."""
-    counts = {mark: len(next(csv.reader([lines[0]], delimiter=mark))) for mark in SEPARATORS}
-
-    def steady(mark: str) -> tuple[int, int]:
-        widths = [len(row) for row in csv.reader(lines[1:20], delimiter=mark)]
-        return (sum(w == counts[mark] for w in widths), counts[mark])
-
-    several = [mark for mark in SEPARATORS if counts[mark] > 1]
-    return max(several, key=steady) if several else ","
+    text = CsvText.read(path)
+    frame = text.frame()
+    said = (f"{path.name}: {text.words}.",) if text.words else ()
+    return Table(_plain(frame), str(path), 0, said, tuple(int(line) for line in frame.index))
 
 
 # -- workbooks and JSON -------------------------------------------------------------------------------------

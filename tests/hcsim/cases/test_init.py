@@ -79,7 +79,7 @@ def test_sites_from_a_file(tmp_path):
     listed.write_text("# two\nc\nD\n")
     assert read_sites(listed) == ("c", "d")
     listed.write_text("# none\n")
-    with pytest.raises(ConfigError, match="names no bus"):
+    with pytest.raises(ConfigError, match=r"is empty.*One bus per line"):
         read_sites(listed)
     with pytest.raises(ConfigError, match="no file of sites"):
         read_sites(tmp_path / "nothere.csv")

@@ -129,7 +129,7 @@ def test_inverter_does_not_exceed_its_rating(found):
 
 def test_draws_there_is_no_time_for_are_left_out_and_said(bench, found):
     hurried = with_robustness(bench, found, RobustnessSettings(draws=DRAWS, seed=SEED, most_s=0.0))
-    assert hurried.robustness["draws"] == 1 and "1 (of 25, for time)" in robustness_words(hurried)
+    assert hurried.robustness["draws"] == 1 and "1 of 25 days tried in the time there was" in robustness_words(hurried)
 
 
 def test_a_schedule_that_passes_needs_no_margin(bench, tried):

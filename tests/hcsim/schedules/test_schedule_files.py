@@ -273,7 +273,7 @@ def test_a_spreadsheet_with_semicolons_and_a_ragged_line(made, tmp_path):
     (tmp_path / "pv.csv").write_text("\ufeff" + text.replace("\n", "\n\n"), encoding="utf-8")  # BOM, empty lines
     assert read_schedule(tmp_path).pv_nodes == made.pv_nodes
     (tmp_path / "pv.csv").write_text(text + "b4.1,b4,1,2,3\n")
-    with pytest.raises(ConfigError, match=r"pv\.csv is no CSV file.*line 13"):
+    with pytest.raises(ConfigError, match=r"pv\.csv cannot be read as CSV: line 13 has more cells"):
         read_schedule(tmp_path)
     (tmp_path / "pv.csv").write_text("")
     with pytest.raises(ConfigError, match=r"pv\.csv is empty"):
