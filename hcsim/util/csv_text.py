@@ -57,7 +57,7 @@ class CsvText:
         if found and (says := _SAYS_SEPARATOR.fullmatch(found[0][1].strip())) and says[1] in SEPARATORS:
             separator, found = says[1], found[1:]
         if not found:
-            raise ConfigError(f"{path} cannot be read as CSV: it is empty.", remedy)
+            raise ConfigError(f"{path} is empty: it cannot be read as CSV.", remedy)
         lines = [line for _, line in found]
         separator = separator or _separator(lines)
         blank = separator + ' \t"'
