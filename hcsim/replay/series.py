@@ -69,13 +69,15 @@ class DailySeries:
         *,
         before_step: Callable[[int], None] | None = None,
         after_step: Callable[[int, Complexes | None], str | None] | None = None,
+        settle: Callable[[int], bool] | None = None,
         loading: bool = True,
         regulation: bool = False,
     ) -> Recording:
         """All steps in order, from `options.taps` and the capacitors' own states.
 
         `before_step(t)` sets devices, `after_step(t, consumption_kva)` reads them, None in a step
-        without an answer; what it returns is why the step is none after all. Inverters under their own
+        without an answer; what it returns is why the step is none after all. `settle(t)` looks at the solution of
+        step t and says whether it has set devices anew, so that the step is solved again. Inverters under their own
         control act also where the other controls are locked. Afterwards taps and capacitors stand where they stood
         before.
         `loading` False leaves the branches unread (NaN). `regulation` also records voltage unbalance, the power
@@ -99,6 +101,8 @@ class DailySeries:
                     if before_step:
                         before_step(t)
                     converged = circuit.step(t, controls=free or autonomous)
+                    while settle and converged and settle(t):
+                        converged = circuit.step(t, controls=free or autonomous)
                     if t == 0:
                         self._check_nodes()  # devices that came in must not have moved them
                     consumption = record.read(t, converged, free)

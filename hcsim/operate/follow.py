@@ -1,0 +1,213 @@
+"""The policy *follow*: the schedule, corrected by measured head power and voltages, per phase and by the tangent.
+
+At every measurement each limit in sight has a distance r to it, positive where it is overstepped. The correction d of
+all devices is the one of least weighted size that takes the overstepped back,
+
+    min  sum_i w_i (x_i + d_i - x_i^ref)^2   so that   J d <= -r - margin   (softly),   low <= x + d <= high,
+
+with J the tangent of the planned hour (which device moves which phase of the head and which voltage), x what devices
+deliver now and x^ref what they would like: PV all that the sun gives, inverters their planned reactive power, batteries
+their plan and what brings their energy back to it. Reactive power is cheapest, then batteries, then curtailment; equal
+weights per kVA share a burden fairly among the sites that can carry it. The reference pulls curtailed power back as soon
+as there is room, so that the rule settles without a memory of its own.
+"""
+
+from __future__ import annotations
+
+import daqp
+import numpy as np
+from numpy.typing import NDArray
+
+from hcsim.operate.policy import Commands, Floats, Plan, Sight
+from hcsim.operate.settings import OperateSettings
+from optim.data.criteria import CRITERIA, thresholds
+
+WEIGHTS = {"q": 1e-3, "bess": 1e-1, "curtail": 10.0}
+"""Per squared share of a device's rating: what is used first costs least."""
+PRICE = 3.0
+"""Of a curtailed share, linear: curtailment stays at zero as long as something cheaper is left."""
+RESTED_KW = 0.05
+"""A correction below this is none."""
+RECOVERY = 0.3
+"""Share of the distance from planned stored energy that a battery makes good per step."""
+SOFT, HARD = 8, 0
+_VOLTAGE = ("overvoltage", "undervoltage")
+
+
+class Follow:
+    """Made once per plan; keeps nothing from day to day, and of a day only the step's own commands."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, s = plan, plan.schedule
+        settings = plan.settings if isinstance(plan.settings, OperateSettings) else OperateSettings()
+        self.settings = settings
+        port = {name: i for i, name in enumerate(plan.ports)}
+        self._pv_at = np.array([port[n] for n in s.pv_nodes], dtype=np.int64)
+        self._bess_at = np.array([port[n] for n in s.bess_nodes], dtype=np.int64)
+        node = {name: i for i, name in enumerate(plan.model.nodes)}
+        self._meter_rows = np.array([node[m] for m in plan.meters], dtype=np.int64)
+        self._kva = np.maximum(s.pv_kw if s.pv_kva is None else s.pv_kva, 1e-9)
+        share = np.array([s.bess[u].power_kw / s.bess_of.count(u) for u in s.bess_of]).reshape(-1)
+        self._rated = np.maximum(share, 1e-9)
+        self._bounds()
+        g, d = len(s.pv_nodes), len(s.bess_nodes)
+        w_p = np.full(g, WEIGHTS["curtail"]) / self._kva**2
+        w_q = np.full(g, WEIGHTS["q"]) / self._kva**2
+        w_b = np.full(d, WEIGHTS["bess"]) / self._rated**2
+        self._weights = np.concatenate([w_p, w_q, w_b])
+        self._matrix: dict[int, Floats] = {}
+
+    # -- what is known before -------------------------------------------------------------------------------
+
+    def _bounds(self) -> None:
+        """(T, M) and (T, S): how far a voltage and a head's power may go; where the plan itself stands beyond, there.
+
+        What the bare feeder breaks on its planned day says little of another day, so nothing is forgiven in advance.
+        """
+        plan, margin = self.plan, self.settings.margin_pu
+        place = {name: i for i, name in enumerate(plan.planned.nodes)}
+        at = [place[m] for m in plan.meters]
+        limits = {}
+        for criterion in CRITERIA:
+            if criterion.name in _VOLTAGE:
+                edge = thresholds(criterion, plan.limits, None, plan.planned.v_pu.shape, plan.planned.kv_base)
+                limits[criterion.name] = criterion.sign * edge[:, at]
+        planned = plan.planned.v_pu[:, at]
+        self._v_high = np.fmax(limits["overvoltage"] - margin, np.fmin(planned, limits["overvoltage"]))
+        self._v_low = np.fmin(limits["undervoltage"] + margin, np.fmax(planned, limits["undervoltage"]))
+        least = plan.limits.substation_min_kw
+        head = plan.planned.substation_kw
+        self._head_low = (
+            np.full_like(head, -np.inf) if least is None else np.full_like(head, least + self.settings.margin_kw)
+        )
+        own = plan.before.days[0].substation_kw
+        self._head_low = np.fmin(self._head_low, own)  # a phase that is reversed without devices is not theirs
+
+    def _jacobian(self, t: int) -> Floats:
+        """(M + S, 2G + D): voltages and head power per kW of PV, kvar of PV, kW of batteries.
+
+        Reactive power counts for voltages only: it moves the head's active power through losses, and a rule that
+        may burn power to keep it from flowing back does.
+        """
+        if t not in self._matrix:
+            m, rows = self.plan.model, self._meter_rows
+            k = t if m.dv_dp.shape[0] > 1 else 0
+            dv_p, dv_q = m.dv_dp[k][rows], m.dv_dq[k][rows]
+            dh_p, dh_q = m.dsub_p_dp[k], m.dsub_p_dq[k]
+            p, q = np.vstack([dv_p, dh_p]), np.vstack([dv_q, np.zeros_like(dh_q)])
+            self._matrix[t] = np.hstack([p[:, self._pv_at], q[:, self._pv_at], p[:, self._bess_at]])
+        return self._matrix[t]
+
+    # -- the step -------------------------------------------------------------------------------------------
+
+    def act(self, sight: Sight) -> Commands | None:
+        if sight.measured_step < 0 or (self.settings.delay_steps == 0 and sight.iteration == 0):
+            self._now = self._reference(sight)
+            return self._commands(self._now, sight)
+        values = np.concatenate([sight.v_pu, sight.head_kw])
+        if sight.age:
+            if sight.iteration:
+                return None
+            self._now = self._reference(sight)
+            values = self._carried(values, sight)
+        target = self._solve(sight, values)
+        if np.abs(target - self._now).max(initial=0.0) < RESTED_KW and sight.age == 0:
+            return None
+        self._now = target
+        return self._commands(target, sight)
+
+    def _reference(self, sight: Sight) -> Floats:
+        """What devices would like at this step."""
+        s, t = self.plan.schedule, sight.step
+        q = s.pv_q_kvar[t]
+        room = np.sqrt(np.maximum(self._kva**2 - q**2, 0.0))
+        return np.concatenate([np.minimum(sight.available_kw, room), q, self._battery_reference(sight)])
+
+    def _battery_reference(self, sight: Sight) -> Floats:
+        s, t = self.plan.schedule, sight.step
+        if not s.bess:
+            return np.zeros(0)
+        short = (s.soc_kwh[t] - sight.soc_kwh)[list(s.bess_of)] / np.array([s.bess_of.count(u) for u in s.bess_of])
+        wanted = s.bess_p_kw[t] - RECOVERY * short / s.step_h
+        low, high = self._battery_range(sight)
+        return np.clip(wanted, low, high)
+
+    def _battery_range(self, sight: Sight) -> tuple[Floats, Floats]:
+        """(D,) each: what rating and stored energy allow in this step."""
+        s = self.plan.schedule
+        low, high = np.empty(len(s.bess_of)), np.empty(len(s.bess_of))
+        for d, u in enumerate(s.bess_of):
+            unit, count = s.bess[u], s.bess_of.count(u)
+            stock = max(sight.soc_kwh[u] - unit.soc_min * unit.energy_kwh, 0.0) * unit.eta_discharge / s.step_h / count
+            room = max(unit.soc_max * unit.energy_kwh - sight.soc_kwh[u], 0.0) / unit.eta_charge / s.step_h / count
+            low[d], high[d] = -min(self._rated[d], room), min(self._rated[d], stock)
+        return low, high
+
+    def _solve(self, sight: Sight, values: Floats) -> Floats:
+        """The least correction, as a program of daqp: simple bounds first, then limits, soft."""
+        g, now = len(self._kva), self._now
+        reference = self._reference(sight)
+        low, high = self._ranges(sight, now)
+        t, meters = sight.step, len(self._meter_rows)
+        j = self._jacobian(t)
+        upper = np.concatenate([self._v_high[t], np.full(len(values) - meters, np.inf)]) - values
+        lower = np.concatenate([self._v_low[t], self._head_low[t]]) - values
+        upper, lower = np.nan_to_num(upper, nan=1e30, posinf=1e30), np.nan_to_num(lower, nan=-1e30, neginf=-1e30)
+        near = (upper < self._reach(meters, len(values))) | (lower > -self._reach(meters, len(values)))
+        if not near.any() and np.allclose(now, reference, atol=1e-9):
+            return now
+        scale = np.concatenate([self._kva, self._kva, self._rated])  # unknowns as shares of ratings
+        hessian = np.diag(2.0 * self._weights * scale**2)
+        gradient = 2.0 * self._weights * (now - reference) * scale
+        gradient[:g] -= PRICE
+        rows = np.ascontiguousarray(j[near] * scale)
+        size = np.maximum(np.abs(rows).max(axis=1, initial=1e-12), 1e-12)
+        rows /= size[:, None]
+        b_up = np.concatenate([(high - now) / scale, upper[near] / size])
+        b_low = np.concatenate([(low - now) / scale, lower[near] / size])
+        b_low = np.minimum(b_low, b_up)
+        sense = np.concatenate([np.full(len(scale), HARD), np.full(len(rows), SOFT)]).astype(np.int32)
+        x, _, flag, _ = daqp.solve(hessian, gradient, rows, b_up, b_low, sense, rho_soft=1e-4)
+        if flag < 0:
+            return now
+        return np.clip(now + np.asarray(x) * scale, low, high)
+
+    def _reach(self, meters: int, count: int) -> Floats:
+        """Limits farther away than this are out of sight."""
+        return np.concatenate([np.full(meters, 0.01), np.full(count - meters, 400.0)])
+
+    def _ranges(self, sight: Sight, now: Floats) -> tuple[Floats, Floats]:
+        """(2G + D,) each. The circle of an inverter as a box around where it stands: P gives way to Q."""
+        g = len(self._kva)
+        q_room = np.sqrt(np.maximum(self._kva**2 - np.minimum(now[:g], 0.9 * self._kva) ** 2, 0.0))
+        low_b, high_b = self._battery_range(sight) if self.plan.schedule.bess else (np.zeros(0), np.zeros(0))
+        low = np.concatenate([np.zeros(g), -q_room, low_b])
+        high = np.concatenate([sight.available_kw, q_room, high_b])
+        return low, np.maximum(high, low)
+
+    def _carried(self, values: Floats, sight: Sight) -> Floats:
+        """Old measurements brought to this step: the distance from plan that remains after what devices did
+        differently then is taken to stay, head power in proportion to the load."""
+        s, then, now = self.plan.schedule, sight.measured_step, sight.step
+        g = len(self._kva)
+        did = np.concatenate([sight.p_kw[:g], sight.q_kvar[:g], sight.p_kw[g:]])
+        meant = np.concatenate([s.pv_p_kw[then], s.pv_q_kvar[then], s.bess_p_kw[then]])
+        planned = self._planned(then)
+        off = values - planned - self._jacobian(then) @ (did - meant)
+        meters = len(self._meter_rows)
+        load = self.plan.profiles.load_kw(np.ones(1)) if not self.plan.profiles.per_load else None
+        ratio = 1.0 if load is None or load[then] <= 0 else float(load[now] / load[then])
+        off[meters:] *= ratio
+        will = self._now - np.concatenate([s.pv_p_kw[now], s.pv_q_kvar[now], s.bess_p_kw[now]])
+        return self._planned(now) + off + self._jacobian(now) @ will
+
+    def _planned(self, t: int) -> NDArray[np.float64]:
+        place = {name: i for i, name in enumerate(self.plan.planned.nodes)}
+        at = [place[m] for m in self.plan.meters]
+        return np.concatenate([self.plan.planned.v_pu[t, at], self.plan.planned.substation_kw[t]])
+
+    def _commands(self, x: Floats, sight: Sight) -> Commands:
+        g = len(self._kva)
+        q = np.clip(x[g : 2 * g], -self._kva, self._kva)
+        room = np.sqrt(np.maximum(self._kva**2 - q**2, 0.0))
+        return Commands(np.clip(np.minimum(x[:g], sight.available_kw), 0.0, room), q, x[2 * g :])
