@@ -22,14 +22,17 @@ from hcsim.operate.policy import Commands, Floats, Plan, Sight
 from hcsim.operate.settings import OperateSettings
 from optim.data.criteria import CRITERIA, thresholds
 
-WEIGHTS = {"q": 1e-3, "bess": 1e-1, "curtail": 10.0}
+WEIGHTS = {"q": 1e-3, "bess": 3.0, "curtail": 1.0}
 """Per squared share of a device's rating: what is used first costs least."""
-PRICE = 3.0
+PRICE = 0.0
 """Of a curtailed share, linear: curtailment stays at zero as long as something cheaper is left."""
 RESTED_KW = 0.05
 """A correction below this is none."""
 RECOVERY = 0.3
 """Share of the distance from planned stored energy that a battery makes good per step."""
+Q_MOVE = 0.1
+"""Share of its kVA by which an inverter's reactive power moves at most from one power flow to the next: regulators
+answer to it, and what they do the tangent does not know."""
 SOFT, HARD = 8, 0
 _VOLTAGE = ("overvoltage", "undervoltage")
 
@@ -160,7 +163,10 @@ class Follow:
         hessian = np.diag(2.0 * self._weights * scale**2)
         gradient = 2.0 * self._weights * (now - reference) * scale
         gradient[:g] -= PRICE
-        rows = np.ascontiguousarray(j[near] * scale)
+        rows = j[near] * scale
+        rows[np.flatnonzero(near) < meters, 2 * g :] = 0.0  # voltages are not mended with energy that is needed later
+        rows[(lower > -self._reach(meters, len(values)))[near] & (np.flatnonzero(near) < meters), :g] = 0.0
+        rows = np.ascontiguousarray(rows)
         size = np.maximum(np.abs(rows).max(axis=1, initial=1e-12), 1e-12)
         rows /= size[:, None]
         b_up = np.concatenate([(high - now) / scale, upper[near] / size])
@@ -181,8 +187,9 @@ class Follow:
         g = len(self._kva)
         q_room = np.sqrt(np.maximum(self._kva**2 - np.minimum(now[:g], 0.9 * self._kva) ** 2, 0.0))
         low_b, high_b = self._battery_range(sight) if self.plan.schedule.bess else (np.zeros(0), np.zeros(0))
-        low = np.concatenate([np.zeros(g), -q_room, low_b])
-        high = np.concatenate([sight.available_kw, q_room, high_b])
+        q, most = now[g : 2 * g], Q_MOVE * self._kva
+        low = np.concatenate([np.zeros(g), np.clip(q - most, -q_room, q_room), low_b])
+        high = np.concatenate([sight.available_kw, np.clip(q + most, -q_room, q_room), high_b])
         return low, np.maximum(high, low)
 
     def _carried(self, values: Floats, sight: Sight) -> Floats:
