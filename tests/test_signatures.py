@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MOST = 7
 FRONT_DOORS = {
+    ("hcsim/cli/operate.py", "operate"),
     ("hcsim/cli/validate.py", "validate"),
     ("hcsim/studies/validation.py", "validate"),
     ("hcsim/studies/allocation.py", "Study.run"),

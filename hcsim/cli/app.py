@@ -22,6 +22,7 @@ from hcsim.cli.common.allowed import ALLOWED, folders_allowed, take_allowed
 from hcsim.cli.common.console import DONE, FAILED, INTERRUPTED, WRONG_USE, err_console, out_console, quieted
 from hcsim.cli.common.options import Command, is_usage_error, take_flag, take_option
 from hcsim.cli.feeder import check, export, init
+from hcsim.cli.operate import operate
 from hcsim.cli.optimize import optimize
 from hcsim.cli.replay import replay
 from hcsim.cli.simulation import nodal, stochastic
@@ -110,6 +111,7 @@ COMMANDS = (
     export,
     optimize,
     certify,
+    operate,
     replay,
     baseline,
     bound,

@@ -5,11 +5,12 @@ all devices is the one of least weighted size that takes the overstepped back,
 
     min  sum_i w_i (x_i + d_i - x_i^ref)^2   so that   J d <= -r - margin   (softly),   low <= x + d <= high,
 
-with J the tangent of the planned hour (which device moves which phase of the head and which voltage), x what devices
-deliver now and x^ref what they would like: PV all that the sun gives, inverters their planned reactive power, batteries
-their plan and what brings their energy back to it. Reactive power is cheapest, then batteries, then curtailment; equal
-weights per kVA share a burden fairly among the sites that can carry it. The reference pulls curtailed power back as soon
-as there is room, so that the rule settles without a memory of its own.
+with J the tangent of the planned hour (which device moves which phase of the head and which voltage), x what they
+deliver now and x^ref what they would like: PV all that the sun gives, inverters their planned reactive power,
+batteries their plan and what brings their energy back to it. Reactive power is cheapest, but counts for voltages only,
+then comes curtailment, then batteries, whose energy the plan has use for in other hours; equal weights per kVA share a
+burden fairly among the sites that can carry it. The reference pulls curtailed power back as soon as there is room, so
+that the rule settles without a memory of its own.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ from optim.data.criteria import CRITERIA, thresholds
 
 WEIGHTS = {"q": 1e-3, "bess": 3.0, "curtail": 1.0}
 """Per squared share of a device's rating: what is used first costs least."""
-PRICE = 0.0
-"""Of a curtailed share, linear: curtailment stays at zero as long as something cheaper is left."""
 RESTED_KW = 0.05
 """A correction below this is none."""
 RECOVERY = 0.3
@@ -133,7 +132,7 @@ class Follow:
         short = (s.soc_kwh[t] - sight.soc_kwh)[list(s.bess_of)] / np.array([s.bess_of.count(u) for u in s.bess_of])
         wanted = s.bess_p_kw[t] - RECOVERY * short / s.step_h
         low, high = self._battery_range(sight)
-        return np.clip(wanted, low, high)
+        return np.asarray(np.clip(wanted, low, high))
 
     def _battery_range(self, sight: Sight) -> tuple[Floats, Floats]:
         """(D,) each: what rating and stored energy allow in this step."""
@@ -162,7 +161,6 @@ class Follow:
         scale = np.concatenate([self._kva, self._kva, self._rated])  # unknowns as shares of ratings
         hessian = np.diag(2.0 * self._weights * scale**2)
         gradient = 2.0 * self._weights * (now - reference) * scale
-        gradient[:g] -= PRICE
         rows = j[near] * scale
         rows[np.flatnonzero(near) < meters, 2 * g :] = 0.0  # voltages are not mended with energy that is needed later
         rows[(lower > -self._reach(meters, len(values)))[near] & (np.flatnonzero(near) < meters), :g] = 0.0
@@ -176,7 +174,7 @@ class Follow:
         x, _, flag, _ = daqp.solve(hessian, gradient, rows, b_up, b_low, sense, rho_soft=1e-4)
         if flag < 0:
             return now
-        return np.clip(now + np.asarray(x) * scale, low, high)
+        return np.asarray(np.clip(now + np.asarray(x) * scale, low, high))
 
     def _reach(self, meters: int, count: int) -> Floats:
         """Limits farther away than this are out of sight."""
@@ -206,7 +204,7 @@ class Follow:
         ratio = 1.0 if load is None or load[then] <= 0 else float(load[now] / load[then])
         off[meters:] *= ratio
         will = self._now - np.concatenate([s.pv_p_kw[now], s.pv_q_kvar[now], s.bess_p_kw[now]])
-        return self._planned(now) + off + self._jacobian(now) @ will
+        return np.asarray(self._planned(now) + off + self._jacobian(now) @ will)
 
     def _planned(self, t: int) -> NDArray[np.float64]:
         place = {name: i for i, name in enumerate(self.plan.planned.nodes)}

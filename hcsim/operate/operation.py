@@ -51,7 +51,7 @@ class OperatedDay:
 
     def curtailed_kwh(self, step_h: float) -> Floats:
         """(G,)"""
-        return np.maximum(self.available_kw - self.pv_p_kw, 0.0).sum(axis=0) * step_h
+        return np.asarray(np.maximum(self.available_kw - self.pv_p_kw, 0.0).sum(axis=0) * step_h)
 
 
 class OperatedFeeder:

@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Plan:
-    """What a policy knows before the day begins. G PV nodes, D battery nodes, U units, P ports, M meters, S head phases."""
+    """What a policy knows before the day begins. G PV nodes, D battery nodes, U units, M meters, S head phases."""
 
     schedule: Schedule
     model: LinearModel

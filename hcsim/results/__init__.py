@@ -1,3 +1,3 @@
 """What a study hands to the report, and summary.json."""
 
-__all__ = ["allocation", "allocation_summary", "existing", "planning", "planning_summary", "validation"]
+__all__ = ["allocation", "allocation_summary", "existing", "operate", "planning", "planning_summary", "validation"]

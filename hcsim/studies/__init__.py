@@ -4,6 +4,7 @@ __all__ = [
     "allocation",
     "dispatch_template",
     "nodal",
+    "operate",
     "planning",
     "planning_sweep",
     "runner",

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from hcsim.cases.config.bess import BessSection
 from hcsim.cases.config.certify import CertifySection
-from hcsim.cases.config.controls import ControlsSection
+from hcsim.cases.config.controls import ControlsSection, OperateSection
 from hcsim.cases.config.explain import explain
 from hcsim.cases.config.feeder import FeederSection, ProfilesSection
 from hcsim.cases.config.inverters import InvertersSection
@@ -41,6 +41,7 @@ class StudyConfig(Section):
     bess: BessSection | None = None
     solver: SolverSection = SolverSection()
     certify: CertifySection = CertifySection()
+    operate: OperateSection = OperateSection()
     inverters: InvertersSection = InvertersSection()
     paper: PaperSection | None = None
     planning: PlanningSection | None = None

@@ -1,0 +1,89 @@
+"""operate.html: the answer, policies side by side, days as points."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from hcsim.report import style
+from hcsim.report.simulation.page import Shown, write_page
+from hcsim.results.operate import OperateResult, in_words
+
+
+def operate_page(found: OperateResult, folder: Path) -> Path:
+    """Figures and operate.html. Raises OutputError."""
+    with style.house_style():
+        pictures = [
+            Shown(
+                "01_days",
+                "Days under each policy",
+                "Every day by its load and sun; filled: passes; ring: breaks a limit that the bare feeder keeps.",
+                _days(found),
+            ),
+            Shown(
+                "02_curtailed",
+                "What passing costs",
+                "Share of the day's PV energy that is curtailed, days in order.",
+                _curtailed(found),
+            ),
+        ]
+    rows = []
+    for name, each in found.policies.items():
+        content = each.to_json()
+        rows.append(
+            {
+                "policy": name,
+                "days": content["draws"],
+                "pass, %": round(100 * content["share_passed"], 1),
+                "95 % interval": f"{100 * content['share_low']:.1f} to {100 * content['share_high']:.1f}",
+                "curtailed, % of PV energy": round(100 * content["curtailed_share_mean"], 2),
+                "worst day, %": round(100 * content["curtailed_share_worst"], 1),
+                "tap steps a day": round(content["tap_operations_mean"], 1),
+                "days hunting": content["hunting_days"],
+            }
+        )
+    sites = pd.DataFrame(
+        [
+            {"policy": name, "node": node, "curtailed kWh a day": round(float(kwh), 1)}
+            for name, each in found.policies.items()
+            for node, kwh in zip(each.nodes, each.curtailed_kwh, strict=True)
+            if kwh > 0.05
+        ]
+    )
+    tables = {"Policies": pd.DataFrame(rows), "Curtailed by site, mean": sites}
+    summary: dict[str, Any] = {
+        "case": found.case,
+        "schedule": f"{found.schedule}, {found.hc_kw:,.1f} kW",
+        "missing": dict(found.cut),
+        "notes": [in_words(name, each) for name, each in found.policies.items()],
+        "settings": dict(found.settings),
+    }
+    return write_page("Operated", summary, pictures, tables, folder, "operate.html")
+
+
+def _days(found: OperateResult) -> Figure:
+    figure = Figure(figsize=(style.PAGE_INCHES, 3.4), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, max(len(found.policies), 1), sharey=True))
+    load = [100 * (float(np.mean(d.load)) - 1) for d in found.days]
+    sun = [100 * (float(np.mean(d.pv)) - 1) for d in found.days]
+    for ax, (name, each) in zip(axes, found.policies.items(), strict=False):
+        ok = np.array([not b for b in each.broken])
+        ax.scatter(np.array(load)[ok], np.array(sun)[ok], s=14, color=style.BLUE)
+        ax.scatter(np.array(load)[~ok], np.array(sun)[~ok], s=18, facecolor="none", edgecolor=style.VERMILION)
+        ax.set(title=f"{name}: {100 * ok.mean():.1f} % pass", xlabel="load off by, %")
+    axes[0].set_ylabel("sun off by, %")
+    return figure
+
+
+def _curtailed(found: OperateResult) -> Figure:
+    figure = Figure(figsize=(style.PAGE_INCHES, 2.8), layout="constrained")
+    axes = figure.subplots()
+    for k, (name, each) in enumerate(found.policies.items()):
+        axes.plot(np.sort(100 * each.curtailed_share)[::-1], color=style.UNITS[k % len(style.UNITS)], label=name)
+    axes.set(xlabel="days, worst first", ylabel="% of PV energy")
+    axes.legend()
+    return figure

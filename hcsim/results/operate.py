@@ -1,0 +1,92 @@
+"""What operating a schedule over many days hands back, and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hcsim.operate.days import PolicyDays
+from hcsim.operate.operation import Day
+from hcsim.util.files import output_folder, write_csv, write_json
+
+
+@dataclass(frozen=True)
+class OperateResult:
+    """A schedule under policies on the same days."""
+
+    case: str
+    schedule: str
+    hc_kw: float
+    days: tuple[Day, ...]
+    policies: Mapping[str, PolicyDays]
+    settings: Mapping[str, Any]
+    cut: Mapping[str, str] = field(default_factory=dict)
+    """Policy -> why it has no result."""
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """One row per policy and day: what passed, curtailed share, tap steps, worst criterion, place and hour."""
+        rows = []
+        for name, found in self.policies.items():
+            for k, day in enumerate(self.days):
+                worst = found.broken[k][0] if found.broken[k] else None
+                rows.append(
+                    {
+                        "policy": name,
+                        "day": day.name or f"day {k + 1}",
+                        "load_factor_mean": float(np.mean(day.load)),
+                        "pv_factor_mean": float(np.mean(day.pv)),
+                        "passed": worst is None,
+                        "curtailed_share": float(found.curtailed_share[k]),
+                        "tap_operations": float(found.tap_operations[k]),
+                        "criterion": worst.criterion if worst else "",
+                        "bus": worst.element if worst else "",
+                        "phase": worst.phase if worst else "",
+                        "time": found.times[worst.step] if worst else "",
+                        "beyond": worst.beyond if worst else np.nan,
+                        "unit": worst.unit if worst else "",
+                    }
+                )
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """What summary.json holds."""
+        return {
+            "case": self.case,
+            "schedule": self.schedule,
+            "hc_kw": self.hc_kw,
+            "days": len(self.days),
+            "policies": {name: found.to_json() for name, found in self.policies.items()},
+            "missing": dict(self.cut),
+            "settings": dict(self.settings),
+        }
+
+
+def write_operated(found: OperateResult, folder: Path) -> Path:
+    """summary.json and days.csv. Raises OutputError."""
+    folder = output_folder(folder)
+    write_csv(folder / "days.csv", found.table)
+    return write_json(folder / "summary.json", found.to_json())
+
+
+def in_words(name: str, found: PolicyDays) -> str:
+    """A policy's outcome as one sentence."""
+    low, high = found.interval()
+    words = (
+        f"{name}: {100 * found.share_passed:.1f} % of {len(found.broken)} days pass "
+        f"({100 * low:.1f} to {100 * high:.1f} with 95 % confidence), "
+        f"{100 * found.curtailed_share.mean():.2f} % of the PV energy curtailed "
+        f"({100 * found.curtailed_share.max():.1f} % on the worst day)"
+    )
+    if worst := found.worst():
+        where = f"{worst['bus']}{'.' + worst['phase'] if worst['phase'] else ''}"
+        words += f"; most often {worst['criterion'].replace('_', ' ')} at {where}"
+        words += f", {100 * worst['share_of_days']:.0f} % of the days"
+    if found.hunting_days:
+        words += f"; it hunts on {found.hunting_days} days"
+    return words + "."
