@@ -108,7 +108,7 @@ def template(
 
     The example holds on the feeder: `hcsim validate CASE DIR/example.csv --units DIR/example_units.csv`.
     """
-    from hcsim.studies.dispatch_template import write_templates
+    from hcsim.workbench.dispatch_template import write_templates
 
     folder = write_templates(case, out)
     say(f"dispatch.csv, units.csv, buses.csv, example.csv, example_units.csv in {escape(str(folder))}.")

@@ -1,14 +1,3 @@
 """The main jobs as tables of contents: allocation, planning, nodal, stochastic, year."""
 
-__all__ = [
-    "allocation",
-    "dispatch_template",
-    "nodal",
-    "operate",
-    "planning",
-    "planning_sweep",
-    "runner",
-    "stochastic",
-    "validation",
-    "year",
-]
+__all__ = ["allocation", "nodal", "operate", "planning", "planning_sweep", "runner", "stochastic", "validation", "year"]
