@@ -115,7 +115,8 @@ def _comment(lines: list[str], n: int) -> None:
 
 
 def _lines(copy: Path) -> list[str]:
-    return copy.read_text(encoding="utf-8").splitlines()
+    # as they were cut when they were checked: `splitlines` would make commands of what stands in a remark
+    return copy.read_text(encoding="utf-8").removesuffix("\n").split("\n")
 
 
 def _write(copies: Mapping[Path, list[str]]) -> None:

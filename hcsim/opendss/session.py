@@ -102,6 +102,11 @@ class Session:
         key = f"{scripts.sha256} {scripts.start.parent.parent.name}" + (f" mended {mended}" if mended else "")
         guard.try_out(self.master, scripts.start, scripts.lines, key)
 
+    def _check_again(self, mended: int) -> None:
+        """What was mended must pass as what was written: a name put right may mean what the old one did not."""
+        scratch = Path(self._scratch.name)
+        read_scripts(self.scripts.start, vocabulary(), scratch / f"mended{mended}", allowed=[scratch])
+
     def _redirect(self) -> None:
         """Have OpenDSS read the scripts; where it refuses what carries no power, without that."""
         for mended in range(1, MOST_REPAIRS):
@@ -112,6 +117,7 @@ class Session:
                 if not (done := mend(fault.message, self.scripts.origin)):
                     raise
                 self.scripts.notes.append(done)
+                self._check_again(mended)
                 self._try_out(mended)
                 self.command("clear")
         self.command(f'redirect "{self.scripts.start}"')

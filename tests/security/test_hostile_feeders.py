@@ -1,5 +1,6 @@
 """What a stranger's feeder may not do: run code, write, read elsewhere; in every way that OpenDSS can be told."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -294,6 +295,23 @@ def test_lines_are_cut_as_opendss_cuts_them(feeder):
     for mark in ("\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029", "\x00"):
         with pytest.raises(FeederError):
             Circuit.compile(feeder(f"new generator.g bus1=b kv=12.47 kw=1 {mark}usermodel=x.so"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "new pvsystem2.p bus1=b kv=12.47 kva=10 usermodel={so}",
+        "new storage2.s bus1=b kv=12.47 dynadll={so}",
+        "new pvsystem.p bus1=b kv=12.47 kva=10 pctpmpp=100 25 1 x 0 1 b b b " + "1 " * 15 + "{so} {so} {so} {so}",
+        "new monitor.m element=line.l1\nnew monitor.m element=line.l1\n! \u2028new generator.g bus1=b usermodel={so}",
+        "new monitor.m element=line.nope\n! x\x85generator.g.usermodel={so}\n! \u2029save circuit dir=../x",
+    ],
+)
+def test_what_is_mended_is_checked_again(lines, feeder, library):
+    built, mark = library
+    with contextlib.suppress(FeederError):
+        Circuit.compile(feeder(lines.replace("{so}", str(built))))
+    assert not mark.exists()
 
 
 def test_what_the_engine_knows_has_been_looked_at():
