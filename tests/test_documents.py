@@ -1,6 +1,7 @@
 """What the documents show is taken by the tool: command lines by its parser, study.toml by its reader, Python by it."""
 
 import ast
+import importlib.util
 import itertools
 import re
 import shutil
@@ -77,7 +78,7 @@ def filled(words):
 
 def parse(words, named_only):
     group = typer.main.get_command(app)
-    if words[:1] in ([], ["--help"], ["--version"]):
+    if words[:1] in ([], ["--help"], ["-h"], ["--version"], ["--install-completion"]):
         return
     if words[0] == "--debug":
         words = words[1:]
@@ -106,8 +107,8 @@ def test_command_lines_are_taken_by_the_parser(where, line, named_only):
 
 
 def test_there_are_command_lines_to_try():
-    """README alone shows every command."""
-    shown = {line.split()[0] for where, line, _ in LINES if where == "README.md"}
+    """The page of commands alone shows every one."""
+    shown = {line.split()[0] for where, line, _ in LINES if where == "docs/commands.md"}
     assert set(typer.main.get_command(app).commands) <= shown
 
 
@@ -135,12 +136,46 @@ def test_python_is_python_and_its_imports_are_there(text):
     exec(compile(ast.Module(imports, []), "document", "exec"), {})
 
 
-def test_readme_s_python_runs(tmp_path, monkeypatch):
+def test_the_python_page_runs(tmp_path, monkeypatch):
     """On the three-bus case, which is a second's work, instead of ieee123."""
-    blocks = [t for kind, t in FENCE.findall((ROOT / "README.md").read_text(encoding="utf-8")) if kind == "python"]
+    blocks = [
+        t for kind, t in FENCE.findall((ROOT / "docs" / "python.md").read_text(encoding="utf-8")) if kind == "python"
+    ]
+    assert blocks
     monkeypatch.chdir(tmp_path)
     case = ROOT / "tests" / "cases" / "three_bus"
     for block in blocks:
         code = block.replace('"ieee123"', repr(str(case)))
         assert code != block
-        exec(compile(code, "README.md", "exec"), {})
+        exec(compile(code, "python.md", "exec"), {})
+
+
+def test_the_reference_of_commands_is_what_help_says():
+    """The page is what the script makes, and the script has every option that the parser has."""
+    place = ROOT / "scripts" / "make_command_reference.py"
+    spec = importlib.util.spec_from_file_location(place.stem, place)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    page = (ROOT / "docs" / "reference_commands.md").read_text(encoding="utf-8")
+    assert page == script.page(), f"run scripts/{place.name}"
+    sections = {part.split("\n", 1)[0]: part for part in page.split("\n## ")[1:]}
+    for name, command in typer.main.get_command(app).commands.items():
+        spelled = [o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")]
+        assert all(f"`{o}`" in sections[name] for o in spelled if o != "--help"), name
+
+
+def test_readme_is_one_screen_and_its_links_lead_somewhere():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) < 700 and text.count("![") == 1
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert links and all((ROOT / link).exists() for link in links)
+
+
+def test_every_page_is_in_the_menu_and_its_links_lead_somewhere():
+    """The site's own strict build says the same, where its tools are installed."""
+    menu = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("nav:")[2]
+    pages = sorted((ROOT / "docs").glob("*.md"))
+    assert {p.name for p in pages} == set(re.findall(r"\w+\.md", menu))
+    for page in pages:
+        for link in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
