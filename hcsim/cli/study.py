@@ -141,6 +141,7 @@ def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
     """Runs the study with what was asked of `Study.run`, prints the table, and says where the rest is."""
     from hcsim.cases.defaults import fewer_on
     from hcsim.report.allocation.closed_loop import robustness_lines
+    from hcsim.report.allocation.first import headline
     from hcsim.report.allocation.inverters import inverter_sentences
     from hcsim.report.allocation.tables import existing_on_terminal, main_table
     from hcsim.results.allocation_summary import cut_sentences, spread_sentences, summarize
@@ -153,6 +154,8 @@ def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
     folder = out or default_out(case)
     with Show() as listener:
         result = loaded.run(folder, **asked, listener=listener)
+    if said := headline(result):
+        say(f"[bold]{escape(said)}[/]")
     out_console.print(main_table(summarize(result)))
     if fewer := fewer_on(result.network, case.wanted):
         say(fewer)

@@ -11,11 +11,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hcsim.report.allocation import closed_loop as loop
-from hcsim.report.allocation import words
+from hcsim.report.allocation import first, words
 from hcsim.report.allocation.definitions import DEFINITIONS
 from hcsim.report.allocation.figures import PICTURES, write_figures
 from hcsim.report.allocation.inverters import inverter_section
-from hcsim.report.allocation.tables import NAMES, main_rows, remarks
+from hcsim.report.allocation.tables import NAMES, any_paper, main_rows, remarks
 from hcsim.results.allocation import StudyResult, write_summary
 from hcsim.results.allocation_summary import summarize
 from hcsim.util.files import write_text
@@ -49,6 +49,9 @@ def render_html(study: StudyResult, documents: Mapping[str, str], *, written: da
         summary=summary,
         written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
         rows=main_rows(summary),
+        in_paper=any_paper(main_rows(summary)),
+        headline=first.headline(study),
+        sites=first.site_rows(study),
         remarks=remarks(summary),
         answer=words.answer(study),
         missing=words.missing_parts(study),

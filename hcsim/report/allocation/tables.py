@@ -118,19 +118,28 @@ def _wide_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
     }
     if all(r.certified_kw == NOTHING for r in rows):
         del columns["certi-\nfied"]
+    if not any_paper(rows):
+        del columns["paper"], columns["deviation"]
     return columns
 
 
+def any_paper(rows: Sequence[MainRow]) -> bool:
+    """Whether a paper has a figure for any of the cases; a feeder in no paper has no column for one."""
+    return any(r.paper_kw != NOTHING for r in rows)
+
+
 def _narrow_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
-    return {
+    columns = {
         "claim,\nLP bound": [_two_lines(r.claim_kw, r.bound_kw, "≤ ") for r in rows],
         "gap": [r.gap for r in rows],
         "status": [r.status for r in rows],
         "replay,\nlocked": [_coloured(r.locked) for r in rows],
         "replay,\nfree": [_coloured(r.free) for r in rows],
         "simul.,\ncertif.": [_two_lines(r.simulation_kw, r.certified_kw, r.sign) for r in rows],
-        "paper,\ndeviation": [_two_lines(r.paper_kw, r.deviation) for r in rows],
     }
+    if any_paper(rows):
+        columns["paper,\ndeviation"] = [_two_lines(r.paper_kw, r.deviation) for r in rows]
+    return columns
 
 
 def replay_words(replay: Mapping[str, Any] | None) -> str:

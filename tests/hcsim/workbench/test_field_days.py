@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plain_opendss import Day, largest_kw
 
 from hcsim.cases.case import load_case
 from hcsim.cases.defaults import SitesWanted
 from hcsim.workbench.allocation import Workbench
-from tests.helpers.plain_opendss import Day, largest_kw
 
 FEEDERS = os.environ.get("HCSIM_FEEDERS")
 pytestmark = pytest.mark.skipif(not FEEDERS, reason="HCSIM_FEEDERS names no folder of feeders")

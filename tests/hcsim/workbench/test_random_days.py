@@ -8,10 +8,10 @@ import pytest
 from dss import DSSException
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from plain_opendss import Day
 
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.gates import day_gates
-from tests.helpers.plain_opendss import Day
 
 KINDS = ["none", "daily", "qmult", "pmult", "useactual_q", "useactual_pf", "csv", "sng", "dbl", "pqcsv", "hours"]
 KINDS += ["minterval", "sinterval", "mean", "yearly", "duty", "short"]
