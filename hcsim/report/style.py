@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from hcsim.results.allocation import StudyResult
+from hcsim.results.words import CONTROLS
 from optim.data.limits import Limits
 
 PAGE_INCHES = 10.0
@@ -33,7 +34,7 @@ DASHES = ((4, 2), (1, 1), (6, 1, 1, 1), (8, 3))
 """Of limits, by voltage level."""
 PHASES = {"1": PURPLE, "2": GREEN, "3": SKY}
 UNITS = (BLUE, ORANGE, GREEN, PURPLE, SKY, BLACK, GREY)
-REPLAYS = {"locked": ("OpenDSS, taps locked", LOCKED), "free": ("OpenDSS, taps free", FREE)}
+REPLAYS = {"locked": (f"OpenDSS, {CONTROLS['locked']}", LOCKED), "free": (f"OpenDSS, {CONTROLS['free']}", FREE)}
 
 STYLE: Any = {
     "font.family": "DejaVu Sans",

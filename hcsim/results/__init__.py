@@ -1,3 +1,12 @@
 """What a study hands to the report, and summary.json."""
 
-__all__ = ["allocation", "allocation_summary", "existing", "operate", "planning", "planning_summary", "validation"]
+__all__ = [
+    "allocation",
+    "allocation_summary",
+    "existing",
+    "operate",
+    "planning",
+    "planning_summary",
+    "validation",
+    "words",
+]

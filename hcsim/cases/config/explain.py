@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from hcsim.util.suggest import did_you_mean
 
-UNITS = {
+SUFFIXES = {
     "kwh": "kWh",
     "kw": "kW",
     "kva": "kVA",
@@ -21,18 +21,20 @@ UNITS = {
     "mw": "MW",
     "wh": "Wh",
     "w": "W",
-    "pu": "per unit",
-    "pct": "percent",
-    "percent": "percent",
+    "pu": "pu",
+    "pct": "%",
+    "percent": "%",
     "v": "V",
     "kv": "kV",
-    "s": "seconds",
-    "min": "minutes",
-    "h": "hours",
+    "s": "s",
+    "min": "min",
+    "h": "h",
     "m": "m",
     "a": "A",
 }
-SHARES = ("eta_charge", "eta_discharge", "soc_min", "soc_max", "gap")
+"""What the end of an unknown key asks for ("energy_mwh"); the units of known keys stand in their fields."""
+SHARE = "share of"
+SPELT = {"pu": "per unit", "%": "percent", "s": "seconds", "min": "minutes", "h": "hours"}
 
 
 def explain(error: ValidationError, model: type[BaseModel], file: Path, text: str) -> str:
@@ -52,8 +54,9 @@ def _sentence(found: Any, path: list[str], model: type[BaseModel]) -> str:
     kind, value, context = found["type"], found["input"], found.get("ctx", {})
     key, place = _quoted(path)
     if kind == "extra_forbidden":
-        known = list(_model_at(path[:-1], model).model_fields)
-        return f"unknown key {path[-1]!r}{place}. {did_you_mean(path[-1], known)}{_unit_note(path[-1], known)}"
+        section = _model_at(path[:-1], model)
+        near = did_you_mean(path[-1], list(section.model_fields))
+        return f"unknown key {path[-1]!r}{place}. {near}{_unit_note(path[-1], section)}"
     if kind == "missing":
         is_section = len(path) == 1 and path[0] in ("pv", "bess", "paper")
         return f"{'section' if is_section else 'key'} {key} is missing{place}."
@@ -61,15 +64,15 @@ def _sentence(found: Any, path: list[str], model: type[BaseModel]) -> str:
         inside = f"[{'.'.join(path)}] " if path else ""
         return f"{inside}{context.get('error', found['msg'])}."
     if isinstance(value, str) and "float" in kind + str(found["loc"]):
-        unit = f" in {_unit_of(path)}" if _unit_of(path) else ""
+        unit = f" in {_unit_of(path, model)}" if _unit_of(path, model) else ""
         return f"{key}{place} is the text {value!r}: give a bare number{unit}, no quotes."
     if kind.startswith(("greater_than", "less_than")):
-        return f"{key} = {value}{place} is out of range: {_range(context)}.{_scale_note(path, value)}"
+        return f"{key} = {value}{place} is out of range: {_range(context)}.{_scale_note(_unit_of(path, model), value)}"
     if kind == "literal_error":
         return f"{key} = {value!r}{place} is none of {context.get('expected', 'the words allowed')}."
     if kind in ("too_short", "tuple_type"):
         return f'{key}{place} must be a list with at least one name, for example ["18", "29"].'
-    unit = f" (unit: {_unit_of(path)})" if _unit_of(path) else ""
+    unit = f" (unit: {_unit_of(path, model)})" if _unit_of(path, model) else ""
     return f"{key} = {value!r}{place}: {found['msg'][0].lower()}{found['msg'][1:]}{unit}."
 
 
@@ -134,18 +137,22 @@ def _suffix(key: str) -> str:
     return key.rsplit("_", 1)[-1].lower()
 
 
-def _unit_of(path: list[str]) -> str:
-    if path and path[-1] in SHARES:
-        return "a share between 0 and 1"
-    return UNITS.get(_suffix(path[-1]), "") if path else ""
+def _unit_of(path: list[str], model: type[BaseModel]) -> str:
+    """As the key's field has it; "" for a key without a unit or that no section has."""
+    field = _model_at(path[:-1], model).model_fields.get(path[-1]) if path else None
+    extra = field.json_schema_extra if field is not None else None
+    unit = str(extra.get("unit", "")) if isinstance(extra, dict) else ""
+    return SPELT.get(unit, "a " + unit if unit.startswith(SHARE) else unit)
 
 
-def _unit_note(key: str, known: list[str]) -> str:
+def _unit_note(key: str, model: type[BaseModel]) -> str:
     """The unit asked for, where the key is known in another unit ("energy_mwh" for "energy_kwh")."""
     stem = key.lower().removesuffix(_suffix(key))
-    same = [k for k in known if k.removesuffix(_suffix(k)) == stem and _suffix(k) in UNITS]
-    if _suffix(key) in UNITS and same and stem:
-        return f" The unit is {UNITS[_suffix(same[0])]}, not {UNITS[_suffix(key)]}: convert the number."
+    same = [k for k in model.model_fields if k.removesuffix(_suffix(k)) == stem and _suffix(k) in SUFFIXES]
+    if _suffix(key) in SUFFIXES and same and stem:
+        wanted = _unit_of([same[0]], model) or SUFFIXES[_suffix(same[0])]
+        given = SUFFIXES[_suffix(key)]
+        return f" The unit is {wanted}, not {SPELT.get(given, given)}: convert the number."
     return ""
 
 
@@ -154,14 +161,14 @@ def _range(context: dict[str, Any]) -> str:
     return " and ".join(f"it must be {words[k]} {v:g}" for k, v in context.items() if k in words)
 
 
-def _scale_note(path: list[str], value: object) -> str:
+def _scale_note(unit: str, value: object) -> str:
     """What the number looks like, where it looks like another unit."""
-    if not isinstance(value, int | float) or not path:
+    if not isinstance(value, int | float):
         return ""
-    if path[-1] in SHARES and 1 < value <= 100:
+    if unit.startswith("a " + SHARE) and 1 < value <= 100:
         return f" {value:g} looks like percent: it is a share, {value / 100:g}."
-    if _suffix(path[-1]) == "pu" and 50 <= value <= 150:
+    if unit == SPELT["pu"] and 50 <= value <= 150:
         return f" {value:g} looks like percent: it is per unit, {value / 100:g}."
-    if _suffix(path[-1]) == "pu" and value > 150:
+    if unit == SPELT["pu"] and value > 150:
         return f" {value:g} looks like volts: it is per unit of the nominal voltage, 1.0 is nominal."
     return ""

@@ -12,15 +12,16 @@ from matplotlib.ticker import MaxNLocator
 from hcsim.certify.certificate import Certificate
 from hcsim.certify.error_budget import PARTS, WORDS
 from hcsim.report import style
-from hcsim.report.allocation.tables import NAMES, NOTHING, number
+from hcsim.report.allocation.tables import NOTHING, number
 from hcsim.results.allocation import StudyResult
 from hcsim.results.allocation_summary import enough_days, share_in_words
+from hcsim.results.words import PROGRAMS
 
 
 def loop_rows(study: StudyResult) -> list[dict[str, Any]]:
     return [
         {
-            "name": NAMES.get(name, name),
+            "name": PROGRAMS.get(name, name),
             "cells": [
                 number(found.certified_kw),
                 _kw(found.claim_kw),
@@ -85,7 +86,7 @@ def cause_rows(study: StudyResult) -> list[list[str]]:
     """A row per certificate and place at which drawn days break most often."""
     return [
         [
-            NAMES.get(name, name),
+            PROGRAMS.get(name, name),
             cause["criterion"].replace("_", " "),
             _place(cause),
             f"{100 * cause['share']:.1f} %",
@@ -116,7 +117,7 @@ def _cause(cause: dict[str, Any]) -> str:
 def robustness_lines(study: StudyResult) -> list[str]:
     """For the terminal, a line per case that was tried."""
     said = {name: robustness_words(found) for name, found in certificates(study).items()}
-    return [f"{NAMES.get(name, name)}: {words}" for name, words in said.items() if words]
+    return [f"{PROGRAMS.get(name, name)}: {words}" for name, words in said.items() if words]
 
 
 def certificates(study: StudyResult) -> dict[str, Certificate]:
@@ -152,7 +153,9 @@ def _capacities(axes: Axes, study: StudyResult, name: str, found: Certificate) -
         label="certified so far",
     )
     axes.axhline(open_loop, color=style.GREY, linestyle="--", linewidth=1.0, label="open-loop claim")
-    axes.set_title(f"{NAMES.get(name, name).replace(', ', ',' + chr(10))}\n{found.certified_kw:,.1f} kW", fontsize=9.5)
+    axes.set_title(
+        f"{PROGRAMS.get(name, name).replace(', ', ',' + chr(10))}\n{found.certified_kw:,.1f} kW", fontsize=9.5
+    )
 
 
 def _violations(axes: Axes, found: Certificate) -> None:

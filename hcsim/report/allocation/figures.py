@@ -17,10 +17,11 @@ from hcsim.replay.verdict import match_voltages, verdict, voltage_error
 from hcsim.report import style
 from hcsim.report.allocation import closed_loop as loop
 from hcsim.report.allocation import series_figures as series
-from hcsim.report.allocation.tables import NAMES, simulation_beside
+from hcsim.report.allocation.tables import simulation_beside
 from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches, save_figures
 from hcsim.results.allocation import CaseResult, StudyResult
 from hcsim.results.allocation_summary import paper_kw
+from hcsim.results.words import PROGRAMS
 from optim.data.node import bus_of
 from optim.data.schedule import Schedule
 
@@ -72,7 +73,7 @@ def scatter(study: StudyResult) -> Figure | None:
             if error:
                 words.append(f"{controls}: {error.max_pu:+.4f} pu at {error.node}, {error.time}")
         panel.axline((1.0, 1.0), slope=1.0, color=style.BLACK, linewidth=0.8)
-        panel.set_title(style.case_title(study, name, {n: w.replace(", no", ",\nno") for n, w in NAMES.items()}))
+        panel.set_title(style.case_title(study, name, {n: w.replace(", no", ",\nno") for n, w in PROGRAMS.items()}))
         panel.set_xlabel("OpenDSS, pu\n" + "\n".join(words), fontsize=8.5)
         panel.xaxis.set_major_locator(MaxNLocator(4))
         panel.yaxis.set_major_locator(MaxNLocator(4))
@@ -96,7 +97,7 @@ def capacities(study: StudyResult) -> Figure | None:
         _bars(axes, study, name, -float(row))
         _verdict_words(axes, case, -float(row))
     axes.set_yticks(
-        [-float(r) for r in range(len(study.cases))], [NAMES.get(n, n).replace(", ", ",\n") for n in study.cases]
+        [-float(r) for r in range(len(study.cases))], [PROGRAMS.get(n, n).replace(", ", ",\n") for n in study.cases]
     )
     axes.set_xlabel("PV inverter capacity, kW")
     axes.set_xlim(0, axes.get_xlim()[1] * 1.1)
@@ -219,7 +220,7 @@ def _draw_devices(axes: Axes, study: StudyResult, schedule: Schedule, largest: f
 
 def _map_title(study: StudyResult, name: str) -> str:
     schedule = study.cases[name].schedule
-    title = f"{NAMES.get(name, name)}: {schedule.hc_kw:,.1f} kW of PV"
+    title = f"{PROGRAMS.get(name, name)}: {schedule.hc_kw:,.1f} kW of PV"
     energies = {unit.energy_kwh for unit in schedule.bess}
     if len(energies) == 1:
         title += f"\n{len(schedule.bess)} x {energies.pop():,.0f} kWh"

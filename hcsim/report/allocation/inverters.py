@@ -8,10 +8,9 @@ from hcsim.hosting.result import HostingCapacityResult
 from hcsim.replay.inverter_day import day_in_words
 from hcsim.replay.verdict import verdict
 from hcsim.report.allocation import words
-from hcsim.report.allocation.tables import NAMES, NOTHING, number
+from hcsim.report.allocation.tables import NOTHING, number
 from hcsim.results.allocation import InverterComparison, SharingRow, StudyResult
-
-MODES = {"volt_var": "volt-var", "volt_watt": "volt-watt", "volt_var_volt_watt": "volt-var and volt-watt"}
+from hcsim.results.words import CONTROLS, INVERTERS, PROGRAMS, REACTIVE
 
 
 def inverter_section(study: StudyResult) -> dict[str, Any] | None:
@@ -21,7 +20,7 @@ def inverter_section(study: StudyResult) -> dict[str, Any] | None:
         return None
     mode = compared.control.mode
     return {
-        "mode": MODES[mode],
+        "mode": INVERTERS[mode],
         "curves": compared.control.words,
         "kva_per_kw": compared.control.kva_per_kw,
         "night_var": compared.control.night_var,
@@ -45,7 +44,7 @@ def _sentence(compared: InverterComparison, row: SharingRow) -> str:
     if mode not in row.found or "unity" not in row.found:
         return ""
     own, unity = row.found[mode].words, row.found["unity"].words
-    words_ = f"{_title(row)}: {own} with {MODES[mode]}, {unity} at unity power factor"
+    words_ = f"{_title(row)}: {own} with {INVERTERS[mode]}, {unity} at unity power factor"
     if "schedule" in row.found:
         words_ += f", {row.found['schedule'].words} with the optimizer's reactive power"
     return words_ + "."
@@ -64,10 +63,9 @@ def _row(row: SharingRow, mode: str) -> list[str]:
 
 
 def _limit(row: SharingRow, mode: str) -> str:
-    names = {"unity": "unity power factor", "schedule": "optimizer's reactive power"} | MODES
-    parts = [(names[kind], words.limit_words(found)) for kind, found in row.found.items()]
+    parts = [(REACTIVE[kind], words.limit_words(found)) for kind, found in row.found.items()]
     again = row.found[mode].passed_again_kw
-    tail = f"; larger sizes passed again with {MODES[mode]} (regulators step)" if again else ""
+    tail = f"; larger sizes passed again with {INVERTERS[mode]} (regulators step)" if again else ""
     return f"{_title(row)}: " + "; ".join(f"{name} {said}" for name, said in parts) + tail + "."
 
 
@@ -75,11 +73,11 @@ def _claim(study: StudyResult, row: SharingRow) -> dict[str, Any]:
     """The claim by controls: what OpenDSS says with the optimizer's reactive power, and with the inverters' own."""
     ordered = study.cases[row.sharing].replays
     return {
-        "name": NAMES.get(row.sharing, row.sharing),
+        "name": PROGRAMS.get(row.sharing, row.sharing),
         "claim_kw": number(study.cases[row.sharing].schedule.hc_kw),
         "rows": [
             [
-                words.CONTROLS[controls],
+                CONTROLS[controls],
                 verdict(ordered[controls]).words if controls in ordered else NOTHING,
                 verdict(day.replay).words,
                 " ".join(day_in_words(day)),
@@ -92,7 +90,7 @@ def _claim(study: StudyResult, row: SharingRow) -> dict[str, Any]:
 def _title(row: SharingRow) -> str:
     if row.sharing == "uniform":
         return "Same capacity at every site, no BESS"
-    return f"Shares and batteries of: {NAMES.get(row.sharing, row.sharing)}"
+    return f"Shares and batteries of: {PROGRAMS.get(row.sharing, row.sharing)}"
 
 
 def _kw(found: HostingCapacityResult | None) -> str:

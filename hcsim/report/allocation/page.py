@@ -15,9 +15,10 @@ from hcsim.report.allocation import first, words
 from hcsim.report.allocation.definitions import DEFINITIONS
 from hcsim.report.allocation.figures import PICTURES, write_figures
 from hcsim.report.allocation.inverters import inverter_section
-from hcsim.report.allocation.tables import NAMES, any_paper, main_rows, remarks
+from hcsim.report.allocation.tables import any_paper, main_rows, remarks
 from hcsim.results.allocation import StudyResult, write_summary
 from hcsim.results.allocation_summary import summarize
+from hcsim.results.words import CONTROLS, PROGRAMS
 from hcsim.util.files import write_text
 
 
@@ -71,7 +72,7 @@ def render_html(study: StudyResult, documents: Mapping[str, str], *, written: da
         bare=words.bare_rows(study),
         existing=[
             dict(zip(("rows", "more"), words.violation_rows(replay.violations), strict=True))
-            | {"controls": words.CONTROLS[controls]}
+            | {"controls": CONTROLS[controls]}
             for controls, replay in study.base_replays.items()
         ],
         definitions=DEFINITIONS,
@@ -96,14 +97,14 @@ def _case(study: StudyResult, name: str) -> dict[str, Any]:
     violations = []
     for controls, replay in case.replays.items():
         rows, more = words.violation_rows(replay.violations)
-        violations.append({"controls": words.CONTROLS[controls], "rows": rows, "more": more})
+        violations.append({"controls": CONTROLS[controls], "rows": rows, "more": more})
     return {
         "key": name,
-        "name": NAMES.get(name, name),
+        "name": PROGRAMS.get(name, name),
         "facts": words.solve_facts(case.schedule) + words.penetration_facts(study, case.schedule),
-        "controls": [words.CONTROLS[c] for c in case.replays],
+        "controls": [CONTROLS[c] for c in case.replays],
         "replay_rows": words.replay_rows(case),
-        "notes": [f"{words.CONTROLS[c]}: {note}" for c, r in case.replays.items() for note in r.notes],
+        "notes": [f"{CONTROLS[c]}: {note}" for c, r in case.replays.items() for note in r.notes],
         "violations": violations,
         "batteries": words.battery_rows(case.schedule),
         "circulated_kwh": float(case.schedule.circulated_kwh().sum()),

@@ -12,9 +12,9 @@ from matplotlib.ticker import MaxNLocator
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.verdict import phase_labels
 from hcsim.report import style
-from hcsim.report.allocation.tables import NAMES
 from hcsim.results.allocation import CaseResult, StudyResult
 from hcsim.results.allocation_summary import load_kw
+from hcsim.results.words import PROGRAMS
 from optim.data.limits import Limits
 from optim.data.node import phase_of
 
@@ -46,7 +46,7 @@ def substation(study: StudyResult) -> Figure | None:
         total, phases = grid[0, column], grid[1, column]
         _total_power(total, case)
         _phase_power(phases, case, study.limits.substation_min_kw)
-        total.set_title(style.case_title(study, name, _broken(NAMES)))
+        total.set_title(style.case_title(study, name, _broken(PROGRAMS)))
         for axes in (total, phases):
             style.hour_axis(axes, study.profiles.times, label=axes is phases)
     grid[0, 0].set_ylabel("total, kW")
@@ -63,7 +63,7 @@ def state_of_charge(study: StudyResult) -> Figure | None:
     figure, axes = style.panels(len(shown), height=3.6, columns=3)
     for panel, (name, case) in zip(axes, shown.items(), strict=True):
         _soc_panel(panel, case)
-        panel.set_title(style.case_title(study, name, _broken(NAMES)))
+        panel.set_title(style.case_title(study, name, _broken(PROGRAMS)))
         style.hour_axis(panel, study.profiles.times)
     for panel in axes[::3]:
         panel.set_ylabel("stored energy, % of capacity")
@@ -84,7 +84,7 @@ def voltages(study: StudyResult) -> Figure | None:
         for replay in case.replays.values():
             _voltage_range(panel, replay, study.limits)
         style.voltage_limits(panel, study.limits, study.network.kv_base[study.network.v_judged])
-        panel.set_title(style.case_title(study, name, _broken(NAMES)))
+        panel.set_title(style.case_title(study, name, _broken(PROGRAMS)))
         style.hour_axis(panel, study.profiles.times)
     axes[0].set_ylabel("voltage, pu")
     style.legend_below(figure, axes, columns=3 if study.limits.bands else 4)

@@ -14,17 +14,12 @@ from rich.table import Table
 from hcsim.replay.verdict import place, quantity
 from hcsim.results.allocation import StudyResult
 from hcsim.results.existing import EXISTING_FILE, existing_table
+from hcsim.results.words import PROGRAMS
 
 CALIBRATED = "calibr."
 WIDE, CERTIFIED_WIDE = 100, 112
 """Columns of a terminal that hold the table with one figure per cell; with certified capacities in it."""
 
-NAMES = {
-    "none": "No BESS",
-    "centralized": "Centralized BESS",
-    "distributed": "Distributed BESS",
-    "distributed_no_circulation": "Distributed BESS, no circulation",
-}
 STATUS_WORDS = {
     "optimal": "proven optimal",
     "gap": "gap reached",
@@ -67,7 +62,7 @@ def main_rows(summary: Mapping[str, Any]) -> list[MainRow]:
     """The rows of the main table from the content of summary.json; a case that is missing has no figures."""
     cases, baselines = summary["cases"], summary["baseline"]
     of = baselines.get("with_schedule", {}).get("case")
-    wanted = [*NAMES, *(c for c in cases if c not in NAMES)]
+    wanted = [*PROGRAMS, *(c for c in cases if c not in PROGRAMS)]
     calibrated = any(str(words).startswith("calibrated") for words in summary.get("assumptions", {}).values())
     return [_row(name, cases.get(name), baselines.get(simulation_beside(name, of)), calibrated) for name in wanted]
 
@@ -172,7 +167,7 @@ def _row(
     name: str, case: Mapping[str, Any] | None, baseline: Mapping[str, Any] | None, calibrated: bool = False
 ) -> MainRow:
     simulation = NOTHING if not baseline else _simulated(baseline)
-    title = NAMES.get(name, name)
+    title = PROGRAMS.get(name, name)
     if case is None:
         no = NOTHING
         return MainRow(name, title, no, no, no, "no result", no, no, no, simulation, no, no)
@@ -214,7 +209,7 @@ def remarks(summary: Mapping[str, Any]) -> list[str]:
     if any(CALIBRATED in row.deviation for row in rows):
         said.append(f"{CALIBRATED}: the study is scaled to meet this figure of the paper; only the others predict.")
     for name, case in summary["cases"].items():
-        found, title = case.get("certified"), NAMES.get(name, name)
+        found, title = case.get("certified"), PROGRAMS.get(name, name)
         if found and found.get("word", "certified") != "certified":
             said.append(f"{title}: {found['word']}, not certified.")
         elif found and found.get("idle_batteries"):

@@ -20,7 +20,7 @@ from hcsim.replay.verdict import (
     worst_of,
     worst_words,
 )
-from hcsim.report.allocation.tables import NAMES, NOTHING, STATUS_WORDS, number, simulation_beside, unsigned_zero
+from hcsim.report.allocation.tables import NOTHING, STATUS_WORDS, number, simulation_beside, unsigned_zero
 from hcsim.results.allocation import CaseResult, StudyResult
 from hcsim.results.allocation_summary import (
     circulation_by_step,
@@ -28,12 +28,12 @@ from hcsim.results.allocation_summary import (
     penetration_capacity_pct,
     penetration_energy_pct,
 )
+from hcsim.results.words import CONTROLS, PROGRAMS
 from optim.data.node import phase_of
 from optim.data.schedule import Schedule
 from optim.hosting.problem import CASES
 
 MOST_VIOLATION_ROWS = 12
-CONTROLS = {"locked": "taps locked", "free": "taps free"}
 KINDS = ("stated", "ours", "calibrated")
 
 
@@ -47,9 +47,9 @@ def missing_parts(study: StudyResult) -> list[tuple[str, str]]:
     """Parts that the study has no result of, with the reason as far as it is known."""
     left = dict(study.missing)
     rest = left.pop("the rest of the study", "not run")
-    expected = {f"program {c}": NAMES[c] for c in CASES if c not in study.cases}
+    expected = {f"program {c}": PROGRAMS[c] for c in CASES if c not in study.cases}
     for name, case in study.cases.items():
-        title = NAMES.get(name, name)
+        title = PROGRAMS.get(name, name)
         for controls, words in CONTROLS.items():
             if controls not in case.replays:
                 expected[f"replay {name}, controls {controls}"] = f"{title}, replay with {words}"
@@ -282,7 +282,7 @@ def _case_sentence(study: StudyResult, name: str) -> str:
         if controls in case.replays:
             said.append(f"with {words} the claim is {_verb(verdict(case.replays[controls]).words)}")
     tail = "; ".join(said) if said else "it was not replayed"
-    return f"{NAMES.get(name, name)}: the program claims {_kw(case.schedule.hc_kw)} of PV ({proof}); {tail}."
+    return f"{PROGRAMS.get(name, name)}: the program claims {_kw(case.schedule.hc_kw)} of PV ({proof}); {tail}."
 
 
 BEYOND_PROOF = 0.05
@@ -302,9 +302,9 @@ def _beyond_proof(study: StudyResult) -> list[str]:
         how, most = max(found.items(), key=lambda item: np.nan_to_num(item[1]))
         if most > (1.0 + BEYOND_PROOF) * claim:
             sentences.append(
-                f"{NAMES.get(name, name)}: {how} finds {_kw(most)} in OpenDSS, {100 * (most / claim - 1):.0f} % more "
-                f"than the {_kw(claim)} that the program claims as {STATUS_WORDS[solve.status]}. The proof is of the "
-                "linear program alone: it keeps regulators where it was told, sees its own losses and loads only, "
+                f"{PROGRAMS.get(name, name)}: {how} finds {_kw(most)} in OpenDSS, {100 * (most / claim - 1):.0f} % "
+                f"more than the {_kw(claim)} that the program claims as {STATUS_WORDS[solve.status]}. The proof is of "
+                "the linear program alone: it keeps regulators where it was told, sees its own losses and loads only, "
                 "and takes voltages to first order; with the controls acting there is more room."
             )
     return sentences
@@ -342,7 +342,7 @@ def simulation_title(key: str, with_schedule_case: str) -> str:
     if key == "with_shares":
         return "Without battery, with the shares and reactive power that the program chose"
     case = with_schedule_case if key == "with_schedule" else key
-    return f"With the schedule of: {NAMES.get(case, case)}"
+    return f"With the schedule of: {PROGRAMS.get(case, case)}"
 
 
 def _simulation_sentences(study: StudyResult) -> list[str]:
@@ -361,7 +361,7 @@ def _simulation_sentences(study: StudyResult) -> list[str]:
         )
     case = study.cases.get(study.with_schedule_case)
     if beside and case:
-        name = NAMES.get(study.with_schedule_case, study.with_schedule_case)
+        name = PROGRAMS.get(study.with_schedule_case, study.with_schedule_case)
         words = f"With the schedule of {name} it finds {beside.words}, {limit_words(beside)}."
         if beside.hc_kw > case.schedule.hc_kw:
             words += (

@@ -25,6 +25,7 @@ from hcsim.report.simulation.page import Shown, write_page
 from hcsim.results.allocation import CaseResult, write_summary
 from hcsim.results.planning import PlanningStudyResult
 from hcsim.results.planning_summary import loss_deviation_rel, soc_deviation_kwh, summarize_planning
+from hcsim.results.words import CONTROLS
 from hcsim.util.files import write_csv, write_text
 from hcsim.workbench.planning import SCENARIOS
 
@@ -194,11 +195,11 @@ def _case(study: PlanningStudyResult, name: Any, summary: Mapping[str, Any]) -> 
         violations = []
         for controls, replay in replays.items():
             rows, more = words.violation_rows(replay.violations)
-            violations.append({"controls": words.CONTROLS[controls], "rows": rows, "more": more})
+            violations.append({"controls": CONTROLS[controls], "rows": rows, "more": more})
         parts.append(
             {
                 "title": "Typical day" if scenario == "typical" else "PVHC scenario",
-                "controls": [words.CONTROLS[c] for c in replays],
+                "controls": [CONTROLS[c] for c in replays],
                 "rows": words.replay_rows(case) + (extra if replays else []),
                 "violations": violations,
             }

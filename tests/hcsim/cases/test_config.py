@@ -67,6 +67,8 @@ def test_a_limit_can_be_switched_off(tmp_path):
         ("[limits]\nv_min_pu = 1.06\n", ["[limits]", "below v_max_pu = 1.05"]),
         ('[limits]\nsubstation_min_kw = "0 kW"\n', ["'0 kW'", "bare number in kW"]),
         ("[solver]\ngap = 5\n", ["gap = 5", "percent", "0.05"]),
+        ('[solver]\ngap = "0.1 %"\n', ["'0.1 %'", "bare number in a share of the claim"]),
+        ('[certify]\ntime_limit_s = "1 h"\n', ["'1 h'", "bare number in seconds"]),
         ("[solver]\ntime_limit_min = 5\n", ["'time_limit_min'", "time_limit_s", "seconds, not minutes"]),
         ("[solver]\ntime_limit_s = -1\n", ["time_limit_s = -1", "more than 0"]),
         ("[solver]\ntime_limit_s = nan\n", ["time_limit_s = nan"]),
