@@ -54,8 +54,11 @@ class Case:
         return {**self.config.assumptions, **({"loads": f"stated: {said}"} if said else {})}
 
     def timed(self, circuit: Circuit, network: Network) -> Case:
-        """With the curves that the feeder's loads have themselves in `profiles`. The circuit as compiled, before any
-        run. Raises ConfigError for a day that is none, or a column that names nothing."""
+        """With the curves that the feeder's loads have themselves in `profiles`.
+
+        The circuit as compiled, before any run. Raises ConfigError for a day that is none, or a column that names
+        nothing.
+        """
         own = own_loads(circuit, network, self.config.profiles.loads)
         base, said = self.file_profiles or self.profiles, tuple[str, ...]()
         day, where = self.day or self.config.profiles.day, "--day" if self.day else f"{self.study_file}, [profiles] day"
@@ -91,10 +94,12 @@ class Case:
 
     @property
     def study_file(self) -> Path:
+        """Path of study.toml."""
         return self.folder / STUDY_FILE
 
     @property
     def master(self) -> Path:
+        """Path of the feeder's master file."""
         return self.folder / self.config.feeder.master
 
 
@@ -106,6 +111,7 @@ def bundled_folder() -> Path:
 
 
 def bundled_names() -> list[str]:
+    """Names of the cases that come with the package."""
     folder = bundled_folder()
     return sorted(f.parent.name for f in folder.glob(f"*/{STUDY_FILE}")) if folder.is_dir() else []
 

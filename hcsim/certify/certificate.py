@@ -108,8 +108,10 @@ class Certificate:
 
     @property
     def word(self) -> str:
-        """ "certified" where the loop ended by itself after at least one round and the devices act; else "best found",
-        with what is missing."""
+        """Either "certified": the loop ended by itself after at least one round, and the devices act.
+
+        Or "best found", with what is missing.
+        """
         missing = []
         if self.cut:
             missing.append(f"cut by {self.cut}" if self.cut != "put back" else "lowered when put back")
@@ -126,12 +128,15 @@ class Certificate:
 
     @property
     def certified_kw(self) -> float:
+        """Certified hosting capacity."""
         return self.schedule.hc_kw
 
     @property
     def existing_worse(self) -> dict[str, float]:
-        """Criterion -> by how much, in its unit, a violation that the bare feeder has as well is worse at most than at
-        the same place and hour of the bare feeder's own day: its controls rest elsewhere in their bands."""
+        """Criterion -> by how much, in its unit, a violation that the bare feeder has as well is worse at most.
+
+        Worse than at the same place and hour of the bare feeder's own day: its controls rest elsewhere in their bands.
+        """
         table = self.replay.violations
         table = table[table["existing"].astype(bool)]
         worse = {}
@@ -157,8 +162,10 @@ def binding_table(binding: Sequence[Price]) -> pd.DataFrame:
 
 
 def write_certificate(found: Certificate, folder: Path) -> Path:
-    """Under a study's folder: the certified schedule as schedules/<case>_certified, which `hcsim replay` takes, its
-    replay as replays/<case>_certified/<controls>, and certificates/<case> with rounds.csv and certificate.json.
+    """Write a certificate and what it stands on under a study's folder.
+
+    The certified schedule as schedules/<case>_certified, which `hcsim replay` takes, its replay as
+    replays/<case>_certified/<controls>, and certificates/<case> with rounds.csv and certificate.json.
 
     Returns the schedule's folder. Raises OutputError.
     """
@@ -223,6 +230,7 @@ def existing_in_words(found: Certificate) -> str:
 
 
 def certified_in_words(found: Certificate) -> str:
+    """Two sentences: capacity with its status, and what was burned for it."""
     share = f" ({100 * found.certified_kw / found.claim_kw:.1f} % of its last claim)" if found.claim_kw > 0 else ""
     idle = f" Idle: {', '.join(found.idle_batteries)}." if found.idle_batteries else ""
     ended = f"{found.status} after {len(found.rounds)} rounds"

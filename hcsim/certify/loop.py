@@ -58,8 +58,9 @@ def certify(
     starts: Sequence[Schedule] = (),
     accept: Callable[[Schedule], bool] | None = None,
 ) -> Certificate:
-    """Runs the closed loop from a claimed schedule. The devices doing nothing always pass, so there always is a
-    certificate.
+    """Runs the closed loop from a claimed schedule.
+
+    The devices doing nothing always pass, so there always is a certificate.
 
     Parameters
     ----------

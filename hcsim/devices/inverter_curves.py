@@ -51,10 +51,12 @@ class InverterControl:
 
     @property
     def has_volt_var(self) -> bool:
+        """Whether reactive power follows the voltage."""
         return self.mode != "volt_watt"
 
     @property
     def has_volt_watt(self) -> bool:
+        """Whether active power is cut at high voltage."""
         return self.mode != "volt_var"
 
     @property
@@ -73,8 +75,10 @@ class InverterControl:
         return " and ".join(parts)
 
     def powers_kva(self, v_pu: Floats, available_kw: Floats, rated_kw: Floats) -> Complexes:
-        """(G,) what the curves ask for at voltages; active power gives way to reactive power, and both to
-        volt-watt. Positive into the network."""
+        """(G,) what the curves ask for at voltages; active power gives way to reactive power, and both to volt-watt.
+
+        Positive into the network.
+        """
         kva, p_kw = self.kva_per_kw * rated_kw, np.minimum(available_kw, rated_kw)
         q_kvar = np.zeros_like(p_kw)
         if self.has_volt_watt:

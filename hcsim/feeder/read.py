@@ -1,5 +1,8 @@
-"""A compiled circuit -> `Network` and `Ledger`. Every element of the circuit is read through the engine and
-stands in the ledger exactly once; nothing is dropped in silence."""
+"""A compiled circuit -> `Network` and `Ledger`.
+
+Every element of the circuit is read through the engine and stands in the ledger exactly once; nothing is dropped in
+silence.
+"""
 
 from __future__ import annotations
 

@@ -47,12 +47,12 @@ class HostingCapacityResult:
 
     @property
     def words(self) -> str:
-        """ "3,100.0 kW", or why there is none."""
+        """As a sentence has it: "3,100.0 kW", or why there is none."""
         return f"not defined: {self.undefined}" if self.undefined else f"{self.hc_kw:,.1f} kW"
 
     @property
     def again_words(self) -> str:
-        """ "1,200 to 1,500 kW pass again", where violation is not monotone; else ""."""
+        """Where violation is not monotone: "1,200 to 1,500 kW pass again"; else ""."""
         above = self.passed_again_kw
         return f"{min(above):,.0f} to {max(above):,.0f} kW pass again" if above else ""
 

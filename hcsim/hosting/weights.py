@@ -32,8 +32,10 @@ class PvShares:
 
 
 def shares_of(network: Network, pv_nodes: tuple[str, ...], weights: Weights, schedule: Schedule | None) -> PvShares:
-    """`uniform`: the same on every site node; `load`: in proportion to the nominal load at the bus;
-    `schedule`: the optimizer's shares and its reactive power, scaled with the capacity.
+    """How PV is shared among the site nodes.
+
+    `uniform`: the same on every site node; `load`: in proportion to the nominal load at the bus; `schedule`: the optimizer's
+    shares and its reactive power, scaled with the capacity.
 
     Raises ConfigError where the weights asked for do not exist.
     """
@@ -63,6 +65,7 @@ def _load_kw(network: Network, node: str) -> float:
 
 
 def checked_weights(weights: Floats, pv_nodes: Sequence[str]) -> Floats:
+    """(G,) shares as floats. Raises ConfigError for another number of them, a negative one, or all zero."""
     weights = np.asarray(weights, dtype=float)
     if weights.shape != (len(pv_nodes),) or np.any(weights < 0) or not weights.sum() > 0:
         raise ConfigError(

@@ -84,8 +84,9 @@ RESTING = "resting"
 
 
 def write_replay(replay: ReplayResult, folder: Path) -> list[Path]:
-    """Long-form Parquet, one file per REPLAY_TABLES, units in the column names, and `replay.json`. All that decides
-    a verdict is in it: `read_replay` gives back the same to the last bit.
+    """Long-form Parquet, one file per REPLAY_TABLES, units in the column names, and `replay.json`.
+
+    All that decides a verdict is in it: `read_replay` gives back the same to the last bit.
 
     The tables of `hcsim.replay.operation_files` with q_kvar in substation; feeder (step, time, converged, losses_kw,
     load_kw), taps (step, time, regulator, tap), devices, soc and violations as in ReplayResult. Where the bare

@@ -173,6 +173,7 @@ def judges_regulation(limits: Limits) -> bool:
 
 
 def check_steps(schedule: Schedule, profiles: Profiles) -> None:
+    """Raises ConfigError where a schedule has other steps than the profiles."""
     if len(schedule.times) != len(profiles) or schedule.step_h != profiles.step_h:
         raise ConfigError(
             f"Schedule {schedule.case} has {len(schedule.times)} steps of {schedule.step_h} h, the profiles "

@@ -40,6 +40,8 @@ class SharingRow:
 
 @dataclass(frozen=True)
 class InverterComparison:
+    """Hosting capacity by who decides on reactive power: a row per way of sharing PV."""
+
     control: InverterControl
     rows: Mapping[str, SharingRow] = field(default_factory=dict)
 
@@ -66,7 +68,7 @@ class SpreadResult:
     spread: Spread
 
     def standing(self, schedule: Schedule) -> dict[str, float]:
-        """kW of all sites, of the least and of the most favoured, and the share of the largest in per cent."""
+        """Capacity of all sites, of the least and of the most favoured, and the share of the largest: kW, per cent."""
         sites = self.spread.members(schedule.pv_nodes) @ schedule.pv_kw
         share = 100.0 * sites.max() / max(schedule.hc_kw, 1e-9)
         least, most = float(sites.min()), float(sites.max())
@@ -150,6 +152,7 @@ def write_summary(summary: Mapping[str, Any], folder: Path) -> Path:
 
 
 def claim_in_words(schedule: Schedule) -> str:
+    """Capacity, how it was proven and how long that took."""
     solve = schedule.solve
     if solve is None:
         return f"{schedule.hc_kw:.1f} kW"

@@ -50,7 +50,7 @@ class PlanningStudyResult:
 
 
 def claim_in_words(found: PlanningResult) -> str:
-    """ "287,224 CNY per year, gap 0.004 %; 12.29 MW; units at 18, 33"."""
+    """As a sentence has it: "287,224 CNY per year, gap 0.004 %; 12.29 MW; units at 18, 33"."""
     at = ", ".join(f"{u.bus} ({u.energy_kwh:,.0f} kWh, {u.power_kw:,.0f} kW)" for u in found.plan)
     proof = f", gap {100 * found.solve.gap:.3f} %" if found.solve.gap else ""
     units = f"units at {at}" if at else "no unit"

@@ -198,6 +198,7 @@ class StudyRun(Parts):
         return bench
 
     def replay_bare_feeder(self) -> None:
+        """The feeder without devices through OpenDSS, taps locked and free."""
         for controls in self.controls:
             title = f"bare feeder, controls {controls}"
             with self._part(f"bare feeder replay {controls}", title):
@@ -207,6 +208,7 @@ class StudyRun(Parts):
         write_csv(self.folder / EXISTING_FILE, existing_table(self.base_replays))
 
     def solve_program(self, name: str, gap: float | None, time_limit_s: float | None) -> None:
+        """One program's schedule, with its proof."""
         part = f"program {name}"
         with self._part(name, part):
             options = self.bench.solve_options(gap, time_limit_s)
@@ -220,6 +222,7 @@ class StudyRun(Parts):
                 raise Interrupted
 
     def replay_schedule(self, name: str) -> None:
+        """A program's schedule through OpenDSS, taps locked and free."""
         if name not in self.cases:
             return
         schedule = self.cases[name].schedule
@@ -236,8 +239,11 @@ class StudyRun(Parts):
         self._baseline("none", None)
 
     def baseline_with_schedules(self) -> None:
-        """The shares, reactive power and BESS of each schedule, capacity scaled. The distributed one's is kept as
-        "with_schedule", the one without BESS as "with_shares", the others by the name of their case."""
+        """The shares, reactive power and BESS of each schedule, capacity scaled.
+
+        The distributed one's is kept as "with_schedule", the one without BESS as "with_shares", the others by the name
+        of their case.
+        """
         for name, case in self.cases.items():
             self._baseline(self._baseline_key(name), case.schedule)
 
@@ -297,7 +303,9 @@ class StudyRun(Parts):
 
     def try_on_other_days(self, name: str, draws: int | None, margin_s: float | None) -> None:
         """The certified schedule on days of other load and sun; with `margin_s` also what is left with a margin.
-        None: as [certify] has it."""
+
+        None: as [certify] has it.
+        """
         own = self.case.config.certify
         draws = own.robustness_draws if draws is None else draws
         found = self.cases[name].certificate if name in self.cases else None

@@ -172,6 +172,7 @@ class PlanningRun(Parts):
         return bench
 
     def solve_scheme(self, scheme: Scheme, gap: float | None, time_limit_s: float | None) -> None:
+        """One scheme's plan and its schedules of both scenarios."""
         part = f"scheme {scheme}"
         with self._part(scheme, part):
             options = self.bench.options(gap, time_limit_s)
@@ -187,6 +188,7 @@ class PlanningRun(Parts):
                 raise Interrupted
 
     def replay_scheme(self, scheme: Scheme) -> None:
+        """A plan's schedules through OpenDSS, taps locked and free."""
         if scheme not in self.schemes:
             return
         for scenario in SCENARIOS:
@@ -200,6 +202,7 @@ class PlanningRun(Parts):
                     write_replay(found, self.folder / "replays" / scheme / scenario / controls)
 
     def simulate_hosting_capacity(self, scheme: Scheme) -> None:
+        """Hosting capacity of the plan by simulation, for each way of sharing PV."""
         if scheme not in self.schemes:
             return
         for sharing in SHARINGS:

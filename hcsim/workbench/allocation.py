@@ -130,10 +130,12 @@ class Workbench:
 
     @property
     def profiles(self) -> Profiles:
+        """Load and sun of the case."""
         return self.case.profiles
 
     @cached_property
     def limits(self) -> Limits:
+        """[limits] of study.toml."""
         return self.case.config.limits.to_limits()
 
     @cached_property
@@ -143,12 +145,14 @@ class Workbench:
 
     @property
     def pv(self) -> PvSection:
+        """[pv] of study.toml. Raises ConfigError where it is missing."""
         if self.case.config.pv is None:
             raise _missing("[pv]", self.case)
         return self.case.config.pv
 
     @property
     def bess(self) -> BessSection:
+        """[bess] of study.toml. Raises ConfigError where it is missing."""
         if self.case.config.bess is None:
             raise _missing("[bess]", self.case)
         return self.case.config.bess
@@ -278,6 +282,7 @@ class Workbench:
         return self._bare[controls]
 
     def problem(self, program: str) -> HostingProblem:
+        """What a program of CASES decides on: feeder, sites, batteries, limits."""
         forgiving = self.case.config.limits.existing == "forgive"
         return HostingProblem(
             model=self.linear_model,
@@ -330,7 +335,9 @@ class Workbench:
         reactive: Reactive = "as_given",
     ) -> HostingCapacityResult:
         """`hcsim.hosting.system_wide.hosting_capacity` on this case's sites, the BESS of `schedule` beside the PV.
-        `reactive` takes the place of the reactive power that goes with the weights: none, or the inverters' own."""
+
+        `reactive` takes the place of the reactive power that goes with the weights: none, or the inverters' own.
+        """
         shares = shares_of(self.network, self.pv_nodes, weights, schedule)
         if reactive != "as_given":
             shares = replace(shares, q_per_kw=None)

@@ -15,8 +15,11 @@ SAME_KV = 1e-6
 
 @dataclass(frozen=True)
 class VoltageBand:
-    """Voltage limits of a level of its own: of the nodes whose nominal line-to-line voltage is at least `kv_min` and
-    below `kv_max` (None: no bound). Limits in pu of a node's own nominal voltage; None: not judged there."""
+    """Voltage limits of a level of its own.
+
+    It holds for the nodes whose nominal line-to-line voltage is at least `kv_min` and below `kv_max` (None: no bound).
+    Limits in pu of a node's own nominal voltage; None: not judged there.
+    """
 
     kv_min: float | None
     kv_max: float | None
@@ -32,7 +35,7 @@ class VoltageBand:
 
     @property
     def words(self) -> str:
-        """ "1 to 35 kV", "below 1 kV" """
+        """As a sentence has it: "1 to 35 kV", "below 1 kV"."""
         if not self.kv_min:
             return "all levels" if self.kv_max is None else f"below {self.kv_max:g} kV"
         return f"from {self.kv_min:g} kV" if self.kv_max is None else f"{self.kv_min:g} to {self.kv_max:g} kV"
@@ -75,9 +78,11 @@ class Limits:
     """Voltage levels with limits of their own, none overlapping; elsewhere `v_min_pu` and `v_max_pu` hold."""
 
     def v_min_at(self, kv_base: NDArray[np.float64] | None) -> NDArray[np.float64]:
-        """(N,) least voltage in pu at nodes of these nominal voltages (kV, line to line), -inf where none is set;
-        one number for all of them where no level has a band of its own. Raises ModelError where bands meet nodes
-        whose nominal voltage is not known."""
+        """(N,) least voltage in pu at nodes of these nominal voltages (kV, line to line), -inf where none is set.
+
+        One number for all of them where no level has a band of its own. Raises ModelError where bands meet nodes
+        whose nominal voltage is not known.
+        """
         return self._by_level(kv_base, "v_min_pu", -np.inf)
 
     def v_max_at(self, kv_base: NDArray[np.float64] | None) -> NDArray[np.float64]:
@@ -112,8 +117,10 @@ class Limits:
         return [(words, mask) for words, mask in every if mask.any()]
 
     def v_lines(self, kv_base: NDArray[np.float64] | None = None) -> list[tuple[str, float]]:
-        """Voltage limits with the level each holds for ("" where no level has its own), for figures; of levels that
-        are not among `kv_base` none."""
+        """Voltage limits with the level each holds for ("" where no level has its own), for figures.
+
+        Of levels that are not among `kv_base` none.
+        """
         shown = [b for b in self.bands if kv_base is None or b.holds(kv_base).any()]
         every = [(b.words, b.v_min_pu, b.v_max_pu) for b in shown]
         if kv_base is None or not np.all(np.any([b.holds(kv_base) for b in self.bands], axis=0)):
@@ -122,9 +129,11 @@ class Limits:
 
     @classmethod
     def screening(cls) -> Limits:
-        """All criteria of a nodal or stochastic study: ANSI C84.1 range A (114 to 126 V on 120 V), 3 % of
-        deviation and of unbalance (California ICA; C84.1 annex), normal ratings, no reverse flow. Ours: four
-        tap steps, 2.5 % with the usual 32 over +-10 %."""
+        """All criteria of a nodal or stochastic study.
+
+        ANSI C84.1 range A (114 to 126 V on 120 V), 3 % of deviation and of unbalance (California ICA; C84.1 annex),
+        normal ratings, no reverse flow. Ours: four tap steps, 2.5 % with the usual 32 over +-10 %.
+        """
         return cls(
             v_min_pu=0.95,
             v_max_pu=1.05,

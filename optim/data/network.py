@@ -187,10 +187,12 @@ class Network:
 
     @cached_property
     def node_index(self) -> dict[str, int]:
+        """Node-phase ("83.1") -> its place in `nodes`."""
         return {name: i for i, name in enumerate(self.nodes)}
 
     @cached_property
     def buses(self) -> tuple[str, ...]:
+        """Names of the buses, in the order of the nodes."""
         return tuple(dict.fromkeys(bus_of(n) for n in self.nodes))
 
     @cached_property
@@ -230,8 +232,10 @@ class Network:
 
     @cached_property
     def judged_branches(self) -> tuple[tuple[int, int], ...]:
-        """(B,) branch and position in its `to_nodes`: the branch-phases with a rating of their own, in order. Programs,
-        replays and simulations judge these and no others."""
+        """(B,) branch and position in its `to_nodes`: the branch-phases with a rating of their own, in order.
+
+        Programs, replays and simulations judge these and no others.
+        """
         return tuple(
             (b, i)
             for b, branch in enumerate(self.branches)
@@ -255,8 +259,7 @@ class Network:
         return tuple(found)
 
     def standing_places(self, bus: str) -> tuple[int, ...]:
-        """The phases of a bus at which a device can stand, each pair of legs once, a grounded or neutral conductor
-        left out."""
+        """The phases of a bus at which a device can stand, each pair of legs once, no grounded or neutral conductor."""
         places: list[int] = []
         for n in self.nodes_of(bus):
             other = int(self.v_reference[n])

@@ -43,8 +43,10 @@ class SolveInfo:
 
     @property
     def cut(self) -> str:
-        """What ended it before its proof: "time" (a guard: elsewhere it may end elsewhere), "work" (its budget),
-        "user"; "" where nothing did."""
+        """What ended it before its proof.
+
+        "time" (a guard: elsewhere it may end elsewhere), "work" (its budget), "user"; "" where nothing did.
+        """
         return {"time_limit": "time", "work_limit": "work", "interrupted": "user"}.get(self.status, "")
 
 
@@ -113,6 +115,7 @@ class Schedule:
 
     @property
     def hc_kw(self) -> float:
+        """Hosting capacity: PV of all nodes."""
         return float(self.pv_kw.sum())
 
     @property
@@ -121,8 +124,10 @@ class Schedule:
         return self.p_discharge_kw - self.p_charge_kw
 
     def to_frame(self) -> pd.DataFrame:
-        """All of it as one table, a row per time, device and phase (`optim.data.schedule_frame.FRAME_COLUMNS`), but for
-        claims and proofs; `from_frame` gives the same numbers back."""
+        """All of it but for claims and proofs as one table, a row per time, device and phase.
+
+        Columns are `optim.data.schedule_frame.FRAME_COLUMNS`; `from_frame` gives the same numbers back.
+        """
         return to_frame(self)
 
     @staticmethod

@@ -188,7 +188,8 @@ def test_summary_has_the_keys_of_the_contract(result, tmp_path):
         "cases",
         "baseline",
     ]
-    assert found["feeder"] == {"buses": 10, "nodes": 24, "load_kw": 1950.0, "source_sha256": "ab" * 32}
+    feeder = {"buses": 10, "nodes": 24, "load_kw": 1950.0, "source_sha256": "ab" * 32, "loads_follow": []}
+    assert found["feeder"] == feeder
     assert tuple(found["cases"]) == CASES
     for case in found["cases"].values():
         assert set(case) == CASE_KEYS
