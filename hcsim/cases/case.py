@@ -26,7 +26,12 @@ STUDY_FILE = "study.toml"
 
 @dataclass(frozen=True)
 class Case:
-    """A study folder that has been read and found whole, or a bare feeder file with defaults for the rest."""
+    """A study folder that has been read and found whole, or a bare feeder file with defaults for the rest.
+
+    >>> import hcsim
+    >>> hcsim.load_case("ieee33").name
+    'ieee33'
+    """
 
     name: str
     folder: Path

@@ -48,7 +48,12 @@ class Round:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What the loop hands out. `schedule` passed its replay with controls free: no new violation."""
+    """What the loop hands out. `schedule` passed its replay with controls free: no new violation.
+
+    >>> import dataclasses, hcsim
+    >>> {"claim_kw", "bound_kw", "status", "reason"} <= {field.name for field in dataclasses.fields(hcsim.Certificate)}
+    True
+    """
 
     case: str
     schedule: Schedule

@@ -13,7 +13,12 @@ FULL_NODES, LEAST_ROUNDS = 1000, 12
 
 @dataclass(frozen=True)
 class LoopOptions:
-    """How long and how finely the loop looks, and what it must keep."""
+    """How long and how finely the loop looks, and what it must keep.
+
+    >>> import hcsim
+    >>> hcsim.LoopOptions(max_rounds=12).max_rounds
+    12
+    """
 
     time_limit_s: float = 3600.0
     """A guard, far outside of what rounds take."""

@@ -35,7 +35,13 @@ NO_VARS_BELOW, FULL_VARS_FROM = 0.05, 0.20
 
 @dataclass(frozen=True)
 class InverterControl:
-    """How all PV inverters of a study behave."""
+    """How all PV inverters of a study behave.
+
+    >>> import hcsim
+    >>> control = hcsim.InverterControl("volt_var")
+    >>> control.has_volt_var, control.has_volt_watt
+    (True, False)
+    """
 
     mode: InverterMode
     volt_var: Curve = VOLT_VAR_B

@@ -12,7 +12,13 @@ from optim.data.profiles import Profiles
 
 @dataclass(frozen=True)
 class FeederModel:
-    """Circuit, network, profiles and limits that belong together: the network was read from this very circuit."""
+    """Circuit, network, profiles and limits that belong together: the network was read from this very circuit.
+
+    >>> import hcsim
+    >>> model = hcsim.Workbench.open("ieee33").model
+    >>> len(model.network.buses), len(model.profiles)
+    (33, 24)
+    """
 
     circuit: Circuit
     network: Network

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HostingCapacityResult:
-    """Iterative simulation-based hosting capacity."""
+    """Iterative simulation-based hosting capacity.
+
+    >>> import hcsim, pandas as pd
+    >>> found = hcsim.HostingCapacityResult("by hand", 3100.0, (3100.0, 3101.0), {}, pd.DataFrame(), (), 0, 0.0)
+    >>> found.words
+    '3,100.0 kW'
+    """
 
     method: str
     hc_kw: float

@@ -21,7 +21,14 @@ Weights = Literal["uniform", "load", "schedule"]
 
 @dataclass(frozen=True)
 class PvShares:
-    """Where PV is raised together, and how the total is shared out."""
+    """Where PV is raised together, and how the total is shared out.
+
+    >>> import hcsim
+    >>> import numpy as np
+    >>> shares = hcsim.PvShares(("18.1", "29.1"), np.array([1.0, 3.0]))  # a quarter of all PV at bus 18
+    >>> shares.q_per_kw is None  # unity power factor
+    True
+    """
 
     pv_nodes: tuple[str, ...]
     """(G,)"""
@@ -34,8 +41,8 @@ class PvShares:
 def shares_of(network: Network, pv_nodes: tuple[str, ...], weights: Weights, schedule: Schedule | None) -> PvShares:
     """How PV is shared among the site nodes.
 
-    `uniform`: the same on every site node; `load`: in proportion to the nominal load at the bus; `schedule`: the optimizer's
-    shares and its reactive power, scaled with the capacity.
+    `uniform`: the same on every site node; `load`: in proportion to the nominal load at the bus; `schedule`: the
+    optimizer's shares and its reactive power, scaled with the capacity.
 
     Raises ConfigError where the weights asked for do not exist.
     """

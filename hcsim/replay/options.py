@@ -15,7 +15,12 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class ReplayOptions:
-    """How a replay is run; the same for one day, a year and each probe of a hosting capacity."""
+    """How a replay is run; the same for one day, a year and each probe of a hosting capacity.
+
+    >>> import hcsim
+    >>> hcsim.ReplayOptions(controls="locked").controls
+    'locked'
+    """
 
     controls: Controls = "free"
     """"free" lets every control of the feeder act, "locked" holds regulators and capacitors where they stand."""

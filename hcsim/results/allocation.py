@@ -108,7 +108,12 @@ WORDS = {
 
 @dataclass(frozen=True)
 class StudyResult:
-    """Everything that a report shows. Parts may be missing; `missing` says why."""
+    """Everything that a report shows. Parts may be missing; `missing` says why.
+
+    >>> import dataclasses, hcsim
+    >>> {"cases", "baselines", "missing"} <= {field.name for field in dataclasses.fields(hcsim.StudyResult)}
+    True
+    """
 
     case: str
     """Short name of the study, "ieee123"."""

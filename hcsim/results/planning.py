@@ -32,7 +32,12 @@ class SchemeResult:
 
 @dataclass(frozen=True)
 class PlanningStudyResult:
-    """Everything that the report shows. Parts may be missing; `missing` says why."""
+    """Everything that the report shows. Parts may be missing; `missing` says why.
+
+    >>> import dataclasses, hcsim
+    >>> {"schemes", "missing"} <= {field.name for field in dataclasses.fields(hcsim.PlanningStudyResult)}
+    True
+    """
 
     case: str
     title: str

@@ -37,7 +37,12 @@ class Scales:
 
 @dataclass(frozen=True)
 class Validation:
-    """A dispatch, and what OpenDSS says of it."""
+    """A dispatch, and what OpenDSS says of it.
+
+    >>> import dataclasses, hcsim
+    >>> {"verdict", "words", "spans"} <= {field.name for field in dataclasses.fields(hcsim.Validation)}
+    True
+    """
 
     name: str
     feeder: str
@@ -75,6 +80,7 @@ class Validation:
 
     @property
     def holds(self) -> bool:
+        """Whether the verdict is that it holds."""
         return self.verdict == "holds"
 
     @property
@@ -84,6 +90,7 @@ class Validation:
 
     @property
     def new_violations(self) -> pd.DataFrame:
+        """Those that the bare feeder does not have, or not as badly."""
         table = self.replay.violations
         return table[~table["existing"].astype(bool)] if len(table) else table
 

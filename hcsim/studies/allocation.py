@@ -186,12 +186,9 @@ class StudyRun(Parts):
         checked = check_network(bench.circuit, bench.network, bench.ledger)
         bench.check_sites()
         _ = bench.linear_model
-        self._clear()
-        write_csv(self.folder / "ledger.csv", bench.ledger.to_frame())
+        self._begin_folder(bench)
         facts = {**checked.to_json(), **bench.day_gates.to_json()}
         write_text(self.folder / "check.json", json.dumps(facts, indent=1, allow_nan=False))
-        for name, text in bench.case.inputs.items():
-            write_text(self.folder / "inputs" / name, text)
         buses, nodes = bench.network.buses, bench.network.nodes
         for words in (f"{len(buses)} buses, {len(nodes)} nodes", *bench.case.time_notes):
             self._say("feeder", words)
@@ -377,10 +374,8 @@ class StudyRun(Parts):
     @property
     def with_schedule_case(self) -> str:
         """The distributed schedule, or the best there is where it has none."""
-        for name in ("distributed", "distributed_no_circulation", "centralized"):
-            if name in self.cases:
-                return name
-        return "distributed"
+        wanted = ("distributed", "distributed_no_circulation", "centralized")
+        return next((name for name in wanted if name in self.cases), "distributed")
 
     # -- how parts run ----------------------------------------------------------------------------------
 
@@ -398,9 +393,8 @@ class StudyRun(Parts):
     def _baseline(self, name: str, schedule: Schedule | None) -> None:
         part = f"simulation HC {name}"
         with self._part(f"baseline {name}", part):
-            found = self.bench.baseline(
-                "schedule" if schedule else "uniform", schedule, progress=self._progress(part, "probes")
-            )
+            told = self._progress(part, "probes")
+            found = self.bench.baseline("schedule" if schedule else "uniform", schedule, progress=told)
             self.baselines[name] = found
             write_baseline(found, self.folder / "baselines" / name)
             self._say(part, f"{found.words} after {found.power_flows} power flows")

@@ -25,7 +25,7 @@ from hcsim.replay.verdict import verdict
 from hcsim.results.planning import PlanningStudyResult, SchemeResult, claim_in_words
 from hcsim.schedules.files import write_schedule
 from hcsim.studies.runner import CONTROLS, STUDY_PARTS, Interrupted, Parts, default_out, versions
-from hcsim.util.files import output_folder, write_csv, write_parquet, write_text
+from hcsim.util.files import output_folder, write_csv, write_parquet
 from hcsim.util.locks import folder_lock
 from hcsim.util.progress import Listener, silent
 from hcsim.workbench.allocation import Workbench
@@ -164,10 +164,7 @@ class PlanningRun(Parts):
         bench = PlanningBench.of(feeder)
         if exactness is not None:
             bench = replace(bench, case=replace(bench.case, exactness=exactness))
-        self._clear()
-        write_csv(self.folder / "ledger.csv", feeder.ledger.to_frame())
-        for name, text in self.case.inputs.items():
-            write_text(self.folder / "inputs" / name, text)
+        self._begin_folder(feeder)
         self._say("feeder", f"{len(feeder.network.buses)} buses, equivalent of {len(bench.case.feeder)} sections")
         return bench
 

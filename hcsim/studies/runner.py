@@ -14,7 +14,9 @@ from hcsim import __version__
 from hcsim.cases.case import Case
 from hcsim.errors import HcsimError
 from hcsim.replay.recording import Controls
+from hcsim.util.files import write_csv, write_text
 from hcsim.util.progress import Event, Listener, logged
+from hcsim.workbench.allocation import Workbench
 
 INTERRUPTED = "interrupted by the user"
 
@@ -88,6 +90,13 @@ class Parts:
             self._say(part, f"{done} of {total} {of}", done / total)
 
         return report
+
+    def _begin_folder(self, bench: Workbench) -> None:
+        """What the study stands on: its inputs as read, and the feeder's ledger; nothing of an earlier study."""
+        self._clear()
+        write_csv(self.folder / "ledger.csv", bench.ledger.to_frame())
+        for name, text in bench.case.inputs.items():
+            write_text(self.folder / "inputs" / name, text)
 
     def _clear(self) -> None:
         """Removes what an earlier study left in the folder, so that its parts are not taken for ours."""

@@ -74,28 +74,30 @@ def validate(
 
     Parameters
     ----------
-    feeder
+    feeder : str or path
         Master .dss file, study folder, or bundled name.
-    dispatch
+    dispatch : path, DataFrame, records, mapping or Schedule
         A file, a pandas DataFrame, records, a mapping of columns, or a `Schedule` (kW, kvar, kWh).
-    units
+    units : path, DataFrame, records or mapping, optional
         Table of the devices: name, bus, phases, kind, kw, kva, kwh, eta_charge, eta_discharge, soc_min, soc_max.
-    columns
+    columns : mapping, optional
         Role -> column, where names do not say: {"time": "Hour", "bus": "Bus", "p_kw": "kW"}.
-    sign
+    sign : str, optional
         "discharge" or "charge": what is positive in a battery's one power column; None: told from SoC or losses.
-    step_minutes
+    step_minutes : float, optional
         Length of a step, where the table only counts.
-    hour_ending
+    hour_ending : bool, optional
         Whether a time label stands for the end of its step; None: told from the column's name and numbers.
-    base_kw
+    base_kw : float, optional
         kW that are 1 pu of power.
-    rules
+    rules : str or path, optional
         "ansi-a", "ansi-b", "en50160", "cpuc-lgp", "ny-schedule", or a TOML file (`hcsim.cases.rules`).
-    out
+    out : str or path, optional
         Folder for validation.json, CSV, Parquet and the page; None: nothing is written.
-    how_far
+    how_far : bool, default True
         Whether a refuted dispatch is also scaled until it passes, and repaired.
+    listener : callable, optional
+        Hears what happens; nothing is printed.
 
     Returns
     -------
@@ -111,9 +113,9 @@ def validate(
 
     Examples
     --------
-    >>> import pandas as pd
+    >>> import hcsim, pandas as pd
     >>> day = pd.DataFrame({"hour": range(24), "pv_18_kw": [0.0] * 8 + [50.0] * 8 + [0.0] * 8})
-    >>> validate("ieee123", day).verdict
+    >>> hcsim.validate("ieee123", day).verdict
     'holds'
     """
     begun = time.perf_counter()

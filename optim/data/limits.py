@@ -47,6 +47,10 @@ class Limits:
 
     `v_tolerance_pu`, `p_tolerance_kw`, `loading_tolerance_pu` cover numerical noise of solver and power
     flow only, not engineering judgement.
+
+    >>> import hcsim
+    >>> hcsim.Limits(v_max_pu=1.05).v_max_pu
+    1.05
     """
 
     v_min_pu: float | None = 0.95

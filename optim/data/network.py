@@ -150,7 +150,13 @@ class Head:
 
 @dataclass(frozen=True)
 class Network:
-    """A compiled feeder. Nodes in OpenDSS's own order."""
+    """A compiled feeder. Nodes in OpenDSS's own order.
+
+    >>> import hcsim
+    >>> network = hcsim.Workbench.open("ieee33").network
+    >>> len(network.buses), network.nodes[0].split(".")[1]
+    (33, '1')
+    """
 
     name: str
     nodes: tuple[str, ...]

@@ -31,6 +31,12 @@ class Profiles:
     load legs, `load_q_pu` then their kvar where these go another way. `pv_pu` (T,) is r(t) of paper 1, eq. (4): kW
     delivered per kW of inverter capacity; buses in `pv_of` have a sun of their own. `times` (T,) are labels as
     printed, "00:00". `fixed` is what every program, replay and simulation finds in the feeder besides its loads.
+
+    >>> import hcsim
+    >>> import numpy as np
+    >>> noon = hcsim.Profiles(("11:00", "12:00"), 1.0, load_pu=np.array([0.8, 0.9]), pv_pu=np.array([0.9, 1.0]))
+    >>> len(noon)
+    2
     """
 
     times: tuple[str, ...]

@@ -52,7 +52,13 @@ class SolveInfo:
 
 @dataclass(frozen=True)
 class BessUnit:
-    """One battery at a bus: one SoC, one status, a converter on each of its phases."""
+    """One battery at a bus: one SoC, one status, a converter on each of its phases.
+
+    >>> import hcsim
+    >>> unit = hcsim.BessUnit("A", "18", 200.0, 50.0, eta_charge=0.95, eta_discharge=0.95, soc_min=0.1, soc_max=0.9)
+    >>> round((unit.soc_max - unit.soc_min) * unit.energy_kwh)
+    160
+    """
 
     name: str
     bus: str
@@ -67,7 +73,15 @@ class BessUnit:
 
 @dataclass(frozen=True)
 class Schedule:
-    """The claim: G PV node-phases, D BESS node-phases, U units, T steps. Power is positive into the network."""
+    """The claim: G PV node-phases, D BESS node-phases, U units, T steps. Power is positive into the network.
+
+    >>> import hcsim, numpy as np
+    >>> sun, none = np.array([[0.0], [50.0]]), np.zeros((2, 0))
+    >>> mine = hcsim.Schedule("mine", ("11:00", "12:00"), 1.0, ("18.1",), np.array([50.0]), sun, 0 * sun, (), (), (),
+    ...     none, none, np.zeros((3, 0)))
+    >>> mine.hc_kw
+    50.0
+    """
 
     case: str
     """none, centralized, distributed, distributed_no_circulation, or the user's own word."""

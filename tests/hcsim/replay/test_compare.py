@@ -29,6 +29,7 @@ CASE_KEYS = {
     "hc_kw",
     "bound_kw",
     "gap",
+    "cut",
     "status",
     "build_s",
     "solve_s",
