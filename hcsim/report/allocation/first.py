@@ -6,8 +6,8 @@ import numpy as np
 
 from hcsim.certify.certificate import Certificate
 from hcsim.feeder.topology import distance_graph, distances
-from hcsim.report.allocation.tables import NAMES
 from hcsim.results.allocation import StudyResult
+from hcsim.results.words import PROGRAMS
 from optim.data.criteria import CRITERIA
 from optim.data.network import Network
 from optim.data.node import bus_of, phase_of
@@ -105,5 +105,5 @@ def _capacity(certificate: Certificate) -> str:
 
 
 def _in_sentence(case: str) -> str:
-    name = NAMES.get(case, case)
+    name = PROGRAMS.get(case, case)
     return name[:1].lower() + name[1:]
