@@ -294,8 +294,14 @@ class HighsSession:
             finally:
                 ended.set()
 
-        threading.Thread(target=work, daemon=True).start()
+        worker = threading.Thread(target=work, daemon=True)
         try:
+            try:
+                worker.start()
+            except KeyboardInterrupt:  # while it waited for the thread to begin
+                if worker.ident is None:
+                    raise
+                stop.set()
             while not ended.is_set():
                 try:
                     ended.wait(0.2)

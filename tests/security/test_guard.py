@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from guards import HANG_S
 
 from hcsim.errors import FeederError
 from hcsim.opendss import guard
@@ -26,7 +27,7 @@ def hcsim(*args: object, **environment: str) -> subprocess.CompletedProcess:
         [sys.executable, "-m", "hcsim", *map(str, args)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=HANG_S,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment},
     )
 

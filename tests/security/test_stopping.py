@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from guards import HANG_S
 
 from hcsim.util import scratch
 
@@ -81,7 +82,7 @@ def test_during_imports(number, after_s, run):
     wait_for(lambda: minds_signals(child.pid), child)  # what comes before the interpreter has come to hcsim is not ours
     time.sleep(after_s)
     child.send_signal(number)
-    _, said = child.communicate(timeout=60)
+    _, said = child.communicate(timeout=HANG_S)
     assert "Traceback" not in said
     assert child.returncode in (130, 0)
     assert group_is_gone(child.pid)
@@ -94,7 +95,7 @@ def test_in_the_middle_of_a_campaign(number, run):
     child = run("nodal", CASE, "--out", out, "--processes", "2")
     wait_for(lambda: len(list(out.glob("datasets/generation/parts/*.parquet"))) >= 2, child)
     os.killpg(child.pid, number)
-    _, said = child.communicate(timeout=120)
+    _, said = child.communicate(timeout=HANG_S)
     assert child.returncode == 130, said
     assert "Traceback" not in said
     assert group_is_gone(child.pid)
@@ -109,7 +110,7 @@ def test_twice_ends_at_once(run):
     child.send_signal(signal.SIGINT)
     time.sleep(0.1)
     child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=30)
+    _, said = child.communicate(timeout=HANG_S)
     assert child.returncode == 130
     assert "Traceback" not in said
     assert group_is_gone(child.pid)
@@ -126,7 +127,7 @@ def test_after_kill_9_the_next_run_clears_up(run):
     left = list(run.temporary.glob("hcsim_*"))
     assert left
     again = run("check", CASE)
-    again.communicate(timeout=120)
+    again.communicate(timeout=HANG_S)
     done = subprocess.run(
         [sys.executable, "-c", "from hcsim.util.scratch import scratch_root; scratch_root()"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(run.temporary)},

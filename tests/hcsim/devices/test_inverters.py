@@ -201,7 +201,7 @@ def test_a_control_that_hunts_is_no_answer_and_ends_no_series(tmp_path, monkeypa
     found = run(two_bus(tmp_path, 1.03), schedule(np.full(3, 3000.0)), InverterControl("volt_var"))
     assert not found.converged[0]
     assert found.converged[2]  # without sun there is nothing to hunt for
-    assert "inverters do not settle (they hunt)" in found.notes[0]
+    assert "do not settle (they hunt): InvControl" in found.notes[0]
     assert "convergence" in set(found.violations.criterion)
     assert np.isnan(wide(found, "q_delivered_kvar")[0]).all()
 

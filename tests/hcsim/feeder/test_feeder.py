@@ -207,7 +207,7 @@ def test_neutral_with_a_number_is_kept(tmp_path):
 def test_generators_are_held_and_say_so(tmp_path):
     _, network, ledger = read(tmp_path, ODD["generator"])
     row = next(r for r in ledger if r.kind == "Generator")
-    assert (row.verdict, row.reason) == ("approximated", "held at its base-case power")
+    assert (row.verdict, row.reason) == ("approximated", "its power of each hour as the bare feeder runs it")
     assert row.kw == pytest.approx(-900, rel=1e-6)
     assert network.loads.p_kw.sum() == pytest.approx(3000 - 900, rel=1e-6)
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from guards import HANG_S
+
 ROOT = Path(__file__).parents[3]
 CASE = ROOT / "tests" / "cases" / "three_bus"
 BUSY = "while True: pass"
@@ -13,12 +15,12 @@ BUSY = "while True: pass"
 def study(out: Path) -> None:
     words = [sys.executable, "-m", "hcsim", "study", str(CASE), "--out", str(out)]
     words += ["--program", "none", "--robustness", "5"]
-    subprocess.run(words, check=True, capture_output=True, timeout=900, cwd=ROOT)
+    subprocess.run(words, check=True, capture_output=True, timeout=HANG_S, cwd=ROOT)
 
 
 def compared(a: Path, b: Path) -> subprocess.CompletedProcess:
     words = [sys.executable, str(ROOT / "scripts" / "compare_results.py"), str(a), str(b)]
-    return subprocess.run(words, check=False, capture_output=True, text=True, timeout=100)
+    return subprocess.run(words, check=False, capture_output=True, text=True, timeout=HANG_S)
 
 
 def test_a_busy_machine_changes_no_byte(tmp_path):
