@@ -40,8 +40,6 @@ from optim.hosting.search import solve_hosting
 
 _LOG = logging.getLogger(__name__)
 
-REOPENED_RADIUS = 0.1
-"""Share of the first claim that PV and reactive power may move where placement and statuses are open."""
 NODES = 0
 """Branch-and-bound nodes for deciding anew, and for the bound at the end: the relaxation, its sites and directions
 taken, is worth its time; the proof of a linearization that a replay corrects is not."""
@@ -210,7 +208,7 @@ class _ClosedLoop:
             return False
         self.reopened += 1
         trials, best = self.trials, self.trials.best
-        radius = REOPENED_RADIUS * self.largest_kw
+        radius = self.options.reopened_radius * self.largest_kw
         trust = TrustRegion(best.schedule.pv_kw, best.schedule.pv_q_kvar, {}, radius, radius, np.inf)
         problem = replace(self._open_problem(best), elastic_kw_per_pu=self.options.elastic_kw_per_pu, trust=trust)
         solver = replace(self.bench.solve_options(), max_nodes=NODES)
@@ -231,7 +229,7 @@ class _ClosedLoop:
         self._log(
             Proposed(anew, there.found, trials.passes(there.found), radius), "placement and statuses decided anew"
         )
-        self.ended = self.walk.go(max(start, trials.anchor, key=lambda s: s.merit), REOPENED_RADIUS)
+        self.ended = self.walk.go(max(start, trials.anchor, key=lambda s: s.merit), self.options.reopened_radius)
         if trials.certified_kw > known:
             return True
         self.said.append(f"Decided anew they claimed {anew.hc_kw:.1f} kW, of which no more passed.")

@@ -29,13 +29,32 @@ class LoopOptions:
     margin_pu: float = 2e-4
     """Least distance from voltage limits inside the programs; grows where replays overstep them."""
     margin_kw: float = 0.5
+    """The same from limits of power."""
     margin_loading_pu: float = 1e-3
     """The same for loadings, as a share of the rating."""
     elastic_kw_per_pu: float = 2e5
+    """What the programs pay for a step beyond a limit of voltage or loading, which they may take where nothing else
+    is feasible. Beyond a limit of power it is `optim.hosting.problem.ELASTIC_KW_PER_KW`, as in every program."""
     first_radius: float = 0.1
     """Share of the first claim that a site's capacity or reactive power may move in the first round, and within which
     nothing may be offered at the end."""
     smallest_radius: float = 2e-3
+    """The loop has refused what it can where its region is smaller than this share of the first claim."""
+    reopened_radius: float = 0.1
+    """As `first_radius`, where the loop sets out again and where placement and statuses are decided anew."""
+    grown: float = 1.5
+    halted: float = 0.8
+    refused: float = 0.6
+    """What becomes of the region where a proposal passed, where only part of the way did, and where nothing did."""
+    failures: int = 3
+    """Linear programs in a row that may end without a solution ..."""
+    failed: float = 0.4
+    """... each tried again in a region smaller by this factor."""
+    move_price: float = 1e-4
+    """kW of capacity that a kW or kvar of movement in one hour must bring at least."""
+    broken_pu_price: float = 0.05
+    """What an overstep of voltage or loading that a replay has broken costs where proposals are compared, as a share
+    of `elastic_kw_per_pu`: programs shun it more than a comparison does."""
     probes: int = 2
     """Replays spent on the segment between the certified schedule and a proposal that failed."""
     reopenings: int = 1

@@ -89,12 +89,12 @@ def excess(found: ReplayResult, criteria: tuple[str, ...]) -> float:
     return float(oversteps(chosen).max()) if len(chosen) else 0.0
 
 
-def price_kw(found: ReplayResult, elastic_kw_per_pu: float) -> float:
-    """What the programs would pay for what a replay broke; infinite where that has no number."""
+def price_kw(found: ReplayResult, kw_per_pu: float) -> float:
+    """What is taken off a capacity for what its replay broke; infinite where that has no number."""
     table = new_violations(found.violations)
     if len(table) and not np.isfinite(table["value"].astype(float)).all():
         return np.inf
-    price = np.where(table["unit"] == "pu", 0.05 * elastic_kw_per_pu, ELASTIC_KW_PER_KW)
+    price = np.where(table["unit"] == "pu", kw_per_pu, ELASTIC_KW_PER_KW)
     return float((oversteps(table) * price).sum())
 
 

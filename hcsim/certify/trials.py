@@ -113,7 +113,8 @@ class Trials:
 
     def merit(self, schedule: Schedule, found: ReplayResult) -> float:
         burned = ELASTIC_KW_PER_KW * self.lost_too_much_kw(found)
-        return self.worth_kw(schedule) - price_kw(found, self.options.elastic_kw_per_pu) - burned
+        kw_per_pu = self.options.broken_pu_price * self.options.elastic_kw_per_pu
+        return self.worth_kw(schedule) - price_kw(found, kw_per_pu) - burned
 
     def repair(self, far: Schedule, seen: Visit, inside: Margins) -> bool:
         """Takes back what a proposal broke, as its own tangent asks for; whether that has passed."""

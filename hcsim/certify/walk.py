@@ -25,13 +25,6 @@ from optim.data.schedule import Schedule
 from optim.hosting.decided import Decided, DecidedProgram
 from optim.hosting.problem import HostingProblem, TrustRegion
 
-FAILURES = 3
-"""Linear programs in a row that may end without a solution, each tried again in a smaller region."""
-MOVE_PRICE = 1e-4
-"""kW of capacity that a kW or kvar of movement in one hour must bring at least."""
-GROWN, HALTED, REFUSED = 1.5, 0.8, 0.6
-"""What becomes of the radius where a proposal passed, where only part of it did, and where nothing did."""
-
 Ended = Literal["nothing offered", "refused", "failed", "cut"]
 
 
@@ -81,9 +74,9 @@ class Walk:
             except (InfeasibleError, SolverError) as error:
                 failures += 1
                 self.why = str(error)
-                if failures > FAILURES:
+                if failures > options.failures:
                     return "failed"
-                reach *= 0.4
+                reach *= options.failed
                 continue
             failures = 0
             proposal = decided.schedule
@@ -98,7 +91,8 @@ class Walk:
             self.tell(Proposed(proposal, seen.found, passed, reach))
             moved = center is not before
             self.learned.take(seen.found, moved=moved)
-            reach = min(GROWN * reach, self.largest_kw) if passed else reach * (HALTED if moved else REFUSED)
+            kept = options.halted if moved else options.refused
+            reach = min(options.grown * reach, self.largest_kw) if passed else reach * kept
             if reach < options.smallest_radius * self.largest_kw:
                 return "refused"
         return "cut"
@@ -151,7 +145,14 @@ class Walk:
             margin_loading_pu=kept[2],
             elastic_kw_per_pu=self.options.elastic_kw_per_pu,
             trust=TrustRegion(
-                schedule.pv_kw, schedule.pv_q_kvar, net, reach, reach, battery, self.learned.share, MOVE_PRICE
+                schedule.pv_kw,
+                schedule.pv_q_kvar,
+                net,
+                reach,
+                reach,
+                battery,
+                self.learned.share,
+                self.options.move_price,
             ),
             caps=bench.caps,
             losses_max_kw=bench.losses_max_kw,
