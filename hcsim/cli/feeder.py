@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,15 +74,25 @@ def _beside(master: Path, folder: Path) -> str:
     return str(master) if relative.count("..") > 3 else Path(relative).as_posix()
 
 
+class Linearization(StrEnum):
+    lindist3flow = "lindist3flow"
+    tangent = "tangent"
+
+
 def export(
     case: CaseArgument,
     out: Annotated[Path, typer.Option(help="Folder for the files.")],
+    linearization: Annotated[
+        Linearization,
+        typer.Option(help="LinDist3Flow's matrices of the feeder, or the tangent of every hour at the case's sites."),
+    ] = Linearization.lindist3flow,
     accept_gate: AcceptOption = False,
 ) -> None:
     """Write the linear model of a feeder (LinDist3Flow matrices A, D_r, D_x) for use elsewhere.
 
     Matrix Market files, CSV files that name every row and column, ledger.csv that says how each element was
-    read, and a README.
+    read, and a README. With --linearization tangent, the tangent at every hour of the bare feeder's day: NumPy arrays
+    of what a kW and a kvar at each candidate site do to every voltage and to the source.
     """
     from hcsim.feeder.export import export_linear_model
     from hcsim.util.locks import hold_folder
@@ -90,6 +101,13 @@ def export(
     folder = hold_folder(out)
     bench = Workbench.open(case)
     bench.require_gate(accept=accept_gate)
+    if linearization is Linearization.tangent:
+        from hcsim.workbench.tangent_export import export_tangent
+
+        export_tangent(bench, folder)
+        sizes = f"{len(bench.profiles)} hours, {len(bench.ports)} ports"
+        say(f"Tangent model of {bench.network.name} ({sizes}) in {escape(str(folder))}")
+        return
     export_linear_model(bench.network, bench.ledger, folder)
     say(f"Linear model of {bench.network.name} ({len(bench.network.nodes)} nodes) in {escape(str(folder))}")
 

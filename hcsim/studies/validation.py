@@ -108,8 +108,10 @@ def validate(
     ------
     ConfigError
         The dispatch cannot be read, or is ambiguous: file, row, column and the choices.
-    FeederError, ConvergenceError
-        The feeder cannot be read, or does not converge by itself.
+    FeederError
+        The feeder cannot be read.
+    ConvergenceError
+        The feeder does not converge by itself.
 
     Examples
     --------

@@ -42,28 +42,35 @@ class CsvText:
     """Of each line in the file, from 1."""
     separator: str
     decimal: str
+    encoding: str = "utf-8-sig"
 
     @classmethod
-    def read(cls, path: Path, remedy: str = "It needs at least its header.") -> CsvText:
-        """Read a file and find out how it is written. `remedy` is said where it is empty.
+    def read(cls, path: Path, remedy: str = "It needs at least its header.", most_bytes: int | None = None) -> CsvText:
+        """Read a file and find out how it is written. `remedy` is said where it is empty; `most_bytes`: the whole
+        lines within these alone, of a file that is too large to hold.
 
         Raises
         ------
         ConfigError
             The file is missing, empty, or no text.
         """
-        found = list(_lines(_text(path)))
+        text, encoding = _text(path, most_bytes)
+        found = list(_lines(text))
         separator = ""
         if found and (says := _SAYS_SEPARATOR.fullmatch(found[0][1].strip())) and says[1] in SEPARATORS:
             separator, found = says[1], found[1:]
         if not found:
             raise ConfigError(f"{path} is empty: it cannot be read as CSV.", remedy)
         lines = [line for _, line in found]
-        separator = separator or _separator(lines)
+        try:
+            separator = separator or _separator(lines)
+            decimal = _decimal(lines, separator)
+        except csv.Error as error:
+            raise ConfigError(f"{path} cannot be read as CSV: {error}.", "A quotation mark too many?") from None
         blank = separator + ' \t"'
         found = [(n, line) for n, line in found if line.strip(blank)] or found[:1]
         lines = [line for _, line in found]
-        return cls(path, tuple(lines), tuple(n for n, _ in found), separator, _decimal(lines, separator))
+        return cls(path, tuple(lines), tuple(n for n, _ in found), separator, decimal, encoding)
 
     @property
     def header(self) -> list[str]:
@@ -157,9 +164,15 @@ class CsvText:
         return tuple(cut)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, most_bytes: int | None = None) -> tuple[str, str]:
+    """The text, and its encoding."""
     try:
-        raw = path.read_bytes()
+        if most_bytes is None:
+            raw = path.read_bytes()
+        else:
+            with path.open("rb") as file:
+                raw = file.read(most_bytes)
+            raw = raw[: raw.rfind(b"\n") + 1] or raw
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist.") from None
     except OSError as error:
@@ -171,19 +184,19 @@ def _text(path: Path) -> str:
         if raw.startswith(mark):
             raise ConfigError(f"{path} is {kind} by its content.", f"Give it its ending, {ending}, or save it as CSV.")
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16", errors="replace")
+        return raw.decode("utf-16", errors="replace"), "utf-16"
     if b"\x00" in raw:
         raise ConfigError(f"{path} is not a text file: it cannot be read as CSV.", "Save it as CSV.")
     for encoding in ("utf-8-sig", "cp1252"):
         try:
-            return raw.decode(encoding)
+            return raw.decode(encoding), encoding
         except UnicodeDecodeError:
             continue
-    return raw.decode("latin-1")
+    return raw.decode("latin-1"), "latin-1"
 
 
 def _lines(text: str) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(io.StringIO(text), start=1):
+    for number, line in enumerate(io.StringIO(text, newline=None), start=1):
         kept = _REMARK.sub("", line.rstrip("\r\n")) if "#" in line else line.rstrip("\r\n")
         if kept.strip():
             yield number, kept

@@ -1,3 +1,3 @@
 """A case made ready: what every command starts from."""
 
-__all__ = ["allocation", "bounds", "dispatch_template", "gates", "own_devices", "planning"]
+__all__ = ["allocation", "bounds", "dispatch_template", "gates", "own_devices", "planning", "tangent_export"]

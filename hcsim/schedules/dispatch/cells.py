@@ -11,10 +11,16 @@ from typing import Any
 import numpy as np
 import openpyxl
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from hcsim.errors import ConfigError
 from hcsim.util.csv_text import CsvText
 
+LARGE_BYTES = 64 << 20
+"""A text file above this is read in pieces."""
+CHUNK_ROWS = 200_000
+HEAD_BYTES = 1 << 16
+"""Of a large file, what tells how it is written."""
 _SAMPLE = 200
 """Cells looked at to tell what a column holds."""
 
@@ -58,11 +64,11 @@ def read_table(source: str | Path | pd.DataFrame | Mapping[str, Any] | Sequence[
         The file is missing, empty or of no known kind; a workbook has several sheets or merged cells.
     """
     if isinstance(source, pd.DataFrame):
-        return Table(_plain(_with_index(source)), "the frame", 1)
+        return _filled(Table(_plain(_with_index(source)), "the frame", 1))
     if isinstance(source, Mapping):
-        return Table(_plain(pd.DataFrame(dict(source))), "the mapping", 1)
+        return _filled(Table(_plain(_made(dict(source), "the mapping")), "the mapping", 1))
     if isinstance(source, Sequence) and not isinstance(source, str):
-        return Table(_plain(pd.DataFrame(list(source))), "the records", 1)
+        return _filled(Table(_plain(_made(list(source), "the records")), "the records", 1))
     path = Path(source)
     if path.is_dir():
         raise ConfigError(f"{path} is a folder, not a table.", "Name the file in it.")
@@ -81,9 +87,20 @@ def read_table(source: str | Path | pd.DataFrame | Mapping[str, Any] | Sequence[
         raise ConfigError(f"{path}: {kind} workbooks are not read.", "Save it as .xlsx or as CSV.")
     else:
         table = _text(path)
+    return _filled(table)
+
+
+def _filled(table: Table) -> Table:
     if table.cells.empty:
-        raise ConfigError(f"{path} has a header and no rows.", "It needs a row for every step.")
+        raise ConfigError(f"{table.name} has no rows.", "It needs a header and a row for every step.")
     return table
+
+
+def _made(content: Any, name: str) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(content)
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{name} cannot be read as a table: {error}.", "Columns of one length, or records.") from None
 
 
 def numbers(table: Table, column: str, *, empty: float = np.nan) -> np.ndarray:
@@ -141,22 +158,75 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
         frame.columns = [" ".join(str(part) for part in parts if str(part)) for parts in frame.columns]
     frame.columns = [str(c).strip() for c in frame.columns]
     frame = frame.reset_index(drop=True)
-    blank = frame.isna() | frame.astype(object).map(lambda c: isinstance(c, str) and not c.strip())
-    frame = frame.loc[~blank.all(axis=1), ~(blank.all(axis=0) & frame.columns.str.match(r"^(Unnamed.*|)$"))]
     twice = frame.columns[frame.columns.duplicated()].tolist()
     if twice:
         raise ConfigError(f"Two columns are called {twice[0]!r}.", "Rename one.")
-    return frame
+    empty_rows, keep = np.ones(len(frame), dtype=bool), []
+    for column in frame.columns:
+        blank = _blank(frame[column])
+        empty_rows &= blank
+        if not (blank.all() and (not column or column.startswith("Unnamed"))):
+            keep.append(column)
+    frame = frame[keep]
+    return frame.loc[~empty_rows] if empty_rows.any() else frame
+
+
+def _blank(cells: pd.Series) -> np.ndarray:
+    """(rows,) cells with nothing in them."""
+    missing = cells.isna().to_numpy()
+    if isinstance(cells.dtype, pd.CategoricalDtype):
+        empty = [k for k, c in enumerate(cells.cat.categories) if isinstance(c, str) and not c.strip()]
+        return np.asarray(missing | np.isin(cells.cat.codes, empty))
+    if cells.dtype == object or pd.api.types.is_string_dtype(cells):
+        return np.asarray(missing | cells.map(lambda c: isinstance(c, str) and not c.strip()).to_numpy(dtype=bool))
+    return np.asarray(missing)
 
 
 # -- text ---------------------------------------------------------------------------------------------------
 
 
 def _text(path: Path) -> Table:
+    if path.stat().st_size > LARGE_BYTES:
+        return _streamed(path)
     text = CsvText.read(path)
     frame = text.frame()
     said = (f"{path.name}: {text.words}.",) if text.words else ()
     return Table(_plain(frame), str(path), 0, said, tuple(int(line) for line in frame.index))
+
+
+def _streamed(path: Path) -> Table:
+    """A large file piece by piece; a word is kept once, so that a gigabyte of rows takes less in memory."""
+    head = CsvText.read(path, most_bytes=HEAD_BYTES)
+    parts: list[pd.DataFrame] = []
+    try:
+        for part in pd.read_csv(
+            path,
+            sep=head.separator,
+            decimal=head.decimal,
+            thousands="." if head.decimal == "," else None,
+            encoding=head.encoding,
+            encoding_errors="replace",
+            comment="#",
+            skiprows=head.numbers[0] - 1,
+            skipinitialspace=True,
+            index_col=False,
+            chunksize=CHUNK_ROWS,
+        ):
+            words = [c for c in part.columns if part[c].dtype == object or pd.api.types.is_string_dtype(part[c])]
+            parts.append(part.astype(dict.fromkeys(words, "category")))
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        words_said = str(error).splitlines()[0].strip().rstrip(".")
+        raise ConfigError(f"{path} cannot be read as CSV: {words_said}.", "Look for a separator too many.") from None
+    columns: dict[str, Any] = {}
+    for name in list(parts[0].columns):
+        pieces = [part.pop(name) for part in parts]
+        if all(isinstance(piece.dtype, pd.CategoricalDtype) for piece in pieces):
+            columns[name] = union_categoricals(pieces)
+        else:
+            plain = [p.astype(object) if isinstance(p.dtype, pd.CategoricalDtype) else p for p in pieces]
+            columns[name] = pd.concat(plain, ignore_index=True)
+    said = (f"{path.name}: {head.words}.",) if head.words else ()
+    return Table(_plain(pd.DataFrame(columns)), str(path), head.numbers[0] + 1, said)
 
 
 # -- workbooks and JSON -------------------------------------------------------------------------------------

@@ -179,6 +179,9 @@ def _hours(
             f"{table.where(wrong, column)}: {text.iloc[wrong]!r} is no time.",
             "Write 2025-05-04 13:00, 13:00 or a number.",
         )
+    if stamps.isna().any():
+        at = int(np.flatnonzero(stamps.isna().to_numpy())[0])
+        raise ConfigError(f"{table.where(at, column)}: no time.", "Every row needs one.")
     if stamps.dt.tz is not None:
         said.append(f"Column {column!r}: the time zone is dropped, clock times are kept.")
         stamps = stamps.dt.tz_localize(None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -138,15 +138,15 @@ def _long(
     cells = table.cells
     label = _labels(cells, roles)
     phase = _phase_column(table, roles, names)
-    kind = cells[roles["kind"]].map(_kind_word) if "kind" in roles else pd.Series("", index=cells.index)
-    bus = cells[roles["bus"]].map(_text) if "bus" in roles else pd.Series("", index=cells.index)
+    kind = _each(cells[roles["kind"]], _kind_word) if "kind" in roles else pd.Series("", index=cells.index)
+    bus = _each(cells[roles["bus"]], _text) if "bus" in roles else pd.Series("", index=cells.index)
     _check_places(table, bus, label, names)
     base = {
-        "step": clock.step,
-        "device": label.to_numpy(),
-        "bus": bus.to_numpy(),
-        "phase": phase,
-        "kind": kind.to_numpy(),
+        "step": clock.step.astype(np.int32),
+        "device": pd.Categorical(label),
+        "bus": pd.Categorical(bus),
+        "phase": phase.astype(np.int8),
+        "kind": pd.Categorical(kind),
     }
     given = {c: h for role, c in reading.columns.items() if (h := _mapped(role)) and role not in roles}
     parts, said = [], []
@@ -182,16 +182,29 @@ def _long(
         raise ConfigError(
             f"{table.name} has no column with a quantity.", f'Say which: --map "p_kw=COLUMN". Known: {known}.'
         )
-    return pd.concat(parts, ignore_index=True), said
+    return _joined(parts), said
+
+
+def _joined(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """One table; words stand in it once, whatever its length."""
+    every = sorted({str(part["quantity"].iloc[0]) for part in parts if len(part)})
+    for part in parts:
+        part["quantity"] = pd.Categorical(part["quantity"], categories=every)
+    return pd.concat(parts, ignore_index=True)
 
 
 def _labels(cells: pd.DataFrame, roles: dict[str, str]) -> pd.Series:
     if "device" in roles:
-        return cells[roles["device"]].map(_text)
-    place = cells[roles["bus"]].map(_text)
+        return _each(cells[roles["device"]], _text)
+    place = _each(cells[roles["bus"]], _text)
     if "kind" in roles:
-        return cells[roles["kind"]].map(_kind_word) + "_" + place
+        return _each(cells[roles["kind"]], _kind_word) + "_" + place
     return place
+
+
+def _each(cells: pd.Series, read: Callable[[object], str]) -> pd.Series:
+    """`read` of every cell, called once a word where a column holds words once."""
+    return cells.map(read).astype(object)
 
 
 def _text(cell: object) -> str:
@@ -211,7 +224,7 @@ def _phase_column(table: Table, roles: dict[str, str], names: Names) -> np.ndarr
     """(rows,) 1 to 3, or WHOLE."""
     if "phase" not in roles:
         return np.zeros(len(table.cells), dtype=np.int64)
-    text = table.cells[roles["phase"]].map(_text)
+    text = _each(table.cells[roles["phase"]], _text)
     whole = {"", "nan", "none", "all", "abc", "123", "1.2.3", "total", "3ph", "three", "sum", "0", "1,2,3", "a,b,c"}
     found: np.ndarray = text.map(lambda t: PHASES.get(t, WHOLE if t in whole else -1)).to_numpy(dtype=np.int64)
     if (found < 0).any():

@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
+from hcsim.errors import ConfigError
 from hcsim.schedules.dispatch.build import build
 from hcsim.schedules.dispatch.ceilings import over_a_year
 from hcsim.schedules.dispatch.cells import read_table
@@ -23,6 +24,7 @@ from optim.data.node import bus_of, phase_of
 from optim.data.schedule import Schedule
 from optim.data.schedule_frame import source_names
 
+UNREADABLE = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, ArithmeticError)
 Source: TypeAlias = str | Path | pd.DataFrame | Mapping[str, Any] | Sequence[Any]
 
 
@@ -68,13 +70,20 @@ def read_dispatch(
     """
     reading = reading or Reading()
     known = dict(own or {})
-    table = read_table(source, reading.columns.get("sheet", ""))
-    table = over_a_year(table) if ceilings else table
-    devices: dict[str, Unit] = read_units(read_table(units), known) if units is not None else {}
-    names = Names(network, {n: u.bus for n, u in devices.items()}, {n: u.bus for n, u in known.items()})
-    values = read_values(table, names, reading)
     title = Path(source).stem if isinstance(source, str | Path) else "dispatch"
-    return build(values, {**known, **devices}, names, case=title, sign=sign, ceilings=ceilings)
+    try:
+        table = read_table(source, reading.columns.get("sheet", ""))
+        table = over_a_year(table) if ceilings else table
+        devices: dict[str, Unit] = read_units(read_table(units), known) if units is not None else {}
+        names = Names(network, {n: u.bus for n, u in devices.items()}, {n: u.bus for n, u in known.items()})
+        values = read_values(table, names, reading)
+        return build(values, {**known, **devices}, names, case=title, sign=sign, ceilings=ceilings)
+    except UNREADABLE as error:  # cells that no rule above speaks of: the user's table, so no traceback
+        what = str(source) if isinstance(source, str | Path) else f"the {title}"
+        raise ConfigError(
+            f"{what} cannot be understood as a dispatch ({type(error).__name__}: {error}).",
+            "`hcsim template CASE` writes tables that can.",
+        ) from error
 
 
 def dispatch_of(schedule: Schedule) -> Dispatch:
