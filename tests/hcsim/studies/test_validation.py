@@ -246,7 +246,8 @@ def test_the_command_gives_its_exit_codes_and_a_table_of_two(bench, tmp_path):
     assert (tmp_path / "o" / "compare.html").is_file()
     good = run(app, ["validate", "ieee123", str(tmp_path / "b.csv"), "--out", str(tmp_path / "b"), "--json"])
     assert good.exit_code == 0 and json.loads(good.stdout)["verdict"] == "holds"
-    assert run(app, ["validate", "ieee123", str(tmp_path / "none.csv")]).exit_code == 2
+    missing = run(app, ["validate", "ieee123", str(tmp_path / "none.csv"), "--out", str(tmp_path / "n")])
+    assert missing.exit_code == 2
 
 
 def test_python_is_the_command(tmp_path):
