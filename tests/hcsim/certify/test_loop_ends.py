@@ -95,9 +95,10 @@ def test_a_budget_of_rounds_says_so(bench, claim):
 
 
 def test_what_binds_at_the_end(bench, found):
-    """The regulated node's voltage when the sun is highest; a hundredth of a pu more is worth its price."""
+    """The end of the line when the sun is highest: behind it the regulator, 120 V within 1 V, keeps its own node far
+    below 1.02 pu. A hundredth of a pu more is worth its price."""
     dearest = found.binding[0]
-    assert dearest.limit == "overvoltage" and dearest.element.startswith("b1.")
+    assert dearest.limit == "overvoltage" and dearest.element.startswith("m.")
     assert 8 <= int(dearest.time[:2]) < 12 and dearest.kw_per_unit > 0
 
 
