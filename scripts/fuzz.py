@@ -272,9 +272,20 @@ def base_schedule() -> Schedule:
     times = tuple(f"{h:02d}:00" for h in range(24))
     zero = np.zeros((24, 1))
     return Schedule(
-        "mine", times, 1.0, ("b.1",), np.array([10.0]), zero + 1.0, zero, (unit,), ("b.1",), (0,), zero, zero,
+        "mine",
+        times,
+        1.0,
+        ("b.1",),
+        np.array([10.0]),
+        zero + 1.0,
+        zero,
+        (unit,),
+        ("b.1",),
+        (0,),
+        zero,
+        zero,
         np.full((25, 1), 50.0),
-    )  # fmt: skip
+    )
 
 
 # -- reading ----------------------------------------------------------------------------------------------
@@ -379,9 +390,13 @@ def run(kind: str, inputs: int, number: int, world: World) -> tuple[Counter, lis
 
     @seed(number)
     @settings(
-        max_examples=inputs, deadline=None, database=None, phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck), derandomize=False,
-    )  # fmt: skip
+        max_examples=inputs,
+        deadline=None,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+        derandomize=False,
+    )
     @given(strategy)
     def one(drawn: object) -> None:
         world.clean()

@@ -38,9 +38,20 @@ def test_schedules_come_back(tmp_path):
     node = "=cmd|'/c calc'!a1.1"
     empty = np.zeros((2, 0))
     schedule = Schedule(
-        "mine", ("00:00", "01:00"), 1.0, (node,), np.array([5.0]), zero, zero, (), (), (), empty, empty,
+        "mine",
+        ("00:00", "01:00"),
+        1.0,
+        (node,),
+        np.array([5.0]),
+        zero,
+        zero,
+        (),
+        (),
+        (),
+        empty,
+        empty,
         np.zeros((3, 0)),
-    )  # fmt: skip
+    )
     write_schedule(schedule, tmp_path)
     assert read_schedule(tmp_path).pv_nodes == (node,)
 

@@ -20,7 +20,7 @@ from optim.planning.schemes import solve_planning
 from optim.solve.conic_engines import HighsEngine
 from optim.solve.options import SolveOptions
 
-CASE = Path(__file__).parents[2] / "dss_models" / "ieee33"
+CASE = Path(__file__).parents[3] / "dss_models" / "ieee33"
 OPTIONS = SolveOptions(gap=1e-4, time_limit_s=NEVER_S, threads=1)
 ROUGH = replace(OPTIONS, gap=5e-3)
 MONEY = 1e4
