@@ -3,6 +3,7 @@
 __all__ = [
     "allocation",
     "allocation_summary",
+    "bounds",
     "existing",
     "operate",
     "planning",

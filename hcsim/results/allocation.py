@@ -55,6 +55,8 @@ class CaseResult:
     """"locked" and "free"; either may be missing in an interrupted study."""
     certificate: Certificate | None = None
     """What the closed loop made of it; None where it did not run."""
+    no_more_than: Mapping[str, Any] = field(default_factory=dict)
+    """What no schedule of the case exceeds, see `hcsim.workbench.bounds.NoMoreThan.to_json`; empty where not asked."""
 
 
 @dataclass(frozen=True)

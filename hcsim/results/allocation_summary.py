@@ -152,7 +152,15 @@ def case_summary(study: StudyResult, name: str, case: CaseResult) -> dict[str, A
             for controls, replay in case.replays.items()
         },
         **(certified_summary(case.certificate) if case.certificate else {}),
+        **_no_more_than(case),
     }
+
+
+def _no_more_than(case: CaseResult) -> dict[str, Any]:
+    """`no_more_than_kw` with `method` and `losses_ceiling_kw`: a bound of the feeder, not of a program."""
+    found = case.no_more_than
+    keys = ("no_more_than_kw", "method", "losses_ceiling_kw", "losses_ceiling")
+    return {key: found[key] for key in keys} | {"no_more_than_status": found["status"]} if found else {}
 
 
 def certified_summary(found: Certificate) -> dict[str, Any]:

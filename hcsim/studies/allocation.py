@@ -32,6 +32,7 @@ from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.replay.verdict import verdict
 from hcsim.results.allocation import CaseResult, SpreadResult, StudyResult, claim_in_words
 from hcsim.results.allocation_summary import share_in_words
+from hcsim.results.bounds import bounded
 from hcsim.results.existing import EXISTING_FILE, existing_in_words, existing_table
 from hcsim.schedules.files import write_schedule
 from hcsim.studies.inverters import UNIFORM, InverterStudy
@@ -176,8 +177,6 @@ class StudyRun(Parts):
         self.baselines: dict[str, HostingCapacityResult] = {}
         self.inverters: InverterStudy | None = None
         self.spread: SpreadResult | None = None
-
-    # -- the parts --------------------------------------------------------------------------------------
 
     def _open(self, case: Case, accept_gate: bool) -> Workbench:
         bench = Workbench.open(case)
@@ -350,7 +349,7 @@ class StudyRun(Parts):
             profiles=self.bench.profiles,
             limits=self.bench.limits,
             ledger=self.bench.ledger.to_frame(),
-            cases=dict(self.cases),
+            cases=bounded(self.bench, self.cases) if "free" in self.base_replays else dict(self.cases),
             base_replays=dict(self.base_replays),
             baselines=dict(self.baselines),
             with_schedule_case=self.with_schedule_case,

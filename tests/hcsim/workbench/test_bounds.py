@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,3 +57,15 @@ def test_command_writes_bound_json(tmp_path):
     assert done.returncode == 0, done.stderr
     content = json.loads((tmp_path / "bound.json").read_text())
     assert content["status"] == "proven" and content["losses_ceiling_kw"] == 30.0 and content["hours"]
+
+
+def test_nothing_certified_is_above_its_bound(tmp_path):
+    """A whole study of a small feeder: OpenDSS has passed what is certified, and the bound is arithmetic on loads."""
+    from hcsim import Study
+
+    case = Path(__file__).parents[2] / "cases" / "three_bus"
+    Study.load(case).run(tmp_path, programs=("none", "centralized"), robustness_draws=0)
+    cases = json.loads((tmp_path / "summary.json").read_text())["cases"]
+    for found in cases.values():
+        assert found["method"] == "balance" and found["losses_ceiling_kw"] > 0
+        assert found["certified_kw"] <= found["no_more_than_kw"]
