@@ -1,5 +1,6 @@
 """No test asks how long something takes: these only end what hangs."""
 
+import os
 import time
 from collections.abc import Callable
 
@@ -16,3 +17,9 @@ def wait_until(happened: Callable[[], bool], going_on: Callable[[], bool] = lamb
         assert going_on(), "ended before it happened"
         assert time.monotonic() - begun < HANG_S, "hangs"
         time.sleep(0.02)
+
+
+def unmeasured() -> dict[str, str]:
+    """The environment for processes that signals end: coverage takes locks in its tracer, and a Ctrl-C that falls in
+    between leaves them taken for good."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE", "COV_CORE"))}

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from guards import HANG_S
+from guards import HANG_S, unmeasured
 
 from hcsim.util import scratch
 
@@ -31,7 +31,7 @@ def run(tmp_path):
             text=True,
             cwd=tmp_path,
             start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(temporary)},
+            env={**unmeasured(), "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(temporary)},
         )
         started.append(child)
         return child
@@ -130,7 +130,7 @@ def test_after_kill_9_the_next_run_clears_up(run):
     again.communicate(timeout=HANG_S)
     done = subprocess.run(
         [sys.executable, "-c", "from hcsim.util.scratch import scratch_root; scratch_root()"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(run.temporary)},
+        env={**unmeasured(), "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(run.temporary)},
     )
     assert done.returncode == 0
     assert not list(run.temporary.glob("hcsim_*"))
@@ -142,7 +142,7 @@ def test_what_is_in_use_is_not_swept(tmp_path):
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)},
+        env={**unmeasured(), "PYTHONPATH": os.pathsep.join(sys.path), "TMPDIR": str(tmp_path)},
     )
     folder = Path(other.stdout.readline().strip())
     assert scratch.sweep(tmp_path) == []

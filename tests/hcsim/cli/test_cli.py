@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from guards import HANG_S, wait_until
+from guards import HANG_S, unmeasured, wait_until
 from typer.testing import CliRunner
 
 from hcsim.cli.app import app
@@ -314,6 +314,7 @@ def test_a_real_ctrl_c_ends_in_order(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        env=unmeasured(),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     wait_until(lambda: (tmp_path / "r" / "schedules" / "none" / "schedule.json").exists(), lambda: child.poll() is None)

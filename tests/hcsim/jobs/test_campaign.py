@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from crash_job import CrashJob, Number
-from guards import HANG_S, wait_until
+from guards import HANG_S, unmeasured, wait_until
 
 from hcsim.cases.case import load_case
 from hcsim.errors import ConfigError, OutputError
@@ -98,7 +98,7 @@ def test_a_full_disk_costs_the_part_not_the_study(tmp_path, monkeypatch):
 
 
 def hcsim(*words):
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment = unmeasured() | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(
         [sys.executable, "-m", "hcsim", *words],
         env=environment,
