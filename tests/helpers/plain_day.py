@@ -152,7 +152,8 @@ def new(q, found, days):
         others = [sign * d[key] for d in days[1:] if d is not None and key != "tap_operations"]
         worst = np.where((own > plain).any(axis=0), np.fmax.reduce([own, *others]), own)
         for head, before in (("", worst), ("strict:", own)):
-            slack = tolerance + (0.005 * np.abs(before) if name == "loading" else 0.0)
+            gains = limits.get("v_worse_pu", 0.0) if key == "voltage" else 0.0  # what an existing violation may gain
+            slack = max(tolerance, gains) + (0.005 * np.abs(before) if name == "loading" else 0.0)
             beyond = sign * found[key] - np.where(before > plain, before + slack, plain)
             t, k = np.unravel_index(int(np.argmax(beyond)), beyond.shape)
             if beyond[t, k] > 0:

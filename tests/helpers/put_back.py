@@ -28,6 +28,7 @@ LIMITS = (
     "unbalance_max_pct",
     "regulator_min_kw",
     "tap_operations_max",
+    "v_worse_pu",
 )
 
 
