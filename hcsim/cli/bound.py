@@ -51,7 +51,7 @@ def bound(
             words = f"no more than {kw:,.1f} kW, decided at {', '.join(content['hours'][:6])}" if kw else ""
             say(f"{escape(name)}: {escape(words or str(content['status']))}")
     if not as_json:
-        say(f"Ceiling on losses: {escape(str(content['losses_ceiling']))}.")
+        say(f"Ceiling on losses: {escape(str(content['losses_ceiling']))}. {escape(str(content['assumes']))}")
     whole: dict[str, Any] = {"case": bench.case.name, "programs": rows}
     if len(rows) == 1:
         whole |= next(iter(rows.values()))

@@ -55,11 +55,12 @@ def operate(
     if as_json:
         out_console.file.write(json_text(found.to_json()) + "\n")
     else:
-        from hcsim.results.operate import in_words
+        from hcsim.results.operate import conditions_in_words, in_words
 
         say(f"{escape(found.schedule)}, {found.hc_kw:,.1f} kW of PV:")
         for name, each in found.policies.items():
             say(f"  {escape(in_words(name, each))}")
+        say(f"  {escape(conditions_in_words(found))}")
         say(f"Results in {escape(str(folder))}; open {escape(str(page))}.")
     for name, why in found.cut.items():
         err_console.print(f"[yellow]Missing: {escape(name)}[/]: {escape(why)}", soft_wrap=True)

@@ -19,7 +19,7 @@ import daqp
 import numpy as np
 from numpy.typing import NDArray
 
-from hcsim.operate.policy import Commands, Floats, Plan, Sight
+from hcsim.operate.policy import Commands, Floats, Plan, PolicyError, Sight
 from hcsim.operate.settings import OperateSettings
 from optim.data.criteria import CRITERIA, thresholds
 
@@ -173,7 +173,7 @@ class Follow:
         sense = np.concatenate([np.full(len(scale), HARD), np.full(len(rows), SOFT)]).astype(np.int32)
         x, _, flag, _ = daqp.solve(hessian, gradient, rows, b_up, b_low, sense, rho_soft=1e-4)
         if flag < 0:
-            return now
+            raise PolicyError(f"policy follow, step {sight.step}: its least correction has no solution (daqp: {flag}).")
         return np.asarray(np.clip(now + np.asarray(x) * scale, low, high))
 
     def _reach(self, meters: int, count: int) -> Floats:

@@ -74,6 +74,17 @@ def write_operated(found: OperateResult, folder: Path) -> Path:
     return write_json(folder / "summary.json", found.to_json())
 
 
+def conditions_in_words(found: OperateResult) -> str:
+    """How late and how exactly the policies saw: no share of days means anything without it."""
+    s = found.settings
+    late = s["delay_steps"]
+    age = f"{late} step{'s' if late > 1 else ''} old" if late else "of the same step"
+    units = {"measurement_error_pct": "% of power", "voltage_error_pu": "pu"}
+    errors = [f"{s[k]:g} {unit}" for k, unit in units.items() if s[k]]
+    exact = f"off by {' and '.join(errors)}" if errors else "exact"
+    return f"Measurements are {age}, {exact}; at the plan's full capacity."
+
+
 def in_words(name: str, found: PolicyDays) -> str:
     """A policy's outcome as one sentence."""
     low, high = found.interval()

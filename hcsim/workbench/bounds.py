@@ -17,6 +17,11 @@ Floats = NDArray[np.float64]
 BETWEEN_PHASES = 1.03
 """By how much a voltage between two phases may exceed the mean of both at 120 degrees: six degrees more."""
 
+ASSUMES = (
+    "Every judged voltage is within its limits, or where the bare feeder has it; between two phases it is at most "
+    f"{100 * (BETWEEN_PHASES - 1):.0f} % above what both have at 120 degrees."
+)
+
 
 @dataclass(frozen=True)
 class NoMoreThan:
@@ -37,6 +42,7 @@ class NoMoreThan:
             "losses_ceiling": self.ceiling_words,
             "status": self.bound.status,
             "hours": [self.times[t] for t in self.bound.binding],
+            "assumes": ASSUMES,
         }
 
 

@@ -9,24 +9,11 @@ import pandas as pd
 
 from hcsim.cases.case import load_case
 from hcsim.feeder.sites import candidate_buses, spread_sites
+from hcsim.schedules.dispatch.write import UNIT_COLUMNS
 from hcsim.util.files import output_folder, write_csv
 from hcsim.workbench.allocation import Workbench
 from optim.data.node import phase_of
 
-UNIT_COLUMNS = (
-    "name",
-    "bus",
-    "phases",
-    "kind",
-    "kw",
-    "kva",
-    "kwh",
-    "eta_charge",
-    "eta_discharge",
-    "soc_min",
-    "soc_max",
-    "soc_start",
-)
 SHARE = 0.02
 """PV of the example over the feeder's load: small enough to hold anywhere."""
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from hcsim.report import style
 from hcsim.report.simulation.page import Shown, write_page
-from hcsim.results.operate import OperateResult, in_words
+from hcsim.results.operate import OperateResult, conditions_in_words, in_words
 
 
 def operate_page(found: OperateResult, folder: Path) -> Path:
@@ -59,7 +59,7 @@ def operate_page(found: OperateResult, folder: Path) -> Path:
         "case": found.case,
         "schedule": f"{found.schedule}, {found.hc_kw:,.1f} kW",
         "missing": dict(found.cut),
-        "notes": [in_words(name, each) for name, each in found.policies.items()],
+        "notes": [*(in_words(name, each) for name, each in found.policies.items()), conditions_in_words(found)],
         "settings": dict(found.settings),
     }
     return write_page("Operated", summary, pictures, tables, folder, "operate.html")

@@ -13,6 +13,23 @@ from optim.data.schedule_frame import source_names, to_frame
 COLUMNS = ("time", "name", "bus", "phase", "kind", "p_kw", "q_kvar", "charge_kw", "discharge_kw", "soc_kwh")
 
 
+UNIT_COLUMNS = (
+    "name",
+    "bus",
+    "phases",
+    "kind",
+    "kw",
+    "kva",
+    "kwh",
+    "eta_charge",
+    "eta_discharge",
+    "soc_min",
+    "soc_max",
+    "soc_start",
+)
+"""Of a units table, in order."""
+
+
 def dispatch_table(
     schedule: Schedule, names: Sequence[str] | None = None, kinds: Sequence[str] | None = None
 ) -> pd.DataFrame:
@@ -62,18 +79,4 @@ def units_table(
             "soc_start": float(s.soc_kwh[0, u]) / unit.energy_kwh,
         }
     table = pd.DataFrame([{"name": name, **row, "phases": ".".join(row["phases"])} for name, row in rows.items()])  # type: ignore[arg-type]
-    columns = [
-        "name",
-        "bus",
-        "phases",
-        "kind",
-        "kw",
-        "kva",
-        "kwh",
-        "eta_charge",
-        "eta_discharge",
-        "soc_min",
-        "soc_max",
-        "soc_start",
-    ]
-    return table.reindex(columns=columns)
+    return table.reindex(columns=list(UNIT_COLUMNS))
