@@ -32,9 +32,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import pyarrow as pa
-from fuzz_inputs import DISPATCH, FEEDER, PROFILES, STUDY, base_schedule, damaged, feeder_text
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from support.fuzz_inputs import DISPATCH, FEEDER, PROFILES, STUDY, base_schedule, damaged, feeder_text
 
 from hcsim.cases.case import load_case
 from hcsim.errors import FeederError, HcsimError

@@ -12,7 +12,7 @@ import csv
 import json
 from pathlib import Path
 
-from dss_profiles import LOAD_PU, calibrated_pv_pu, write_profiles
+from support.dss_profiles import LOAD_PU, calibrated_pv_pu, write_profiles
 
 NODE = {"a": 1, "b": 2, "c": 3}
 

@@ -37,9 +37,16 @@ def declared(*extras: str) -> set[str]:
     return {normal(re.split(r"[<>=\[; ]", requirement)[0]) for names in lists for requirement in names}
 
 
+def names_of(path: Path) -> tuple[str, str]:
+    """What a file of tests or scripts may be imported by: its own name, or its folder's before it."""
+    return path.stem, path.parent.name
+
+
 def imported(*folders: str) -> dict[str, str]:
     """Distributions by the files that import them; tests' helpers and our own packages are left out."""
-    own = OURS | {path.stem for folder in ("tests", "scripts") for path in (ROOT / folder).rglob("*.py")}
+    own = OURS | {
+        name for folder in ("tests", "scripts") for p in (ROOT / folder).rglob("*.py") for name in names_of(p)
+    }
     distributions = importlib.metadata.packages_distributions()
     found = {}
     for path in (p for folder in folders for p in (ROOT / folder).rglob("*.py")):

@@ -152,12 +152,12 @@ def test_the_python_page_runs(tmp_path, monkeypatch):
 
 def test_the_reference_of_commands_is_what_help_says():
     """The page is what the script makes, and the script has every option that the parser has."""
-    place = ROOT / "scripts" / "make_command_reference.py"
+    place = ROOT / "scripts" / "reference" / "command_page.py"
     spec = importlib.util.spec_from_file_location(place.stem, place)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     page = (ROOT / "docs" / "reference_commands.md").read_text(encoding="utf-8")
-    assert page == script.page(), f"run scripts/{place.name}"
+    assert page == script.page(), "run scripts/reference/make_reference.py"
     sections = {part.split("\n", 1)[0]: part for part in page.split("\n## ")[1:]}
     for name, command in typer.main.get_command(app).commands.items():
         spelled = [o for p in command.params for o in (*p.opts, *p.secondary_opts) if o.startswith("--")]

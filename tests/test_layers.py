@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+from collections import Counter
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +36,7 @@ the two exceptions below."""
 NEIGHBOURS = {("hcsim", "util", "errors"), ("optim", "linearize", "feeder"), ("optim", "solve", "feeder")}
 FRONT = {"__init__", "__main__"}
 """Modules of a package's own folder that stand outside: the public face, loaded lazily, and `python -m hcsim`."""
+ALL_CODE = ("hcsim", "optim", "tests", "scripts", "examples", "docs", "dss_models")
 MOST_MODULES = 14
 MOST_LINES = 400
 
@@ -129,16 +131,22 @@ def test_rooms_say_what_others_may_import():
 def test_folders_are_rooms(folder):
     duty = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
     assert duty, "says its duty"
-    assert len([p for p in folder.glob("*.py") if p.name != "__init__.py"]) <= MOST_MODULES
+
+
+@cache
+def python_files() -> tuple[Path, ...]:
+    """Of the packages, and of what stands beside them: tests, scripts, examples."""
+    return tuple(path for folder in ALL_CODE for path in (ROOT / folder).rglob("*.py"))
+
+
+def test_no_folder_is_a_drawer():
+    count = Counter(str(p.parent.relative_to(ROOT)) for p in python_files() if p.name != "__init__.py")
+    assert not {folder: n for folder, n in count.items() if n > MOST_MODULES}
 
 
 def test_no_module_is_two():
-    long = {
-        str(p.relative_to(ROOT)): n
-        for p in modules().values()
-        if (n := len(p.read_text("utf-8").splitlines())) > MOST_LINES
-    }
-    assert not long
+    length = {str(p.relative_to(ROOT)): len(p.read_text("utf-8").splitlines()) for p in python_files()}
+    assert not {path: n for path, n in length.items() if n > MOST_LINES}
 
 
 def roots(path: Path) -> set[str]:

@@ -210,9 +210,9 @@ def reference_page() -> str:
     lines = [
         "# study.toml, key by key",
         "",
-        "Made by `scripts/make_reference.py` from the sections' own fields. `hcsim schema` prints them for editors;",
-        "`hcsim init` writes it beside the study.toml that it makes. A key without a default is required where its",
-        "section stands. Unknown keys and wrong units are refused by name.",
+        "Made by `scripts/reference/make_reference.py` from the sections' own fields. `hcsim schema` prints them for",
+        "editors; `hcsim init` writes it beside the study.toml that it makes. A key without a default is required",
+        "where its section stands. Unknown keys and wrong units are refused by name.",
         "",
     ]
     top = {name: field for name, field in StudyConfig.model_fields.items() if section_of(field) is None}

@@ -1,11 +1,7 @@
-"""Writes docs/reference_commands.md from what `--help` says; tests compare the two.
-
-python scripts/make_command_reference.py
-"""
+"""The text of docs/reference_commands.md, from what `--help` says; `make_reference.py` writes it."""
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import typing
 from collections.abc import Callable
@@ -17,11 +13,10 @@ import typer
 
 from hcsim.cli.app import COMMANDS, options
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference_commands.md"
 NAMES = {str: "TEXT", float: "NUMBER", int: "INTEGER", Path: "PATH"}
 HEAD = """# Every command and option
 
-Made by `scripts/make_command_reference.py` from the commands' own help. What they are for: [Commands](commands.md).
+Made by `scripts/reference/make_reference.py` from the commands' own help. What they are for: [Commands](commands.md).
 """
 
 
@@ -95,12 +90,3 @@ def page() -> str:
         parts += [f"## {name}\n", f"    hcsim {' '.join([name, *needed])}\n"]
         parts += [inspect.cleandoc(command.__doc__ or "") + "\n", table(command), ""]
     return "\n".join(parts).rstrip() + "\n"
-
-
-def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
-    PAGE.write_text(page(), encoding="utf-8", newline="\n")
-
-
-if __name__ == "__main__":
-    main()

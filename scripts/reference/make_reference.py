@@ -1,6 +1,8 @@
-"""Writes docs/reference_study_toml.md from the sections' own fields; tests compare the two.
+"""Writes the two reference pages of docs/; tests compare them with what they are made from.
 
-python scripts/make_reference.py
+docs/reference_study_toml.md comes from the sections' own fields, docs/reference_commands.md from what `--help` says.
+
+python scripts/reference/make_reference.py
 """
 
 from __future__ import annotations
@@ -8,14 +10,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import command_page
+
 from hcsim.cases.study_file import reference_page
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "reference_study_toml.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter).parse_args()
-    PAGE.write_text(reference_page(), encoding="utf-8", newline="\n")
+    for name, text in (("reference_study_toml.md", reference_page()), ("reference_commands.md", command_page.page())):
+        (DOCS / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 if __name__ == "__main__":

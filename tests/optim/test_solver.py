@@ -269,8 +269,8 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize(("run", "said"), [(1, "nothing to keep"), (5, "schedule True"), (9, "schedule True")])
 def test_ctrl_c_between_two_runs_ends_the_search_in_order(run, said):
     """In the relaxation (three runs of it) there is nothing yet; from then on there is a schedule, its bound proven."""
-    here = Path(__file__).parents[1] / "helpers"
-    code = INTERRUPTED_SEARCH.format(root=str(here.parent.parent), here=str(here), run=run)
+    tests = Path(__file__).parents[1]
+    code = INTERRUPTED_SEARCH.format(root=str(tests.parent), here=str(tests / "helpers" / "programs"), run=run)
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, capture_output=True, text=True, timeout=HANG_S, check=False, env=unmeasured())
     assert done.returncode == 0, done.stderr

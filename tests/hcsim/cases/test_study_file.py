@@ -57,7 +57,7 @@ def test_every_section_says_what_it_is_for(heading_model):
 
 def test_the_page_in_docs_is_the_one_that_the_fields_make():
     page = (ROOT / "docs" / "reference_study_toml.md").read_text(encoding="utf-8")
-    assert page == reference_page(), "run scripts/make_reference.py"
+    assert page == reference_page(), "run scripts/reference/make_reference.py"
 
 
 def test_a_file_of_defaults_is_read_as_defaults():

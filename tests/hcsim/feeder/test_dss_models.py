@@ -73,7 +73,7 @@ def study(case: str) -> dict:
 
 @pytest.fixture(scope="module")
 def recipe():
-    spec = importlib.util.spec_from_file_location("recipe", ROOT / "scripts" / "dss_profiles.py")
+    spec = importlib.util.spec_from_file_location("recipe", ROOT / "scripts" / "support" / "dss_profiles.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
