@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from hcsim.cli.common.console import command, out_console, say
-from hcsim.cli.common.options import AcceptOption, CaseArgument, SitesOption, sites_wanted
+from hcsim.cli.common.console import command, mark_of, out_console, say
+from hcsim.cli.common.options import AcceptOption, CaseArgument, EngineOption, Engines, SitesOption, sites_wanted
 from hcsim.errors import ConvergenceError, FeederError, OutputError
 
 if TYPE_CHECKING:
@@ -118,6 +118,7 @@ def check(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the screen.")] = False,
     accept_gate: AcceptOption = False,
+    engine: EngineOption = Engines.first,
 ) -> None:
     """Say what a feeder is made of, and whether our network of it agrees with OpenDSS.
 
@@ -128,7 +129,9 @@ def check(
     """
     from hcsim.cases.case import master_of
     from hcsim.feeder.check import check_feeder
+    from hcsim.workbench.allocation import Workbench
     from hcsim.workbench.gates import check_days
+    from hcsim.workbench.second_engine import bare_opinion
 
     file = master_of(master)
     try:
@@ -139,13 +142,18 @@ def check(
         print(json.dumps(_refusal(file, error), indent=1))
         raise typer.Exit(GATE_FAILS) from None
     days, follows = check_days(found)
+    opinion = bare_opinion(Workbench.open(file)) if engine is Engines.both else None
     if as_json:
         whole = {**found.to_json(), **days.to_json(), "loads_follow": list(follows)}
+        whole |= {"engines": opinion.to_json()} if opinion else {}
         print(json.dumps(whole, indent=1, allow_nan=False))
     else:
         show(found, out_console)
         show_days(days, follows, out_console)
-    raise typer.Exit(GATE_HOLDS if (found.sound and days.passed) or accept_gate else GATE_FAILS)
+        if opinion:
+            out_console.print(f"{mark_of(opinion.agree)}{escape(opinion.words)}[/]", soft_wrap=True, highlight=False)
+    agreed = opinion is None or opinion.agree is not False
+    raise typer.Exit(GATE_HOLDS if (found.sound and days.passed and agreed) or accept_gate else GATE_FAILS)
 
 
 def _refusal(master: Path, error: FeederError | ConvergenceError) -> dict[str, Any]:

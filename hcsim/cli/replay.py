@@ -8,8 +8,18 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from hcsim.cli.common.console import FAILED, out_console, say, show_violations
-from hcsim.cli.common.options import CaseArgument, Controls, FreeOption, InvertersOption, LockOption, control_of, refuse
+from hcsim.cli.common.console import FAILED, mark_of, out_console, say, show_violations
+from hcsim.cli.common.options import (
+    CaseArgument,
+    Controls,
+    EngineOption,
+    Engines,
+    FreeOption,
+    InvertersOption,
+    LockOption,
+    control_of,
+    refuse,
+)
 
 
 def replay(
@@ -22,6 +32,7 @@ def replay(
     free: FreeOption = None,
     lock: LockOption = None,
     inverters: InvertersOption = None,
+    engine: EngineOption = Engines.first,
     out: Annotated[Path | None, typer.Option(help="Folder for voltages, flows, SoC, violations as Parquet.")] = None,
 ) -> None:
     """Run a schedule through OpenDSS, every step and phase, and say whether its claim holds.
@@ -35,7 +46,8 @@ def replay(
     from hcsim.replay.verdict import three_lines, verdict
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
-    from hcsim.workbench.planning import read_commanded, replayer
+    from hcsim.workbench.planning import model_of, read_commanded, replayer
+    from hcsim.workbench.second_engine import second_opinion, write_opinion
 
     if controls is Controls.locked:
         refuse(ctx, ("free", "lock"), "A replay with --controls locked, where no control acts,")
@@ -59,6 +71,11 @@ def replay(
         if folder:
             write_replay(found, folder / word)
             write_replay(base, folder / "bare" / word)  # what decides which violations were there before
+        if engine is Engines.both:
+            opinion = second_opinion(model_of(bench, commanded), bench.case, commanded, found, base)
+            say(f"  {mark_of(opinion.agree)}{escape(opinion.words)}[/]")
+            if folder:
+                write_opinion(opinion, folder / word)
         if control:
             day = inverter_day(found, plain(at_unity(commanded), word, base), commanded.step_h)
             for sentence in day_in_words(day):

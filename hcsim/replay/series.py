@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from weakref import WeakKeyDictionary
@@ -55,7 +55,7 @@ class DailySeries:
         self._follow(profiles)
         self._define_fixed()
         self._map_branches()
-        self._heads = self._map_heads()
+        self.heads_at = self._map_heads()
         self._caps = circuit.capacitor_states()
         self.regulators = tuple(circuit.taps())
 
@@ -136,16 +136,27 @@ class DailySeries:
         follow_loads(self.circuit, self.network, profiles)
 
     def _define_fixed(self) -> None:
-        for k, curve in enumerate(self.profiles.fixed):
+        for k, properties in enumerate(self._fixed()):
+            self.circuit.define("Generator", f"{FIXED}{k}", f"{properties} enabled=no")
+
+    def _fixed(self) -> Iterator[str]:
+        for curve in self.profiles.fixed:
             if curve.node not in self.network.node_index:
                 raise FeederError(f"{self.circuit.name} has no node {curve.node} for the curve given there.")
             kv = float(self.network.v_base_v[self.network.node_index[curve.node]]) / 1e3
-            self.circuit.define(
-                "Generator",
-                f"{FIXED}{k}",
+            yield (
                 f"bus1={curve.node} phases=1 conn=wye kv={kv!r} pf=1 kw=0 model=1 "
-                f"vminpu={V_SANE_PU[0]} vmaxpu={V_SANE_PU[1]} enabled=no",
+                f"vminpu={V_SANE_PU[0]} vmaxpu={V_SANE_PU[1]}"
             )
+
+    def fixed_commands(self) -> tuple[list[str], list[tuple[str, ...]]]:
+        """The curves of `profiles.fixed` for an engine that runs by itself: once, and before each step."""
+        once = [f'new "Generator.{FIXED}{k}" {properties}' for k, properties in enumerate(self._fixed())]
+        each = [
+            tuple(f'edit "Generator.{FIXED}{k}" kw={float(c.p_kw[t])!r}' for k, c in enumerate(self.profiles.fixed))
+            for t in range(len(self.profiles))
+        ]
+        return once, each
 
     def switch_fixed(self, *, on: bool) -> None:
         """The curves' Generators into the circuit or out; `run` does it by itself."""
@@ -162,12 +173,12 @@ class DailySeries:
         known = _branches_of.get(self.circuit)
         if known is None or known[0] is not self.network:
             known = _branches_of[self.circuit] = (self.network, _BranchMap.of(self.circuit, self.network))
-        self.branches, self._rated_a, self._currents = known[1].names, known[1].rated_a, known[1].currents
+        self.branches, self._rated_a, self.currents_at = known[1].names, known[1].rated_a, known[1].currents
 
     def heads_kva(self) -> Complexes:
         """(S,) power in at every head of the network, per phase, at the present solution."""
-        powers = {kind: self.circuit.powers_kva(kind) for kind in {kind for kind, _, _ in self._heads}}
-        return np.concatenate([sign * powers[kind][at] for kind, at, sign in self._heads])
+        powers = {kind: self.circuit.powers_kva(kind) for kind in {kind for kind, _, _ in self.heads_at}}
+        return np.concatenate([sign * powers[kind][at] for kind, at, sign in self.heads_at])
 
     def _map_heads(self) -> list[tuple[str, Ints, float]]:
         """Of each head its class, where its conductors stand in the class's flat vector, and the sign."""
@@ -215,12 +226,12 @@ class DailySeries:
 
     def currents_a(self) -> list[Complexes]:
         """What `loading_of` asks for, class by class, as OpenDSS has it at the present solution."""
-        return [self.circuit.currents_a(kind) for kind, _, _ in self._currents]
+        return [self.circuit.currents_a(kind) for kind, _, _ in self.currents_at]
 
     def loading_of(self, currents_a: Sequence[Complexes]) -> Floats:
         """(t, B) of (t, conductors of the class) each."""
         amperes = np.empty((len(currents_a[0]) if currents_a else 1, len(self.branches)))
-        for (_, row, at), current in zip(self._currents, currents_a, strict=True):
+        for (_, row, at), current in zip(self.currents_at, currents_a, strict=True):
             amperes[:, row] = np.abs(current[:, at])
         return amperes / self._rated_a
 

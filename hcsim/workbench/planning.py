@@ -252,6 +252,13 @@ def replayer(bench: Workbench, commanded: Schedule, inverters: InverterControl |
     return lambda schedule, controls, base: own.replay(schedule, scenario, controls, base=base, inverters=inverters)
 
 
+def model_of(bench: Workbench, commanded: Schedule) -> FeederModel:
+    """What `replayer` replays a schedule on."""
+    if commanded.kind != "planning":
+        return bench.model
+    return PlanningBench.of(bench).model(commanded.scenario or "typical")
+
+
 def with_station(bench: Workbench, section: PlanningSection) -> Profiles:
     """The study's day with the charging station of [planning] ev_bus."""
     return replace(bench.case.profiles, fixed=station(bench.case, bench.network, section))

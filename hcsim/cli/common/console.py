@@ -90,3 +90,8 @@ def show_violations(found: ReplayResult, console: Console, most: int = 10) -> No
     console.print(table)
     if len(fresh) > most:
         console.print(f"and {len(fresh) - most} more; --out writes them all.", soft_wrap=True, highlight=False)
+
+
+def mark_of(good: bool | None) -> str:
+    """The colour in which a yes, a no or no answer is said."""
+    return {True: "[green]", False: "[red]", None: "[yellow]"}[good]

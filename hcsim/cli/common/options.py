@@ -210,3 +210,20 @@ def sites_wanted(option: str | None) -> SitesWanted | None:
 def control_of(bench: Workbench, word: Inverters | None) -> InverterControl | None:
     """What --inverters says, or study.toml where it says nothing."""
     return bench.case.config.inverters.to_control(word.value if word else None)
+
+
+class Engines(StrEnum):
+    """Which OpenDSS replays."""
+
+    first = "first"
+    both = "both"
+
+
+EngineOption = Annotated[
+    Engines,
+    typer.Option(
+        "--engine",
+        help="first: the OpenDSS that hcsim runs on (DSS-Extensions). both: EPRI's own OpenDSS beside it (extra epri), "
+        "same files, devices and steps, and whether both say the same.",
+    ),
+]

@@ -19,11 +19,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import opendssdirect
-from dss import DSSException
 from numpy.typing import NDArray
 
-from hcsim.errors import FeederError
+from hcsim.errors import FeederError, HcsimError
+from hcsim.opendss.series.engines import EngineName, engine
 
 Complexes = NDArray[np.complex128]
 
@@ -43,6 +42,11 @@ class AloneTask:
     steps: int
     tolerance: float
     controls: bool = True
+    at_step: tuple[tuple[str, ...], ...] = ()
+    """(T,) commands before each step: what devices are told. Empty: none."""
+    read: tuple[str, ...] = ()
+    """Elements whose currents and powers are wanted too."""
+    engine: EngineName = "dss_extensions"
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,14 @@ class AloneRun:
     nodes: tuple[str, ...]
     v_v: Complexes
     """(T, N) phasors; NaN in steps that OpenDSS does not solve."""
+    current_a: Complexes
+    """(T, C) into every conductor of the elements of `read`, one after the other; NaN likewise."""
+    power_kva: Complexes
+    """(T, C) likewise."""
+    conductors: tuple[int, ...]
+    """How many of C each element of `read` has."""
+    version: str
+    """Of the engine, in its own words."""
 
 
 class Alone:
@@ -80,47 +92,59 @@ class Alone:
                 "Run the feeder's files in OpenDSS with solve mode=daily.",
             )
         with np.load(self._written) as found:
-            return AloneRun(tuple(str(n) for n in found["nodes"]), found["v_v"])
+            return AloneRun(
+                tuple(str(n) for n in found["nodes"]),
+                found["v_v"],
+                found["current_a"],
+                found["power_kva"],
+                tuple(int(n) for n in found["conductors"]),
+                str(found["version"]),
+            )
 
 
 def run(task: AloneTask) -> AloneRun:
     """In this process."""
-    dss = opendssdirect.dss.NewContext().to_dss_python()
-    dss.AllowForms = dss.AllowEditor = dss.AllowChangeDir = dss.AllowDOScmd = False
-    dss.AdvancedTypes = True
-    circuit = dss.ActiveCircuit
-
-    def say(text: str) -> None:
-        dss.Text.Command = text
-
-    say(f'redirect "{task.script}"')
+    dss = engine(task.engine)
+    dss.say(f'redirect "{task.script}"')
     settings = f"tolerance={task.tolerance!r} maxiterations=100"
-    say(f"set mode=snapshot controlmode=static maxcontroliter=250 {settings}")
-    circuit.Solution.Solve()
+    dss.say(f"set mode=snapshot controlmode=static maxcontroliter=250 {settings}")
+    dss.solve(0.0)
     for command in task.commands:
-        say(command)
+        dss.say(command)
     control = "static" if task.controls else "off"
-    say(f"set mode={task.mode} number=1 stepsize={task.step_s!r}s controlmode={control} {settings}")
-    circuit.Solution.dblHour = task.start_h
-    rows = []
+    dss.say(f"set mode={task.mode} number=1 stepsize={task.step_s!r}s controlmode={control} {settings}")
+    voltages: list[Complexes] = []
+    currents: list[Complexes] = []
+    powers: list[Complexes] = []
+    nodes = dss.nodes()
     for t in range(task.steps):
-        try:
-            circuit.Solution.Solve()
-            solved = circuit.Solution.Converged
-        except DSSException:
-            say("set number=1")
-            solved = False
-        v_v = circuit.YNodeVarray.copy()
-        rows.append(v_v if solved else np.full(len(v_v), complex(np.nan, np.nan)))
-        circuit.Solution.dblHour = task.start_h + (t + 1) * task.step_s / 3600.0
-    return AloneRun(tuple(name.lower() for name in circuit.YNodeOrder), np.array(rows))
+        for command in task.at_step[t] if task.at_step else ():
+            dss.say(command)
+        solved = dss.solve(task.start_h + t * task.step_s / 3600.0)
+        found = [dss.element(name) for name in task.read]
+        for rows, row in zip(
+            (voltages, currents, powers),
+            (dss.voltages_v(), _joined([a for a, _ in found]), _joined([p for _, p in found])),
+            strict=True,
+        ):
+            rows.append(row if solved else np.full(len(row), complex(np.nan, np.nan)))
+    conductors = tuple(len(dss.element(name)[0]) for name in task.read)
+    return AloneRun(nodes, np.array(voltages), np.array(currents), np.array(powers), conductors, dss.version)
+
+
+def _joined(parts: list[Complexes]) -> Complexes:
+    return np.concatenate(parts) if parts else np.empty(0, dtype=complex)
 
 
 def main(arguments: Sequence[str]) -> None:
     """Task file and result file."""
     told = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
-    found = run(AloneTask(**{**told, "commands": tuple(told["commands"])}))
-    np.savez(arguments[1], nodes=np.array(found.nodes), v_v=found.v_v)
+    told["at_step"] = tuple(tuple(step) for step in told["at_step"])
+    try:
+        found = run(AloneTask(**{**told, "commands": tuple(told["commands"]), "read": tuple(told["read"])}))
+    except HcsimError as error:
+        sys.exit(f"{error.message} {error.remedy}".strip())
+    np.savez(arguments[1], **{**asdict(found), "nodes": np.array(found.nodes)})
 
 
 if __name__ == "__main__":
