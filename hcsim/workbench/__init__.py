@@ -1,3 +1,12 @@
 """A case made ready: what every command starts from."""
 
-__all__ = ["allocation", "bounds", "dispatch_template", "gates", "own_devices", "planning", "tangent_export"]
+__all__ = [
+    "allocation",
+    "bounds",
+    "dispatch_template",
+    "gates",
+    "own_devices",
+    "planning",
+    "second_engine",
+    "tangent_export",
+]

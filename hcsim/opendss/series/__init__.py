@@ -1,3 +1,3 @@
 """Curves over time as OpenDSS has them, what a run leaves behind, and a day of a feeder run by OpenDSS alone."""
 
-__all__ = ["alone", "memory", "shapes"]
+__all__ = ["alone", "engines", "memory", "shapes"]
