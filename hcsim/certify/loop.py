@@ -40,12 +40,6 @@ from optim.hosting.search import solve_hosting
 
 _LOG = logging.getLogger(__name__)
 
-NODES = 0
-"""Branch-and-bound nodes for deciding anew, and for the bound at the end: the relaxation, its sites and directions
-taken, is worth its time; the proof of a linearization that a replay corrects is not."""
-STRICT_SHARE = 0.98
-"""Of what passes where the bare feeder's own violations are forgiven: as much must pass without, to be preferred."""
-
 
 def certify(
     bench: Workbench,
@@ -167,7 +161,7 @@ class _ClosedLoop:
         self.trials.power_flows += forgiving.power_flows
         if self.trials.certified_kw <= 0 or self.ended == "cut":
             return not self.trials.passes(self.trials.best.seen.found)
-        return self.trials.certified_kw < STRICT_SHARE * forgiving.certified_kw
+        return self.trials.certified_kw < self.options.strict_share * forgiving.certified_kw
 
     def run(self, starts: Sequence[Schedule]) -> None:
         options, trials = self.options, self.trials
@@ -210,8 +204,13 @@ class _ClosedLoop:
         trials, best = self.trials, self.trials.best
         radius = self.options.reopened_radius * self.largest_kw
         trust = TrustRegion(best.schedule.pv_kw, best.schedule.pv_q_kvar, {}, radius, radius, np.inf)
-        problem = replace(self._open_problem(best), elastic_kw_per_pu=self.options.elastic_kw_per_pu, trust=trust)
-        solver = replace(self.bench.solve_options(), max_nodes=NODES)
+        problem = replace(
+            self._open_problem(best),
+            elastic_kw_per_pu=self.options.elastic_kw_per_pu,
+            elastic_kw_per_kw=self.options.elastic_kw_per_kw,
+            trust=trust,
+        )
+        solver = replace(self.bench.solve_options(), max_nodes=self.options.deciding_nodes)
         try:
             anew = solve_hosting(problem, self.claim.case, solver, tidy=False)
         except (InfeasibleError, SolverError) as error:
@@ -278,7 +277,7 @@ class _ClosedLoop:
         )
 
     def _bound_kw(self, best: Standing) -> float:
-        solver = replace(self.bench.solve_options(), max_nodes=NODES)
+        solver = replace(self.bench.solve_options(), max_nodes=self.options.deciding_nodes)
         try:
             solved = solve_hosting(self._open_problem(best), self.claim.case, solver, tidy=False)
         except (InfeasibleError, SolverError):

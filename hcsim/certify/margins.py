@@ -12,16 +12,8 @@ from hcsim.replay.result import ReplayResult
 from optim.data.linear_model import Floats
 from optim.data.violations import new_violations
 
-KEPT = 0.7
-"""Share of a margin that outlives a round, and of an overstep that becomes margin."""
-MOST_PU, MOST_KW, MOST_SHARE = 3e-3, 30.0, 0.05
-"""Half a tap step; what tap steps are worth in load: at most these kW, or this share of a phase's peak load where
-that is more."""
-MOST_LOADING_PU = 0.03
 LEVERS = {"overvoltage": 0, "undervoltage": 0, "reverse_flow": 1, "loading": 2}
 """Criterion -> which of (pu of voltage, kW, pu of loading) keeps it at a distance."""
-BROKE, CALM, LEAST_SHARE = 0.5, 1.3, 0.02
-"""What becomes of an hour's share of the trust region where the replay broke something, and where it did not."""
 
 
 @dataclass(frozen=True)
@@ -37,9 +29,10 @@ class Margins:
         return cls(options.margin_pu, options.margin_kw, options.margin_loading_pu)
 
     @classmethod
-    def most(cls, peak_kw: float) -> Margins:
+    def most(cls, options: LoopOptions, peak_kw: float) -> Margins:
         """`peak_kw`: the feeder's peak load."""
-        return cls(MOST_PU, max(MOST_KW, MOST_SHARE * peak_kw / 3), MOST_LOADING_PU)
+        kw = max(options.most_margin_kw, options.most_margin_share * peak_kw / 3)
+        return cls(options.most_margin_pu, kw, options.most_margin_loading_pu)
 
     def of(self, criterion: str) -> float:
         """In the criterion's unit; 0 where none is kept."""
@@ -56,15 +49,17 @@ class Learned:
     """What replays have taught of each hour: margins and its share of the trust region. What is broken in one hour
     says little of the others."""
 
-    least: Margins
+    options: LoopOptions
     most: Margins
     steps: int
+    least: Margins = field(init=False)
     kept: Floats = field(init=False)
     """(3, T) of LEVERS."""
     share: Floats = field(init=False)
     """(T,)"""
 
     def __post_init__(self) -> None:
+        self.least = Margins.least(self.options)
         self.forget()
 
     def forget(self) -> None:
@@ -84,8 +79,9 @@ class Learned:
             lever = LEVERS.get(str(criterion))
             if lever is not None and np.isfinite(by):
                 over[lever, step] = max(over[lever, step], float(by))
-        grown = KEPT * (self.kept + np.minimum(over, most / 3))
+        grown = self.options.margin_kept * (self.kept + np.minimum(over, most / 3))
         self.kept = np.clip(grown if moved else np.where(over > 0, grown, self.kept), least, most)
-        self.share = np.where(broken, np.maximum(BROKE * self.share, LEAST_SHARE), np.minimum(CALM * self.share, 1.0))
+        less = np.maximum(self.options.hour_broke * self.share, self.options.least_hour_share)
+        self.share = np.where(broken, less, np.minimum(self.options.hour_calm * self.share, 1.0))
         if not found.converged.all():
             self.share[int(np.argmin(found.converged))] = 0.0

@@ -34,7 +34,9 @@ class LoopOptions:
     """The same for loadings, as a share of the rating."""
     elastic_kw_per_pu: float = 2e5
     """What the programs pay for a step beyond a limit of voltage or loading, which they may take where nothing else
-    is feasible. Beyond a limit of power it is `optim.hosting.problem.ELASTIC_KW_PER_KW`, as in every program."""
+    is feasible."""
+    elastic_kw_per_kw: float = 10.0
+    """The same beyond a limit of power: of the source's reverse flow, and of losses that have a ceiling."""
     first_radius: float = 0.1
     """Share of the first claim that a site's capacity or reactive power may move in the first round, and within which
     nothing may be offered at the end."""
@@ -55,10 +57,43 @@ class LoopOptions:
     broken_pu_price: float = 0.05
     """What an overstep of voltage or loading that a replay has broken costs where proposals are compared, as a share
     of `elastic_kw_per_pu`: programs shun it more than a comparison does."""
+    margin_kept: float = 0.7
+    """Share of an hour's margin that outlives a round, and of an overstep that becomes margin."""
+    most_margin_pu: float = 3e-3
+    """What such a margin grows to at most: half a tap step ..."""
+    most_margin_kw: float = 30.0
+    """... what tap steps are worth in load ..."""
+    most_margin_share: float = 0.05
+    """... or this share of a phase's peak load where that is more ..."""
+    most_margin_loading_pu: float = 0.03
+    """... and for loadings, as a share of the rating."""
+    hour_broke: float = 0.5
+    hour_calm: float = 1.3
+    """What becomes of an hour's share of the trust region where its replay broke something, and where it did not."""
+    least_hour_share: float = 0.02
+    """Which it does not fall below."""
     probes: int = 2
     """Replays spent on the segment between the certified schedule and a proposal that failed."""
+    first_probes: int = 5
+    """The same as long as less than `nearby` of the proposal is certified: down to a thirtieth of it."""
+    nearby: float = 0.8
+    """Share of a proposal from which on the best that passed is worth more than one probe between the two."""
+    repairs: int = 3
+    """Replays spent on taking back what a proposal broke ..."""
+    worth_repairing: float = 0.99
+    """... where nothing above this share of it has passed ..."""
+    taken_back: float = 1.1
+    """... by this many times the overstep: the tangent does not know what taps do ..."""
+    taken_back_kw_per_kvar: float = 0.1
+    """... and at this price of a kvar less: voltages are better mended with it, the source's power is not."""
     reopenings: int = 1
     """How often placement and statuses are decided anew after a stall."""
+    deciding_nodes: int = 0
+    """Branch-and-bound nodes for deciding anew, and for the bound at the end: the relaxation, its sites and directions
+    taken, is worth its time; the proof of a linearization that a replay corrects is not."""
+    strict_share: float = 0.98
+    """Of what passes where the bare feeder's own violations are forgiven: as much must pass without, to be preferred.
+    """
     walks: int = 6
     """How often the loop sets out: again from the best it has, in a wide region, as long as that raises it."""
     controls: Controls = "free"

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import linprog
 
 from hcsim.certify.margins import Margins
+from hcsim.certify.options import LoopOptions
 from hcsim.certify.stalls import oversteps
 from hcsim.replay.result import ReplayResult
 from hcsim.schedules.edit import reduced
@@ -20,17 +21,15 @@ from optim.data.linear_model import Floats, LinearModel
 from optim.data.schedule import Schedule
 from optim.data.violations import new_violations
 
-MORE = 1.1
-"""Times the overstep is taken back: the tangent does not know what taps do."""
-KW_PER_KVAR = 0.1
-"""What a kvar less costs: voltages are better mended with it, the source's power is not."""
 SIGN = {c.name: c.sign for c in CRITERIA}
 
 
-def repaired(schedule: Schedule, found: ReplayResult, model: LinearModel, margins: Margins) -> Schedule | None:
+def repaired(
+    schedule: Schedule, found: ReplayResult, model: LinearModel, margins: Margins, options: LoopOptions
+) -> Schedule | None:
     """The schedule with the least loss of capacity for which `model`, the tangent at `found`, takes back each new
-    violation by MORE of it and the criterion's margin (its own unit). None where devices alone cannot, by the tangent,
-    or where something else than a voltage, a flow of the source or a loading is broken."""
+    violation by `taken_back` of it and the criterion's margin (its own unit). None where devices alone cannot, by the
+    tangent, or where something else than a voltage, a flow of the source or a loading is broken."""
     table = new_violations(found.violations)
     slopes = [_slopes(model, row.criterion, f"{row.element}.{row.phase}", int(row.step)) for row in table.itertuples()]
     rows = [s for s in slopes if s is not None]
@@ -39,7 +38,7 @@ def repaired(schedule: Schedule, found: ReplayResult, model: LinearModel, margin
     at = [model.ports.index(n) for n in schedule.pv_nodes]
     steps = table["step"].to_numpy(int)
     sign = np.array([SIGN[c] for c in table["criterion"]])[:, None]
-    asked = MORE * oversteps(table) + np.array([margins.of(c) for c in table["criterion"]])
+    asked = options.taken_back * oversteps(table) + np.array([margins.of(c) for c in table["criterion"]])
     by_p = np.array([p[at] for p, _ in rows]) * schedule.pv_p_kw[steps]  # what each site does to each row
     by_q = np.array([q[at] for _, q in rows]) * schedule.pv_q_kvar[steps]
 
@@ -49,7 +48,7 @@ def repaired(schedule: Schedule, found: ReplayResult, model: LinearModel, margin
     kvar = np.abs(schedule.pv_q_kvar[hours]).ravel()
     part = np.hstack([np.tile(np.eye(sites), (len(hours), 1)), np.eye(sites * len(hours))])  # at most all of it
     solved = linprog(
-        np.concatenate([schedule.pv_kw, KW_PER_KVAR * kvar]),
+        np.concatenate([schedule.pv_kw, options.taken_back_kw_per_kvar * kvar]),
         A_ub=np.vstack([-np.hstack([sign * (by_p + by_q), less_q]), part]),
         b_ub=np.concatenate([-asked, np.ones(len(part))]),
         bounds=(0.0, 1.0),

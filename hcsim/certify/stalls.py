@@ -11,7 +11,6 @@ from hcsim.replay.operating_points import Visit
 from hcsim.replay.result import ReplayResult
 from optim.data.linear_model import Floats, LinearModel
 from optim.data.violations import new_violations
-from optim.hosting.problem import ELASTIC_KW_PER_KW
 
 LOOK_BACK = 6
 """Rounds over which a regulator is watched for swinging."""
@@ -89,12 +88,12 @@ def excess(found: ReplayResult, criteria: tuple[str, ...]) -> float:
     return float(oversteps(chosen).max()) if len(chosen) else 0.0
 
 
-def price_kw(found: ReplayResult, kw_per_pu: float) -> float:
+def price_kw(found: ReplayResult, kw_per_pu: float, kw_per_kw: float) -> float:
     """What is taken off a capacity for what its replay broke; infinite where that has no number."""
     table = new_violations(found.violations)
     if len(table) and not np.isfinite(table["value"].astype(float)).all():
         return np.inf
-    price = np.where(table["unit"] == "pu", kw_per_pu, ELASTIC_KW_PER_KW)
+    price = np.where(table["unit"] == "pu", kw_per_pu, kw_per_kw)
     return float((oversteps(table) * price).sum())
 
 

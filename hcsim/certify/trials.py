@@ -18,17 +18,9 @@ from hcsim.schedules.edit import blend, idle, same_devices
 from hcsim.workbench.allocation import Workbench
 from optim.data.criteria import Before
 from optim.data.schedule import Schedule
-from optim.hosting.problem import ELASTIC_KW_PER_KW
 from optim.hosting.spread import worth_kw
 from optim.hosting.storage import Fleet
 from optim.linearize.tangent import Acting
-
-FIRST_PROBES = 5
-"""On a segment as long as nothing is certified: down to a thirtieth of the claim."""
-NEARBY = 0.8
-"""Share of a proposal from which on the best that passed is worth more than one probe between the two."""
-REPAIRS, WORTH_REPAIRING = 3, 0.99
-"""Replays spent on taking back what a proposal broke, where nothing above this share of it has passed."""
 
 
 class Standing(NamedTuple):
@@ -112,16 +104,18 @@ class Trials:
         return True
 
     def merit(self, schedule: Schedule, found: ReplayResult) -> float:
-        burned = ELASTIC_KW_PER_KW * self.lost_too_much_kw(found)
+        kw_per_kw = self.options.elastic_kw_per_kw
+        burned = kw_per_kw * self.lost_too_much_kw(found)
         kw_per_pu = self.options.broken_pu_price * self.options.elastic_kw_per_pu
-        return self.worth_kw(schedule) - price_kw(found, kw_per_pu) - burned
+        return self.worth_kw(schedule) - price_kw(found, kw_per_pu, kw_per_kw) - burned
 
     def repair(self, far: Schedule, seen: Visit, inside: Margins) -> bool:
         """Takes back what a proposal broke, as its own tangent asks for; whether that has passed."""
-        if self.spread is not None or self.anchor.schedule.hc_kw > WORTH_REPAIRING * far.hc_kw:
+        options = self.options
+        if self.spread is not None or self.anchor.schedule.hc_kw > options.worth_repairing * far.hc_kw:
             return False  # a repair lets some sites go for others
-        for _ in range(REPAIRS):
-            less = repaired(far, seen.found, seen.model, inside) if seen.found.converged.all() else None
+        for _ in range(options.repairs):
+            less = repaired(far, seen.found, seen.model, inside, options) if seen.found.converged.all() else None
             if less is None or less.hc_kw <= self.certified_kw:
                 return False
             far, seen = less, self.visit(less)
@@ -134,7 +128,8 @@ class Trials:
         near, low, high, found = self.anchor.schedule, 0.0, 1.0, False
         if self.worth_kw(far) <= self.worth_kw(near):
             return False
-        probes = self.options.probes if self.worth_kw(near) > NEARBY * self.worth_kw(far) else FIRST_PROBES
+        is_near = self.worth_kw(near) > self.options.nearby * self.worth_kw(far)
+        probes = self.options.probes if is_near else self.options.first_probes
         for _ in range(probes):
             share = (low + high) / 2
             probe = blend(near, far, share)

@@ -55,7 +55,7 @@ class Walk:
         bench = trials.bench
         peak_kw = float(bench.profiles.load_kw(bench.network.loads.p_kw).max())
         self.least = Margins.least(options)
-        self.learned = Learned(self.least, Margins.most(peak_kw), len(bench.profiles))
+        self.learned = Learned(options, Margins.most(options, peak_kw), len(bench.profiles))
         self.program = DecidedProgram()
         self.visited: list[Visit] = []
         """Of the rounds' proposals."""
@@ -144,6 +144,7 @@ class Walk:
             margin_kw=kept[1],
             margin_loading_pu=kept[2],
             elastic_kw_per_pu=self.options.elastic_kw_per_pu,
+            elastic_kw_per_kw=self.options.elastic_kw_per_kw,
             trust=TrustRegion(
                 schedule.pv_kw,
                 schedule.pv_q_kvar,

@@ -26,7 +26,7 @@ from optim.errors import ModelError
 from optim.hosting.binding import Price, prices
 from optim.hosting.limit_rows import applied
 from optim.hosting.matrices import Matrices, padded, stacked
-from optim.hosting.problem import ELASTIC_KW_PER_KW, HostingProblem
+from optim.hosting.problem import HostingProblem
 from optim.hosting.spread import SECOND
 from optim.solve.linear import INF, Answer, LinearPrograms, Rows
 
@@ -126,7 +126,7 @@ class _Solve:
             steps, at = self.at.steps, self.at.overstep
             cost[at : at + 2 * steps] = -price / 1e3 / self.matrices.v_unit
             cost[at + 2 * steps : at + 3 * steps] = -price / 1e3
-            cost[at + 3 * steps : at + 4 * steps] = -ELASTIC_KW_PER_KW
+            cost[at + 3 * steps : at + 4 * steps] = -self.problem.elastic_kw_per_kw
         return cost
 
     def _remember(self, x: Floats) -> None:

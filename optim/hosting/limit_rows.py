@@ -16,7 +16,7 @@ from pyomo.core.expr.numeric_expr import LinearExpression
 
 from optim.data.linear_model import Floats
 from optim.errors import InfeasibleError
-from optim.hosting.problem import ELASTIC_KW_PER_KW, HostingProblem
+from optim.hosting.problem import HostingProblem
 
 NEGLIGIBLE = 1e-9
 """Coefficients below this, per MW in pu or MW, are left out: they only upset the solver's scaling."""
@@ -196,7 +196,7 @@ def oversteps(m: pyo.ConcreteModel, problem: HostingProblem) -> LinearExpression
     per_unit = price / 2 if problem.model.voltage_kind == "squared" else price
     every = [(per_unit, m.overstep_high[t]) for t in m.step] + [(per_unit, m.overstep_low[t]) for t in m.step]
     every += [(price, m.overstep_load[t]) for t in m.step]
-    every += [(ELASTIC_KW_PER_KW, m.overstep_source[t]) for t in m.step]
+    every += [(problem.elastic_kw_per_kw, m.overstep_source[t]) for t in m.step]
     return LinearExpression(linear_coefs=[c for c, _ in every], linear_vars=[v for _, v in every])
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 CEILING_MW = 200.0
 """More than any node-phase of a distribution feeder: keeps the solver's program bounded before the rows that
 limit it are written. A solution that reaches it is limited by nothing, which is an error."""
-ELASTIC_KW_PER_KW = 10.0
-"""Price of reverse flow where limits are elastic: ten kW of capacity for one."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,9 @@ class HostingProblem:
     """Branches are kept this share of their rating inside their limit."""
     elastic_kw_per_pu: float | None = None
     """Price at which limits may be overstepped, in kW of hosting capacity per pu of the worst overstep of each
-    step (voltage, loading; ELASTIC_KW_PER_KW for reverse flow); None: hard limits."""
+    step (voltage, loading); None: hard limits."""
+    elastic_kw_per_kw: float = 10.0
+    """The same for reverse flow where limits are elastic: ten kW of capacity for one."""
     trust: TrustRegion | None = None
     caps: tuple[Cap, ...] = ()
     """The most that may stand at sites; those that are not named have none."""

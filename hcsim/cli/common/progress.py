@@ -36,13 +36,15 @@ class Show:
         )
 
     def __enter__(self) -> Show:
-        self._bars.start()
+        if not self._bars.disable:  # a disabled Progress still ends with an empty line in some versions of rich
+            self._bars.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if not self._bars.disable:
+            self._bars.stop()
 
     def __call__(self, event: Event) -> None:
         if event.state == "started":

@@ -84,6 +84,6 @@ def test_what_a_replay_breaks_is_priced_by_hand():
     ]
     table = pd.DataFrame(rows, columns=["criterion", "value", "limit", "unit", "base_value", "existing"])
     found = SimpleNamespace(violations=table)
-    assert price_kw(found, 1e4) == pytest.approx(100.0 + 30.0 + 20.0)
+    assert price_kw(found, 1e4, 10.0) == pytest.approx(100.0 + 30.0 + 20.0)
     found.violations = pd.concat([table, table.iloc[:1].assign(value=np.nan)])
-    assert price_kw(found, 1e4) == np.inf
+    assert price_kw(found, 1e4, 10.0) == np.inf
