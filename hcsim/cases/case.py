@@ -45,6 +45,8 @@ class Case:
     """Load, bus or wildcard -> (T,) of a column of profiles.csv."""
     day: str | None = None
     """Which day of yearly shapes, in place of [profiles] day."""
+    zone: str | None = None
+    """Whose zone was asked for, in place of [feeder] zone; `config` has it."""
     own: OwnLoads | None = None
     """Whose curve every load follows; None until the feeder is known."""
     file_profiles: Profiles | None = None
@@ -82,7 +84,8 @@ class Case:
             return self
         load = np.array([name.lower().startswith("load.") for name in network.loads.names], dtype=bool)
         peak_kw = float(self.profiles.load_kw(np.where(load, np.maximum(network.loads.p_kw, 0.0), 0.0)).max())
-        text = study_text(network, ledger, str(self.master), peak_kw, self.wanted, self.time_notes, self.day)
+        feeder = FeederSection(master=str(self.master), zone=self.config.feeder.zone)
+        text = study_text(network, ledger, feeder, peak_kw, self.wanted, self.time_notes, self.day)
         return replace(self, config=parse_config(text, self.study_file), wanted=None, text=text)
 
     @property
@@ -93,6 +96,11 @@ class Case:
         else:
             files = (self.study_file, self.folder / self.config.profiles.file)
             texts = {file.name: file.read_text(encoding="utf-8") for file in files}
+            if instead := [f"--{k} {v}" for k, v in (("day", self.day), ("zone", self.zone)) if v]:
+                head, newline, rest = texts[STUDY_FILE].partition("\n")
+                heading = f"# Run with {' '.join(instead)}, in place of what this file says.\n"
+                at_top = head.startswith(SCHEMA_LINE.rstrip())
+                texts[STUDY_FILE] = f"{head}{newline}{heading}{rest}" if at_top else heading + texts[STUDY_FILE]
         if texts[STUDY_FILE].startswith(SCHEMA_LINE):  # the file that it points editors to stands beside it
             texts[SCHEMA_FILE] = schema_text()
         return texts
@@ -157,7 +165,9 @@ def master_of(case: str | Path) -> Path:
     return folder / read_config(folder / STUDY_FILE).feeder.master
 
 
-def load_case(case: str | Path, wanted: SitesWanted | None = None, day: str | None = None) -> Case:
+def load_case(
+    case: str | Path, wanted: SitesWanted | None = None, day: str | None = None, zone: str | None = None
+) -> Case:
     """Reads and checks a study folder: settings, profiles, and that the feeder's file is there.
 
     Parameters
@@ -168,6 +178,8 @@ def load_case(case: str | Path, wanted: SitesWanted | None = None, day: str | No
         Of a .dss file: how many sites it shall have, or which.
     day : str, optional
         In place of [profiles] day.
+    zone : str, optional
+        In place of [feeder] zone.
 
     Returns
     -------
@@ -191,7 +203,7 @@ def load_case(case: str | Path, wanted: SitesWanted | None = None, day: str | No
     if day is not None:
         check_day(day, "--day")
     if Path(str(case)).suffix.lower() == ".dss":
-        return _bare_feeder(Path(case).expanduser(), wanted or SitesWanted(), day)
+        return _bare_feeder(Path(case).expanduser(), wanted or SitesWanted(), day, zone)
     if wanted is not None:
         raise ConfigError("--sites is for a .dss file.", "A study folder names its sites in study.toml: [pv] buses.")
     folder = find_folder(case).resolve()
@@ -206,15 +218,18 @@ def load_case(case: str | Path, wanted: SitesWanted | None = None, day: str | No
     if config.profiles.day is not None:
         check_day(config.profiles.day, f"{folder / STUDY_FILE}, [profiles] day")
     read = read_profile_file(folder / config.profiles.file)
-    return Case(folder.name, folder, config, read.profiles, load_columns=read.load_columns, day=day)
+    if zone is not None:
+        config = config.model_copy(update={"feeder": config.feeder.model_copy(update={"zone": zone})})
+    return Case(folder.name, folder, config, read.profiles, load_columns=read.load_columns, day=day, zone=zone)
 
 
-def _bare_feeder(master: Path, wanted: SitesWanted, day: str | None) -> Case:
+def _bare_feeder(master: Path, wanted: SitesWanted, day: str | None, zone: str | None) -> Case:
     """The case of a .dss file. Its name is the file's, or the folder's where the file is called master."""
     if not master.is_file():
         raise ConfigError(f"There is no feeder file {master}.", "Name the master .dss file.")
     master = master.resolve()
     generic = master.stem.lower() in ("master", "main", "run", "circuit")
-    config = StudyConfig(feeder=FeederSection(master=master.name))
+    config = StudyConfig(feeder=FeederSection(master=master.name, zone=zone or ""))
     profiles = read_profile_file(default_profiles_file()).profiles
-    return Case(master.parent.name if generic else master.stem, master.parent, config, profiles, wanted, day=day)
+    name = master.parent.name if generic else master.stem
+    return Case(name, master.parent, config, profiles, wanted, day=day, zone=zone)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hcsim.cases.against_feeder import levels_in_words, read_site_caps, site_nodes
+from hcsim.cases.config.feeder import FeederSection
 from hcsim.cases.study_file import study_toml
 from hcsim.feeder.ledger import Ledger, Ratings
 from hcsim.feeder.sites import DEFAULT_SITES, candidates_in_words, head_bus, spread_sites
@@ -51,13 +52,13 @@ def default_profiles_file() -> Path:
 def study_text(
     network: Network,
     ledger: Ledger,
-    master: str,
+    feeder: FeederSection,
     peak_kw: float,
     wanted: SitesWanted,
     time_notes: tuple[str, ...] = (),
     day: str | None = None,
 ) -> str:
-    """study.toml for the feeder `master` (as the file shall name it), every default spelled out. `peak_kw` is the
+    """study.toml for the feeder (`master` as the file shall name it), every default spelled out. `peak_kw` is the
     highest load of the profiles, `time_notes` say what its loads follow.
 
     Raises ConfigError for sites in a file that the feeder does not have.
@@ -81,7 +82,7 @@ def study_text(
     unrated = len(ratings.default) == ratings.lines
     values = {
         "title": f"PV hosting capacity and batteries on {network.name}",
-        "feeder": {"master": master},
+        "feeder": {"master": feeder.master, **({"zone": feeder.zone} if feeder.zone else {})},
         "profiles": {"day": day} if day else {},
         "limits": {"loading_max_pu": loading, "existing": "forgive"},
         "simulation": {"loading_max_pu": 1.0 if unrated else loading},

@@ -14,10 +14,12 @@ from hcsim.cli.common.console import limit_words, say
 from hcsim.cli.common.options import (
     CaseArgument,
     Controls,
+    DayOption,
     FreeOption,
     Inverters,
     InvertersOption,
     LockOption,
+    ZoneOption,
     control_of,
     refuse,
 )
@@ -57,6 +59,8 @@ def baseline(
     free: FreeOption = None,
     lock: LockOption = None,
     inverters: InvertersOption = None,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     year: Annotated[
         bool, typer.Option("--year", help="8760 hours instead of the case's day; the year is recorded too.")
     ] = False,
@@ -76,19 +80,21 @@ def baseline(
         refuse(ctx, ("free", "lock"), "A year", "[controls] of study.toml holds there too.")
         if weights is Weights.schedule:
             raise ConfigError("A year has no use for --weights schedule.", "Use --weights uniform or load.")
+        refuse(ctx, ("day",), "A year", "It has all days.")
         _refuse_inverters(case, inverters)
-        year_baseline(case, "load" if weights is Weights.load else "uniform", word, bess, profiles, out)
+        year_baseline((case, zone), "load" if weights is Weights.load else "uniform", word, bess, profiles, out)
         return
     refuse(ctx, ("profiles",), "A search on the case's day", "Add --year.")
     if controls is Controls.locked:
         refuse(ctx, ("free", "lock"), "A search with --controls locked, where no control acts,")
+    from hcsim.cases.case import load_case
     from hcsim.hosting.result import write_baseline
     from hcsim.schedules.files import read_schedule
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
 
     folder = hold_folder(out) if out else None
-    bench = Workbench.open(case, free or (), lock or ())
+    bench = Workbench.open(load_case(case, None, day, zone), free or (), lock or ())
     beside = read_schedule(bess, network=bench.network, profiles=bench.profiles) if bess else None
     with working("simulation HC") as work:
         found = bench.baseline(

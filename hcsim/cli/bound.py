@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 
 from hcsim.cli.common.console import FAILED, out_console, say
-from hcsim.cli.common.options import CaseArgument, Program
+from hcsim.cli.common.options import CaseArgument, DayOption, Program, ZoneOption
 from hcsim.errors import ConfigError
 
 
@@ -24,6 +24,8 @@ def bound(
         float | None,
         typer.Option(min=0.0, help="Ceiling on losses in kW, every hour. Default: the bare feeder's own in that hour."),
     ] = None,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for bound.json.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="bound.json on standard output, nothing else.")] = False,
 ) -> None:
@@ -31,13 +33,14 @@ def bound(
 
     The bound of a linear program bounds that program; this one bounds the feeder. Exit code 1 where there is none.
     """
+    from hcsim.cases.case import load_case
     from hcsim.util.files import json_text, output_folder, write_json
     from hcsim.workbench.allocation import Workbench
     from hcsim.workbench.bounds import no_more_than
 
     if method != "balance":
         raise ConfigError(f"--method {method} is unknown.", "Known: balance.")
-    bench = Workbench.open(case)
+    bench = Workbench.open(load_case(case, None, day, zone))
     has_bess = bench.case.config.bess is not None
     wanted = [p.value for p in program or Program if p is Program.none or has_bess]
     rows: dict[str, dict[str, Any]] = {}

@@ -10,7 +10,17 @@ from rich.markup import escape
 
 from hcsim.certify.options import loop_options
 from hcsim.cli.common.console import command, out_console, say
-from hcsim.cli.common.options import CaseArgument, FreeOption, LockOption, MarginTimeOption, Program, refuse
+from hcsim.cli.common.options import (
+    CaseArgument,
+    DayOption,
+    FreeOption,
+    LockOption,
+    MarginTimeOption,
+    Program,
+    ZoneOption,
+    refuse,
+    same_feeder,
+)
 from hcsim.cli.common.progress import working
 from hcsim.errors import ConfigError
 
@@ -47,6 +57,8 @@ def certify(
     seed: Annotated[int, typer.Option(help="Of the drawn days.")] = 1,
     free: FreeOption = None,
     lock: LockOption = None,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/CASE")] = None,
 ) -> None:
     """Close the loop: find the hosting capacity that OpenDSS passes with every control acting.
@@ -55,6 +67,7 @@ def certify(
     simulation agree. Writes the certified schedule (`hcsim replay` takes it), its replay and every round. What is
     certified without batteries is where the loops with batteries start.
     """
+    from hcsim.cases.case import load_case
     from hcsim.certify.certificate import certified_in_words, round_in_words, write_certificate
     from hcsim.certify.error_budget import certify_with_budget
     from hcsim.certify.loop import certify as close_loop
@@ -68,7 +81,7 @@ def certify(
         refuse(ctx, ("programs",), "A loop that starts from schedules")
     if not robustness:
         refuse(ctx, ("margin_time", "seed"), "A loop without drawn days", "Add --robustness 200, for one.")
-    bench = Workbench.open(case, free or (), lock or ())
+    bench = Workbench.open(load_case(case, None, day, zone), free or (), lock or ())
     if bench.selection.held:
         say(escape(bench.selection.words))
     folder = hold_folder(out or default_out(bench.case), STUDY_PARTS)
@@ -99,7 +112,7 @@ def certify(
         where = write_certificate(found, folder)
         say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
         _say_more(found)
-        again = command("hcsim", "replay", case, where)
+        again = command("hcsim", "replay", case, where, *same_feeder(day, zone))
         say(f"Certified schedule in {escape(str(where))}; see for yourself: {again}")
 
 

@@ -15,7 +15,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from hcsim.cli.common.console import command, mark_of, out_console, say
-from hcsim.cli.common.options import AcceptOption, CaseArgument, EngineOption, Engines, SitesOption, sites_wanted
+from hcsim.cli.common.options import (
+    AcceptOption,
+    CaseArgument,
+    DayOption,
+    EngineOption,
+    Engines,
+    SitesOption,
+    ZoneOption,
+    sites_wanted,
+)
 from hcsim.errors import ConvergenceError, FeederError, OutputError
 
 if TYPE_CHECKING:
@@ -34,6 +43,8 @@ def init(
     master: MasterArgument,
     out: Annotated[Path, typer.Option(help="Folder for study.toml and profiles.csv; must not hold a study.toml yet.")],
     sites: SitesOption = None,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     accept_gate: AcceptOption = False,
 ) -> None:
     """Write a study of a feeder to edit: study.toml with every default spelled out, and a day of profiles.
@@ -48,7 +59,7 @@ def init(
 
     if (out / STUDY_FILE).exists():
         raise OutputError(f"{out / STUDY_FILE} is there already.", "Name another folder, or remove it.")
-    case = load_case(master, sites_wanted(sites) or SitesWanted())
+    case = load_case(master, sites_wanted(sites) or SitesWanted(), day, zone)
     bench = Workbench.open(case)
     bench.require_gate(accept=accept_gate)
     folder = hold_folder(out)
@@ -86,6 +97,8 @@ def export(
         Linearization,
         typer.Option(help="LinDist3Flow's matrices of the feeder, or the tangent of every hour at the case's sites."),
     ] = Linearization.lindist3flow,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     accept_gate: AcceptOption = False,
 ) -> None:
     """Write the linear model of a feeder (LinDist3Flow matrices A, D_r, D_x) for use elsewhere.
@@ -94,12 +107,13 @@ def export(
     read, and a README. With --linearization tangent, the tangent at every hour of the bare feeder's day: NumPy arrays
     of what a kW and a kvar at each candidate site do to every voltage and to the source.
     """
+    from hcsim.cases.case import load_case
     from hcsim.feeder.export import export_linear_model
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
 
     folder = hold_folder(out)
-    bench = Workbench.open(case)
+    bench = Workbench.open(load_case(case, None, day, zone))
     bench.require_gate(accept=accept_gate)
     if linearization is Linearization.tangent:
         from hcsim.workbench.tangent_export import export_tangent
@@ -117,6 +131,8 @@ def check(
         str, typer.Argument(metavar="MASTER", help="The feeder's master .dss file, a study folder or a bundled case.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the screen.")] = False,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     accept_gate: AcceptOption = False,
     engine: EngineOption = Engines.first,
 ) -> None:
@@ -127,22 +143,23 @@ def check(
     the day as it runs: time (against OpenDSS by itself), memory (the same run again), added (devices). Exit codes: 0
     all gates hold and nothing is refused, 1 otherwise, 2 wrong use.
     """
-    from hcsim.cases.case import master_of
+    from hcsim.cases.case import load_case, master_of
     from hcsim.feeder.check import check_feeder
     from hcsim.workbench.allocation import Workbench
     from hcsim.workbench.gates import check_days
     from hcsim.workbench.second_engine import bare_opinion
 
     file = master_of(master)
+    loaded = load_case(master, None, day, zone)
     try:
-        found = check_feeder(file)
+        found = check_feeder(file, loaded.config.feeder.zone)
     except (FeederError, ConvergenceError) as error:
         if not as_json:
             raise
         print(json.dumps(_refusal(file, error), indent=1))
         raise typer.Exit(GATE_FAILS) from None
-    days, follows = check_days(found)
-    opinion = bare_opinion(Workbench.open(file)) if engine is Engines.both else None
+    days, follows = check_days(found, loaded)
+    opinion = bare_opinion(Workbench.open(loaded)) if engine is Engines.both else None
     if as_json:
         whole = {**found.to_json(), **days.to_json(), "loads_follow": list(follows)}
         whole |= {"engines": opinion.to_json()} if opinion else {}

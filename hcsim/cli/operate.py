@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from hcsim.cli.common.console import FAILED, err_console, out_console, say
-from hcsim.cli.common.options import CaseArgument
+from hcsim.cli.common.options import CaseArgument, DayOption, ZoneOption
 
 
 def operate(
@@ -27,6 +27,8 @@ def operate(
         int | None, typer.Option(min=0, help="Steps by which measurements are late. Default: [operate].")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the drawn days.")] = 1,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     out: Annotated[Path | None, typer.Option(help="Results folder. Default: hcsim-results/CASE/operate.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="summary.json on standard output, nothing else.")] = False,
 ) -> None:
@@ -34,6 +36,7 @@ def operate(
 
     A limit counts as broken where the bare feeder keeps it on that day. Exit code 1 where a policy could not be run.
     """
+    from hcsim.cases.case import load_case
     from hcsim.cli.common.progress import Show
     from hcsim.operate.days import drawn
     from hcsim.schedules.files import read_schedule
@@ -43,7 +46,7 @@ def operate(
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
 
-    bench = Workbench.open(case)
+    bench = Workbench.open(load_case(case, None, day, zone))
     plan = read_schedule(schedule, network=bench.network, profiles=bench.profiles)
     folder = hold_folder(out or Path("hcsim-results") / bench.case.name / "operate")
     settings = settings_of(bench, delay_steps=delay, seed=seed)

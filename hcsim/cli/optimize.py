@@ -9,7 +9,16 @@ import typer
 from rich.markup import escape
 
 from hcsim.cli.common.console import INTERRUPTED, command, say
-from hcsim.cli.common.options import AcceptOption, CaseArgument, GapOption, Program, TimeOption
+from hcsim.cli.common.options import (
+    AcceptOption,
+    CaseArgument,
+    DayOption,
+    GapOption,
+    Program,
+    TimeOption,
+    ZoneOption,
+    same_feeder,
+)
 from hcsim.cli.common.progress import working
 
 
@@ -21,6 +30,8 @@ def optimize(
     ] = None,
     gap: GapOption = None,
     time_limit: TimeOption = None,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     accept_gate: AcceptOption = False,
 ) -> None:
     """Solve one program and write its schedule, claim, bound and gap.
@@ -35,7 +46,7 @@ def optimize(
     from hcsim.workbench.allocation import Workbench
     from optim.hosting.search import STOPPED, solve_hosting
 
-    loaded = load_case(case)
+    loaded = load_case(case, None, day, zone)
     folder = hold_folder(out or default_out(loaded) / "schedules" / program.value)
     bench = Workbench.open(loaded)
     bench.require_gate(accept=accept_gate)
@@ -48,6 +59,7 @@ def optimize(
     say(f"{program.value}: {claim_in_words(schedule)}")
     if schedule.bess:
         say("BESS at " + ", ".join(f"{escape(u.bus)} ({u.energy_kwh:g} kWh)" for u in schedule.bess))
-    say(f"Schedule in {escape(str(folder))}; check it with: {command('hcsim', 'replay', case, folder)}")
+    check = command("hcsim", "replay", case, folder, *same_feeder(day, zone))
+    say(f"Schedule in {escape(str(folder))}; check it with: {check}")
     if schedule.solve and STOPPED in schedule.solve.notes:
         raise typer.Exit(INTERRUPTED)

@@ -12,11 +12,13 @@ from hcsim.cli.common.console import FAILED, mark_of, out_console, say, show_vio
 from hcsim.cli.common.options import (
     CaseArgument,
     Controls,
+    DayOption,
     EngineOption,
     Engines,
     FreeOption,
     InvertersOption,
     LockOption,
+    ZoneOption,
     control_of,
     refuse,
 )
@@ -33,6 +35,8 @@ def replay(
     lock: LockOption = None,
     inverters: InvertersOption = None,
     engine: EngineOption = Engines.first,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for voltages, flows, SoC, violations as Parquet.")] = None,
 ) -> None:
     """Run a schedule through OpenDSS, every step and phase, and say whether its claim holds.
@@ -41,6 +45,7 @@ def replay(
     judge (a step does not converge); a refuted schedule is an answer. With --inverters, PV follows its own
     voltage and only batteries the schedule; locked controls then hold everything but the inverters.
     """
+    from hcsim.cases.case import load_case
     from hcsim.replay.inverter_day import at_unity, day_in_words, inverter_day, write_inverter_day
     from hcsim.replay.result import write_replay
     from hcsim.replay.verdict import three_lines, verdict
@@ -52,7 +57,7 @@ def replay(
     if controls is Controls.locked:
         refuse(ctx, ("free", "lock"), "A replay with --controls locked, where no control acts,")
     folder = hold_folder(out) if out else None
-    bench = Workbench.open(case, free or (), lock or ())
+    bench = Workbench.open(load_case(case, None, day, zone), free or (), lock or ())
     if bench.selection.held and controls is not Controls.locked:
         say(escape(bench.selection.words))
     commanded = read_commanded(bench, schedule)
@@ -77,11 +82,11 @@ def replay(
             if folder:
                 write_opinion(opinion, folder / word)
         if control:
-            day = inverter_day(found, plain(at_unity(commanded), word, base), commanded.step_h)
-            for sentence in day_in_words(day):
+            own = inverter_day(found, plain(at_unity(commanded), word, base), commanded.step_h)
+            for sentence in day_in_words(own):
                 say(escape(sentence))
             if folder:
-                write_inverter_day(day, control, folder / word)
+                write_inverter_day(own, control, folder / word)
     if folder:
         say(f"Replay in {escape(str(folder))}")
     if not judged:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hcsim.cli.common.console import FAILED, err_console, out_console, say
-from hcsim.cli.common.options import CaseArgument, refuse
+from hcsim.cli.common.options import CaseArgument, DayOption, ZoneOption, refuse
 from hcsim.cli.common.progress import working
 from hcsim.errors import ConfigError
 
@@ -49,6 +49,9 @@ LockedOption = Annotated[
 ]
 
 
+DAY_HOURS = 24
+
+
 class Pattern(StrEnum):
     random = "random"
     near = "near"
@@ -72,6 +75,8 @@ def nodal(
     ] = None,
     hours: HoursOption = 24,
     profiles: YearFileOption = None,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     bus: Annotated[list[str] | None, typer.Option(help="Only this bus; repeat for several.")] = None,
     limit: LimitOption = None,
     locked: LockedOption = False,
@@ -98,7 +103,9 @@ def nodal(
 
     if scheduler:
         refuse(ctx, ("processes",), "A study on a Dask scheduler", "Its workers say how many tasks run at once.")
-    opened, axis, folder = _open(case, hours, profiles, out, "nodal")
+    if hours != DAY_HOURS:
+        refuse(ctx, ("day",), f"A study of {hours} hours", "It has all days.")
+    opened, axis, folder = _open((case, day, zone), hours, profiles, out, "nodal")
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
     settings = NodalSettings(
         limits=simulation_limits(opened.case.config.limits, limit or (), opened.case.config.simulation),
@@ -122,7 +129,8 @@ def nodal(
         _show_set_aside(outcome.set_aside)
         _show_missing(outcome.missing)
     if dead := result.dead_buses:
-        say(f"No capacity, as no phase there is live: {escape(_some(dead))}.")
+        zone = f" inside of the zone of EnergyMeter {opened.network.zone}" if opened.network.zone else ""
+        say(escape(f"No capacity, as no phase there is live{zone}: {_some(dead)}."))
     _finish(folder, "nodal.html", partial(nodal_page, result), result.unwritten, failed=bool(result.missing))
 
 
@@ -145,6 +153,8 @@ def stochastic(
     bess: Annotated[Path | None, typer.Option(metavar="SCHEDULE", help="With the batteries of this schedule.")] = None,
     hours: HoursOption = 24,
     profiles: YearFileOption = None,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     limit: LimitOption = None,
     locked: LockedOption = False,
     out: OutOption = None,
@@ -168,7 +178,9 @@ def stochastic(
     if size_kw:
         refuse(ctx, ("size_per_load",), "A study with --size-kw, the same for everyone,")
     penetrations = _steps(steps)
-    opened, axis, folder = _open(case, hours, profiles, out, "stochastic")
+    if hours != DAY_HOURS:
+        refuse(ctx, ("day",), f"A study of {hours} hours", "It has all days.")
+    opened, axis, folder = _open((case, day, zone), hours, profiles, out, "stochastic")
     settings = StochasticSettings(
         limits=simulation_limits(opened.case.config.limits, limit or (), opened.case.config.simulation),
         deployments=deployments,
@@ -202,20 +214,21 @@ def stochastic(
 
 
 def year_baseline(
-    case: str,
+    feeder: tuple[str, str | None],
     weights: Literal["uniform", "load"],
     controls: Literal["free", "locked"],
     bess: Path | None,
     profiles: Path | None,
     out: Path | None,
 ) -> None:
-    """What `hcsim baseline --year` does."""
+    """What `hcsim baseline --year` does; `feeder` is a case and the zone of it."""
     from hcsim.hosting.year_result import YearSettings
     from hcsim.report.simulation.pages import year_page
     from hcsim.schedules.files import read_schedule
     from hcsim.studies.year import run_year
 
-    opened, axis, folder = _open(case, 8760, profiles, out, "year")
+    case, zone = feeder
+    opened, axis, folder = _open((case, None, zone), 8760, profiles, out, "year")
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
     with working("year") as work:
         settings = YearSettings(weights, controls)
@@ -269,8 +282,9 @@ def _steps(text: str) -> tuple[float, ...]:
 
 
 def _open(
-    case: str, hours: int, profiles: Path | None, out: Path | None, name: str
+    asked: tuple[str, str | None, str | None], hours: int, profiles: Path | None, out: Path | None, name: str
 ) -> tuple[OpenFeeder, TimeAxis, Path]:
+    """`asked` are a case, --day and --zone."""
     from dataclasses import replace
 
     from hcsim.cases.case import load_case
@@ -279,7 +293,8 @@ def _open(
     from hcsim.hosting.open_feeder import open_feeder
     from hcsim.util.locks import hold_folder
 
-    loaded = load_case(case)
+    case, day, zone = asked
+    loaded = load_case(case, None, day, zone)
     time_axis(loaded.profiles, hours, profiles)  # what is wrong with it is said before the feeder is read
     folder = hold_folder(out or Path("hcsim-results") / loaded.name / name)
     opened = open_feeder(loaded)

@@ -22,6 +22,7 @@ from hcsim.cli.common.options import (
     SitesOption,
     StudyKind,
     TimeOption,
+    ZoneOption,
     refuse,
     sites_wanted,
 )
@@ -58,6 +59,7 @@ def study(
     time_limit: TimeOption = None,
     sites: SitesOption = None,
     day: DayOption = None,
+    zone: ZoneOption = None,
     accept_gate: AcceptOption = False,
     programs: Annotated[
         list[Program] | None,
@@ -104,7 +106,7 @@ def study(
     from hcsim.cases.case import load_case
     from optim.hosting.problem import CASES
 
-    loaded = load_case(case, sites_wanted(sites), day)
+    loaded = load_case(case, sites_wanted(sites), day, zone)
     if (kind or loaded.config.program.kind) == "planning":
         refuse(
             ctx,

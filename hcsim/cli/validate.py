@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from hcsim.cli.common.console import err_console, out_console, say
-from hcsim.cli.common.options import CaseArgument
+from hcsim.cli.common.options import CaseArgument, DayOption, ZoneOption
 from hcsim.errors import ConfigError
 
 REFUTED, NOT_JUDGED = 3, 1
@@ -49,6 +49,8 @@ def validate(
         str | None,
         typer.Option(help="ansi-a, ansi-b, en50160, cpuc-lgp, ny-schedule or a .toml file: limits and time axis."),
     ] = None,
+    day: DayOption = None,
+    zone: ZoneOption = None,
     out: Annotated[Path | None, typer.Option(help="Results folder. Default: hcsim-results/CASE/DISPATCH.")] = None,
     how_far: Annotated[
         bool, typer.Option("--how-far/--verdict-only", help="Also scale and repair what is refuted.")
@@ -75,7 +77,7 @@ def validate(
     asked = Asked(units, reading, sign, how_far, find_rules(rules) if rules else None)  # type: ignore[arg-type]
     names = _names(dispatches)
     with Show(err_console) as listener:
-        bench = Workbench.open(load_case(case))
+        bench = Workbench.open(load_case(case, None, day, zone))
         worst = 0
         answers = []
         base = out or Path("hcsim-results") / bench.case.name

@@ -101,8 +101,8 @@ class FeederCheck:
         }
 
 
-def check_feeder(master: Path) -> FeederCheck:
-    """Compile, read, gate, linearize.
+def check_feeder(master: Path, zone: str = "") -> FeederCheck:
+    """Compile, read, gate, linearize; of a `zone` only what lies behind that EnergyMeter.
 
     Raises ConfigError where there is no such file, FeederError and ConvergenceError where the feeder cannot be
     read or solved.
@@ -113,7 +113,7 @@ def check_feeder(master: Path) -> FeederCheck:
     circuit = Circuit.compile(master)
     circuit.solve(controls=False)
     clock.lap("compile")
-    network, ledger = read_network(circuit)
+    network, ledger = read_network(circuit, zone)
     clock.lap("read")
     return check_network(circuit, network, ledger, clock)
 

@@ -182,9 +182,9 @@ def _meters(
     high, low = limits.v_max_at(kv), limits.v_min_at(kv)
     with np.errstate(invalid="ignore"):
         v = np.vstack([operation.v_pu, bare.operation.v_pu])
-        room = np.fmin(high - np.nanmax(v, axis=0), np.nanmin(v, axis=0) - low)
+        room = np.fmin(high - np.fmax.reduce(v, axis=0), np.fmin.reduce(v, axis=0) - low)  # NaN: not judged
     judged = [n for n in ports if n in set(operation.nodes) and np.isfinite(room[operation.nodes.index(n)])]
-    order = [operation.nodes[i] for i in np.argsort(np.nan_to_num(room, nan=np.inf), kind="stable")]
+    order = [operation.nodes[i] for i in np.argsort(room, kind="stable") if np.isfinite(room[i])]
     rest = [n for n in order if n not in judged][:count]
     return (*judged, *rest)
 

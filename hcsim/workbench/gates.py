@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from hcsim.cases.case import Case, load_case
+from hcsim.cases.case import Case
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.feeder.check import FeederCheck
 from hcsim.feeder.model import FeederModel
@@ -137,10 +137,10 @@ def _gates(model: FeederModel, case: Case, year: bool) -> DayGates:
     return DayGates(time, memory, added, whole)
 
 
-def check_days(found: FeederCheck) -> tuple[DayGates, tuple[str, ...]]:
-    """The gates on the default day of a feeder that was read for `hcsim check`, and what its loads follow."""
+def check_days(found: FeederCheck, case: Case) -> tuple[DayGates, tuple[str, ...]]:
+    """The gates on the day of a case whose feeder was read for `hcsim check`, and what its loads follow."""
     assert found.circuit is not None
-    case = load_case(found.master).timed(found.circuit, found.network)
+    case = case.timed(found.circuit, found.network)
     model = FeederModel(found.circuit, found.network, case.profiles, Limits())
     return day_gates(model, case), case.time_notes
 

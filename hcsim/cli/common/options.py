@@ -75,6 +75,14 @@ DayOption = Annotated[
         "worst-peak. Default: [profiles] day.",
     ),
 ]
+ZoneOption = Annotated[
+    str | None,
+    typer.Option(
+        "--zone",
+        metavar="METER",
+        help="Only what lies behind this EnergyMeter, reverse flow judged at its head. Default: [feeder] zone.",
+    ),
+]
 FreeOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -205,6 +213,11 @@ def sites_wanted(option: str | None) -> SitesWanted | None:
             raise ConfigError(f"--sites {option} is no number of sites.", "Give at least 1, or a CSV file of buses.")
         return SitesWanted(count=int(option))
     return SitesWanted(file=Path(option))
+
+
+def same_feeder(day: str | None, zone: str | None) -> tuple[str, ...]:
+    """What a command to be typed next needs to mean the same day and zone."""
+    return tuple(word for k, v in (("--day", day), ("--zone", zone)) if v is not None for word in (k, v))
 
 
 def control_of(bench: Workbench, word: Inverters | None) -> InverterControl | None:

@@ -10,6 +10,7 @@ import pytest
 from guards import NEVER_S
 from scipy.optimize import brentq
 
+from hcsim.cases.config.feeder import FeederSection
 from hcsim.cases.config.study import parse_config
 from hcsim.cases.defaults import SitesWanted, study_text
 from hcsim.cases.screening_limits import simulation_limits
@@ -205,7 +206,7 @@ def test_bands_that_touch_are_two(tmp_path):
 
 
 def test_init_spells_the_band_out(bench):
-    text = study_text(bench.network, bench.ledger, MASTER.name, 1.0, SitesWanted())
+    text = study_text(bench.network, bench.ledger, FeederSection(master=MASTER.name), 1.0, SitesWanted())
     start = text.index("# [[limits.bands]]")
     end = text.index("\n\n", start)
     written = text[:start] + text[start:end].replace("# ", "", 1).replace("\n# ", "\n") + text[end:]
