@@ -13,6 +13,8 @@ FRONT_DOORS = {
     ("hcsim/studies/validation.py", "validate"),
     ("hcsim/studies/allocation.py", "Study.run"),
     ("hcsim/cli/baseline.py", "baseline"),
+    ("hcsim/cli/bound.py", "bound"),
+    ("hcsim/cli/optimize.py", "optimize"),
     ("hcsim/cli/certify.py", "certify"),
     ("hcsim/cli/replay.py", "replay"),
     ("hcsim/cli/simulation.py", "nodal"),
