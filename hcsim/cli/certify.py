@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from hcsim.certify.options import loop_options
 from hcsim.cli.common.console import command, out_console, say
 from hcsim.cli.common.options import (
     CaseArgument,
@@ -71,6 +70,7 @@ def certify(
     from hcsim.certify.certificate import certified_in_words, round_in_words, write_certificate
     from hcsim.certify.error_budget import certify_with_budget
     from hcsim.certify.loop import certify as close_loop
+    from hcsim.certify.options import loop_options
     from hcsim.certify.robustness import RobustnessSettings, with_robustness
     from hcsim.schedules.edit import with_pv_of
     from hcsim.studies.runner import STUDY_PARTS, default_out

@@ -20,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from hcsim.errors import FeederError
+from hcsim.util.own_process import SWITCH
 from hcsim.util.scratch import scratch_folder
 
-SWITCH = "HCSIM_GUARD"
-"""Environment: "off" does without the child."""
 CPU_S = 10.0
 CPU_S_PER_LINE = 2e-3
 """Processor time that reading and solving may take; the 8500-node feeder with its 30,000 lines takes 3 s."""

@@ -22,6 +22,7 @@ from hcsim.opendss.repairs import mend
 from hcsim.opendss.safe.safe_scripts import Scripts, read_scripts
 from hcsim.opendss.safe.script_lines import Vocabulary
 from hcsim.opendss.safe.tokens import Words
+from hcsim.util import last_words
 from hcsim.util.scratch import scratch_folder
 
 Complexes = NDArray[np.complex128]
@@ -63,7 +64,8 @@ class Session:
         while self._kept:  # the command may add elements
             self.circuit._lib.Batch_Dispose(self._kept.popitem()[1][0][0])
         try:
-            self.dss.Text.Command = text
+            with last_words.call(text):
+                self.dss.Text.Command = text
         except DSSException as fault:
             words = words_of(fault)
             for copy, original in self.scripts.origin.items():

@@ -12,6 +12,7 @@ from dss import DSSException
 
 from hcsim.errors import ConvergenceError, FeederError
 from hcsim.opendss.session import Session, words_of
+from hcsim.util import last_words
 from optim.data.node import bus_of
 
 USUAL_TOLERANCE = 1e-9
@@ -144,7 +145,8 @@ class Solver:
         """Solve; what went wrong, or ""."""
         began_h = float(self._circuit.Solution.dblHour)
         try:
-            self._circuit.Solution.Solve()
+            with last_words.call(f"solve at hour {began_h:g}"):
+                self._circuit.Solution.Solve()
         except DSSException as fault:
             if fault.args[0] == _CONTROLS_DO_NOT_SETTLE:
                 self._session.command("set number=1")  # or OpenDSS refuses every further solve

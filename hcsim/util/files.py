@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from hcsim.errors import OutputError
 from optim.data.node import columns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def output_folder(folder: Path) -> Path:
@@ -26,7 +26,7 @@ def output_folder(folder: Path) -> Path:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise _cannot_write(folder, error) from error
+        raise cannot_write(folder, error) from error
     return folder
 
 
@@ -41,7 +41,7 @@ def write_atomically(path: Path, write: Callable[[Path], None]) -> Path:
         write(half)
         half.replace(path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         half.unlink(missing_ok=True)
     return path
@@ -56,6 +56,8 @@ def with_bus_and_phase(table: pd.DataFrame) -> pd.DataFrame:
     in spreadsheets, and "18.10" the same."""
     if "node" not in table or {"bus", "phase"} <= set(table.columns):
         return table
+    import pandas as pd  # here and below: what writes no table starts without it
+
     cut = table.copy()
     at = cut.columns.get_loc("node")
     for k, (column, names) in enumerate(columns(table["node"]).items(), start=1):
@@ -86,6 +88,8 @@ def unguarded(text: str) -> str:
 
 def _guard_cells(table: pd.DataFrame) -> pd.DataFrame:
     """The table with its texts and headings guarded; itself where none needs it."""
+    import pandas as pd
+
     found = {}
     for place, column in enumerate(table.columns):
         values = table.iloc[:, place]
@@ -128,18 +132,16 @@ def to_plain_json(value: Any) -> Any:
         return to_plain_json(asdict(value))
     if isinstance(value, dict):
         return {str(key): to_plain_json(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray):
-        return to_plain_json(value.tolist())
     if isinstance(value, list | tuple | set | frozenset):
         return [to_plain_json(item) for item in value]
-    if isinstance(value, np.generic):
-        return to_plain_json(value.item())
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return float(value) if math.isfinite(value) else None
     if isinstance(value, Path):
         return str(value)
     if value is None or isinstance(value, bool | int | str):
         return value
+    if type(value).__module__ == "numpy":  # arrays and scalars
+        return to_plain_json(value.tolist())
     raise TypeError(f"{type(value).__name__} has no plain form: {value!r}")
 
 
@@ -155,7 +157,8 @@ def write_or_say(unwritten: dict[str, str], path: Path, write: Callable[[Path], 
         unwritten[path.name] = error.message
 
 
-def _cannot_write(path: Path, error: OSError) -> OutputError:
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """The error of a path that cannot be written, with the system's reason and the remedy."""
     full = error.errno == errno.ENOSPC or f"[errno {errno.ENOSPC}]" in str(error)  # pyarrow has it in words only
     why = os.strerror(errno.ENOSPC) if full else error.strerror or str(error)
     remedy = "Make room there" if full else "Give yourself the right to write there"

@@ -14,6 +14,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 _CREATE, _ADD, _RESTRICT = 444, 445, 446
@@ -31,20 +32,25 @@ def landlock_version() -> int:
     return max(int(_syscall(_CREATE, None, 0, 1)), 0)
 
 
-def write_only_in(folders: Iterable[Path]) -> bool:
-    """From now on this thread, and all that it starts, writes in `folders` only, starts no program and opens no TCP
-    connection. False where the system cannot say so."""
-    version = landlock_version()
-    if version == 0:
+def write_only_in(folders: Iterable[Path], *, programs: Iterable[Path] = (), connects: bool = False) -> bool:
+    """From now on this thread, and all that it starts, writes in `folders` only, starts no program but `programs`, and
+    opens no TCP connection unless it `connects`. False where the system cannot say so.
+
+    Where workers are started (`programs`), files are moved between folders too, which the first version of Landlock
+    never allows.
+    """
+    version, programs = landlock_version(), tuple(programs)
+    if version < (2 if programs else 1):
         return False
     writing = _WRITE | _CHANGES | (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0)
-    rules = struct.pack("QQ", writing | _EXECUTE, 3 if version >= 4 else 0)
+    rules = struct.pack("QQ", writing | _EXECUTE, 0 if connects else 3)
     rules = rules if version >= 4 else rules[:8]
     ruleset = int(_syscall(_CREATE, rules, len(rules), 0))
     if ruleset < 0:
         return False
     try:
-        for place, rights in (*((f, writing) for f in folders), (Path(os.devnull), _WRITE)):
+        places = [*((f, writing) for f in folders), *((p, _EXECUTE) for p in programs), (Path(os.devnull), _WRITE)]
+        for place, rights in places:
             descriptor = os.open(place, os.O_PATH | os.O_CLOEXEC)
             try:
                 if _syscall(_ADD, ruleset, 1, struct.pack("=Qi", rights, descriptor), 0) != 0:
@@ -83,6 +89,18 @@ def settle_in(folder: Path, writable: Iterable[Path] = ()) -> bool:
     return write_only_in([folder, *writable])
 
 
+def python_itself() -> list[Path]:
+    """The programs that a worker process of Python is: the interpreter, and the loader that starts it."""
+    found = [Path(sys.executable).resolve()]
+    with suppress(OSError):
+        maps = Path("/proc/self/maps").read_text(encoding="utf-8", errors="replace").splitlines()
+        loaded = {
+            Path(line.split(maxsplit=5)[5]) for line in maps if line.count("/") and len(line.split(maxsplit=5)) == 6
+        }
+        found += sorted(file for file in loaded if file.name.startswith("ld-") and file.is_file())
+    return found
+
+
 def die_with_parent() -> None:
     """No orphans, also where the parent is killed (Linux)."""
     if sys.platform.startswith("linux"):
@@ -91,11 +109,16 @@ def die_with_parent() -> None:
 
 def memory_for_a_feeder() -> int:
     """Bytes: half of the machine's memory, 2 GB at least."""
+    return max(2 * 1024**3, memory_of_the_machine() // 2)
+
+
+def memory_of_the_machine() -> int:
+    """Bytes; 4 GB at least."""
     try:
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         whole = 0
-    return max(2 * 1024**3, whole // 2)
+    return max(4 * 1024**3, whole)
 
 
 def _libc() -> ctypes.CDLL:

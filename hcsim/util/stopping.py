@@ -13,6 +13,9 @@ from collections.abc import Callable
 from types import FrameType
 
 INTERRUPTED = 130
+BY_FRONT = getattr(signal, "SIGUSR1", signal.SIGINT)
+"""By which a front (`hcsim.util.own_process`) passes on what it has heard. A terminal's Ctrl-C reaches every process, so
+that a child that heard both would take one for two."""
 WORDS = "Interrupted; what was finished has been kept.\n"
 _to_keep = False
 _asked = 0
@@ -21,10 +24,22 @@ _last: list[Callable[[], None]] = []
 
 def install() -> None:
     """For a process of its own, from its main thread. A signal that the caller has ignored (nohup) stays so."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
+    for number in numbers():
+        if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _stop)
+
+
+def install_in_child() -> None:
+    """Only the front is heard. It has blocked all of them until now."""
+    for number in numbers():
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(BY_FRONT, _stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {*numbers(), BY_FRONT})
+
+
+def numbers() -> list[signal.Signals]:
+    """What asks to end, as far as the system has it."""
+    return [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 def something_to_keep() -> None:
@@ -48,8 +63,12 @@ def _stop(number: int, frame: FrameType | None) -> None:
             last()
         except Exception:  # on the way out nobody can hear it
             continue
-    show_cursor = b"\x1b[?25h" if sys.stderr is not None and sys.stderr.isatty() else b""
     try:
-        os.write(2, show_cursor + WORDS.encode())
+        say_interrupted()
     finally:
         os._exit(INTERRUPTED)
+
+
+def say_interrupted() -> None:
+    show_cursor = b"\x1b[?25h" if sys.stderr is not None and sys.stderr.isatty() else b""
+    os.write(2, show_cursor + WORDS.encode())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +13,17 @@ from typer.core import TyperCommand
 
 from hcsim.errors import ConfigError
 from hcsim.opendss import guard
+from hcsim.util import own_process
+from hcsim.util.files import cannot_write
 
 if TYPE_CHECKING:
     from hcsim.cases.defaults import SitesWanted
     from hcsim.devices.inverter_curves import InverterControl
     from hcsim.workbench.allocation import Workbench
+
+
+RESULTS = "hcsim-results"
+"""Where a command writes that is told no folder."""
 
 
 class Program(StrEnum):
@@ -146,11 +152,12 @@ def take_flag(args: Sequence[str], *names: str) -> tuple[list[str], bool]:
 
 
 class Command(TyperCommand):
-    """A command that names the new spelling where it is given an old one, and that has the process in which feeders
-    are tried out started while its rooms are imported."""
+    """A command that names the new spelling where it is given an old one, that writes in its results folder only, and
+    that has the process in which feeders are tried out started while its rooms are imported."""
 
     def invoke(self, ctx: Any) -> Any:
         if {"case", "master"} & ctx.params.keys():
+            _confine(ctx.params)
             guard.start()
         return super().invoke(ctx)
 
@@ -162,6 +169,15 @@ class Command(TyperCommand):
             if is_usage_error(error) and any("--program" in p.opts for p in self.params):
                 _refuse_old_spelling(given)
             raise
+
+
+def _confine(params: Mapping[str, Any]) -> None:
+    """Where the command runs in a process of its own: see `hcsim.util.own_process`. Raises OutputError."""
+    folders = [Path(params["out"] or RESULTS)] if "out" in params else []
+    try:
+        own_process.confine(folders, connects=bool(params.get("scheduler")))
+    except OSError as error:
+        raise cannot_write(folders[0], error) from error
 
 
 def is_usage_error(error: Exception) -> bool:

@@ -1,0 +1,82 @@
+"""What was begun last, kept where another process can read it after this one has died of it; and an end to what hangs.
+
+A process that is killed by its own engine says nothing any more. So every call of the engine is written down before it
+is made, in memory that is a file's (`keep_in`), and whoever waits for the process reads it there (`read`).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_BYTES = 800
+_LONGEST_CALL = 200
+MOST_CPU_S = 600.0
+"""Processor time that one call of the engine may take: the 8500-node feeder is read in 3 s, a step takes less."""
+HUNG = 43
+"""Exit code of a process that ended itself because the engine hung."""
+_kept: mmap.mmap | None = None
+_part = ""
+_begun_s: float | None = None
+"""Processor time at which the present call began."""
+
+
+def keep_in(file: Path) -> None:
+    """From now on what is begun stands in this file."""
+    global _kept
+    file.write_bytes(bytes(_BYTES))
+    with file.open("r+b") as handle:
+        _kept = mmap.mmap(handle.fileno(), _BYTES)
+
+
+def read(file: Path) -> str:
+    """What a process that kept its words there was at; "" where it had not begun anything."""
+    try:
+        return file.read_bytes().rstrip(b"\0").decode("utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def part(name: str) -> None:
+    """A part of the job ("replay none, controls free") begins."""
+    global _part
+    _part = name
+    _write(f"in {name}" if name else "")
+
+
+@contextmanager
+def call(words: str) -> Iterator[None]:
+    """One call of the engine. Of calls inside calls the innermost is told."""
+    global _begun_s
+    outer, _begun_s = _begun_s, time.process_time()
+    if _kept is not None:
+        said = words if len(words) <= _LONGEST_CALL else f"{words[:_LONGEST_CALL]} ..."
+        _write(f"at `{said}`" + (f", in {_part}" if _part else ""))
+    try:
+        yield
+    finally:
+        _begun_s = outer
+
+
+def end_what_hangs(last: Callable[[], object] = lambda: None) -> None:
+    """End this process where a call of the engine takes more than MOST_CPU_S, after `last`."""
+
+    def watch() -> None:
+        while True:
+            time.sleep(2.0)
+            begun_s = _begun_s
+            if begun_s is not None and time.process_time() - begun_s > MOST_CPU_S:
+                last()
+                os._exit(HUNG)
+
+    threading.Thread(target=watch, daemon=True, name="hcsim-watch").start()
+
+
+def _write(words: str) -> None:
+    if _kept is not None:
+        _kept[:] = words.encode("utf-8", errors="replace")[:_BYTES].ljust(_BYTES, b"\0")
