@@ -20,6 +20,7 @@ TIMES = {"build_s", "solve_s", "wall_s", "cpu_s", "date", "since", "written"}
 DATE = re.compile(rb"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?(\.\d+)?(Z|[+-]\d{2}:?\d{2})?")
 TOOK = re.compile(rb"\b\d[\d,.]* s(?:econds)?\b")
 """A duration in a page or a log."""
+FACT = re.compile(rb"<dt>[^<]*seconds</dt><dd>[^<]*</dd>")
 TABLE = re.compile(rb"<table.*?</table>", re.DOTALL)
 ROW = re.compile(rb"<tr.*?</tr>", re.DOTALL)
 CELL = re.compile(rb"<t[hd].*?</t[hd]>", re.DOTALL)
@@ -49,7 +50,8 @@ def essence(path: Path) -> bytes:
         kept = [k for k in kept if not is_time(rows[0][k])]
         return "\n".join(",".join(row[k] for k in kept if k < len(row)) for row in rows).encode()
     if path.suffix in (".html", ".log", ".txt", ".md"):
-        return TOOK.sub(b"* s", DATE.sub(b"*", TABLE.sub(lambda found: untimed(found.group(0)), raw)))
+        facts = FACT.sub(b"", TABLE.sub(lambda found: untimed(found.group(0)), raw))
+        return TOOK.sub(b"* s", DATE.sub(b"*", facts))
     return raw
 
 

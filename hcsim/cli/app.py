@@ -74,6 +74,9 @@ class Guarded(TyperGroup):
         except KeyboardInterrupt:
             err_console.print("Interrupted; what was finished has been kept.")
             raise typer.Exit(INTERRUPTED) from None
+        except MemoryError:
+            err_console.print("The run needs more memory than the machine has.", style="red")
+            raise typer.Exit(FAILED) from None
         except (typer.Exit, typer.Abort, BrokenPipeError):
             raise
         except Exception as error:

@@ -20,6 +20,8 @@ MOST_CPU_S = 600.0
 """Processor time that one call of the engine may take: the 8500-node feeder is read in 3 s, a step takes less."""
 HUNG = 43
 """Exit code of a process that ended itself because the engine hung."""
+_DURING, _AFTER = b"\1", b"\2"
+"""First byte: whether the call is still at work."""
 _kept: mmap.mmap | None = None
 _part = ""
 _begun_s: float | None = None
@@ -37,16 +39,18 @@ def keep_in(file: Path) -> None:
 def read(file: Path) -> str:
     """What a process that kept its words there was at; "" where it had not begun anything."""
     try:
-        return file.read_bytes().rstrip(b"\0").decode("utf-8", errors="replace")
+        content = file.read_bytes().rstrip(b"\0")
     except OSError:
         return ""
+    word = {_DURING: "at ", _AFTER: "after "}.get(content[:1], "")
+    return word + content[1:].decode("utf-8", errors="replace")
 
 
 def part(name: str) -> None:
     """A part of the job ("replay none, controls free") begins."""
     global _part
     _part = name
-    _write(f"in {name}" if name else "")
+    _write(b" ", f"in {name}" if name else "")
 
 
 @contextmanager
@@ -56,11 +60,13 @@ def call(words: str) -> Iterator[None]:
     outer, _begun_s = _begun_s, time.process_time()
     if _kept is not None:
         said = words if len(words) <= _LONGEST_CALL else f"{words[:_LONGEST_CALL]} ..."
-        _write(f"at `{said}`" + (f", in {_part}" if _part else ""))
+        _write(_DURING, f"`{said}`" + (f", in {_part}" if _part else ""))
     try:
         yield
     finally:
         _begun_s = outer
+        if _kept is not None:
+            _kept[:1] = _AFTER
 
 
 def end_what_hangs(last: Callable[[], object] = lambda: None) -> None:
@@ -77,6 +83,6 @@ def end_what_hangs(last: Callable[[], object] = lambda: None) -> None:
     threading.Thread(target=watch, daemon=True, name="hcsim-watch").start()
 
 
-def _write(words: str) -> None:
+def _write(first: bytes, words: str) -> None:
     if _kept is not None:
-        _kept[:] = words.encode("utf-8", errors="replace")[:_BYTES].ljust(_BYTES, b"\0")
+        _kept[:] = (first + words.encode("utf-8", errors="replace"))[:_BYTES].ljust(_BYTES, b"\0")

@@ -139,7 +139,7 @@ class FolderLock:
 def holder_of(folder: Path) -> Holder | None:
     """Who holds a folder now; None for nobody, and for one who is dead."""
     try:
-        with (folder / LOCK_FILE).open("r+", encoding="utf-8") as handle:
+        with _to_look_at(folder / LOCK_FILE) as handle:
             if not _kernel_lock(handle):
                 return _read(handle) or Holder("an unknown host", 0, "hcsim", "now")
             holder = _read(handle)
@@ -147,6 +147,14 @@ def holder_of(folder: Path) -> Holder | None:
             return None if holder is None or old or holder.host == socket.gethostname() else holder
     except OSError:
         return None
+
+
+def _to_look_at(file: Path) -> IO[str]:
+    """Open for writing, as some network file systems lock nothing else; a confined process may only read elsewhere."""
+    try:
+        return file.open("r+", encoding="utf-8")
+    except PermissionError:
+        return file.open(encoding="utf-8")
 
 
 _held: dict[Path, tuple[FolderLock, int, int]] = {}

@@ -167,7 +167,8 @@ def confine(folders: Iterable[Path], *, connects: bool = False) -> None:
                 made.append(str(folder))
     finally:
         (_place / _MADE).write_text("\n".join(made), encoding="utf-8")
-    _prepare_fonts()
+    if places:
+        _prepare_fonts()
     shared = [Path("/dev/shm")] if Path("/dev/shm").is_dir() else []  # semaphores of worker processes
     confined = sandbox.write_only_in([*places, _place, *shared], programs=sandbox.python_itself(), connects=connects)
 

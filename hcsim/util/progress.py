@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from hcsim.util import last_words
-
 
 @dataclass(frozen=True)
 class Event:
@@ -36,8 +34,6 @@ def logged(listener: Listener) -> Listener:
     """The same listener, with every event in the log too."""
 
     def hear(event: Event) -> None:
-        if event.state == "started":
-            last_words.part(event.part)
         _LOG.log(_LEVELS[event.state], "%s %s%s", event.part, event.state, f": {event.words}" if event.words else "")
         listener(event)
 

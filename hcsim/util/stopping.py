@@ -14,8 +14,8 @@ from types import FrameType
 
 INTERRUPTED = 130
 BY_FRONT = getattr(signal, "SIGUSR1", signal.SIGINT)
-"""By which a front (`hcsim.util.own_process`) passes on what it has heard. A terminal's Ctrl-C reaches every process, so
-that a child that heard both would take one for two."""
+"""By which a front (`hcsim.util.own_process`) passes on what it has heard. A terminal's Ctrl-C reaches every process: a
+child that heard both would take one for two."""
 WORDS = "Interrupted; what was finished has been kept.\n"
 _to_keep = False
 _asked = 0
@@ -32,7 +32,8 @@ def install() -> None:
 def install_in_child() -> None:
     """Only the front is heard. It has blocked all of them until now."""
     for number in numbers():
-        signal.signal(number, signal.SIG_IGN)
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)  # ignored, they would be in every worker too
     signal.signal(BY_FRONT, _stop)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {*numbers(), BY_FRONT})
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from hcsim.cli.common.console import QUIET, err_console
+from hcsim.util import last_words
 from hcsim.util.progress import Event, Listener, logged
 
 
@@ -48,6 +49,7 @@ class Show:
 
     def __call__(self, event: Event) -> None:
         if event.state == "started":
+            last_words.part(event.part)
             self._begun[event.part] = time.perf_counter()
             self._tasks[event.part] = self._bars.add_task(event.part, total=None, words="")
             return
