@@ -4,7 +4,7 @@ but its results.
 The front is what the user has started. It loads nothing large: it starts the child, passes on what asks it to end,
 waits, and says in a sentence how a child ended that could not say so itself. The child confines itself (`confine`)
 once it has read the command line, before the engine and whatever makes threads is loaded. POSIX only; elsewhere, and
-with HCSIM_GUARD=off in the environment, a command runs in the process that was started.
+where the environment says so (SWITCH), a command runs in the process that was started.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from hcsim.util import last_words, sandbox, stopping
 from hcsim.util.scratch import scratch_root
 
 SWITCH = "HCSIM_GUARD"
-"""Environment: "off" does without children."""
+"""Environment: "off" does without children; "trial" has feeders tried out in one, but commands in the process that was
+started (to debug or measure them)."""
 _CHILD = "HCSIM_CHILD"
 """Environment of a child: the folder that the front has made for it."""
 _CODES = (0, 1, 2, stopping.INTERRUPTED)
@@ -45,7 +46,7 @@ confined = False
 
 def wanted(arguments: Sequence[str]) -> bool:
     """Whether this is a front: a command that loads the engine, and nobody who does not want a child."""
-    if os.name != "posix" or os.environ.get(SWITCH) == "off" or _CHILD in os.environ or not arguments:
+    if os.name != "posix" or os.environ.get(SWITCH, "on") != "on" or _CHILD in os.environ or not arguments:
         return False
     return not {"--help", "-h", "--version"} & set(arguments) and not any(
         n.startswith("_") and n.endswith("_COMPLETE") for n in os.environ
