@@ -28,8 +28,8 @@ SWITCH = "HCSIM_GUARD"
 started (to debug or measure them)."""
 _CHILD = "HCSIM_CHILD"
 """Environment of a child: the folder that the front has made for it."""
-_CODES = (0, 1, 2, stopping.INTERRUPTED)
-_FAILED = 1
+_FAILED, _MOST = 1, 40
+"""Exit codes of commands are no larger; those of an engine that gives up are above 200."""
 _PATIENCE_S = 5.0
 """Between the second request to end and the end, for a child that is in the middle of a call and hears nothing."""
 _LAST, _MADE = "last_words", "made"
@@ -96,7 +96,7 @@ class _Front:
     def wait(self) -> int:
         """The exit code, after a sentence where there is none of ours."""
         code = self.child.wait()
-        if code in _CODES:
+        if 0 <= code <= _MOST or code == stopping.INTERRUPTED:
             return code
         if self._asked:
             stopping.say_interrupted()

@@ -85,7 +85,7 @@ def test_its_end_is_a_sentence(body, words, front):
     assert re.search(words, said), said
 
 
-@pytest.mark.parametrize("code", [0, 1, 2, 130])
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 130])
 def test_its_exit_code_is_the_commands(code, front):
     assert ended(front(f"print('said'); sys.exit({code})")) == (code, "said\n", "")
 
