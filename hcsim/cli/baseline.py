@@ -88,22 +88,22 @@ def baseline(
     if controls is Controls.locked:
         refuse(ctx, ("free", "lock"), "A search with --controls locked, where no control acts,")
     from hcsim.cases.case import load_case
+    from hcsim.devices.inverter_curves import InverterControl
     from hcsim.hosting.result import write_baseline
+    from hcsim.hosting.weights import schedule_at, shares_of
+    from hcsim.report.simulation.pages import AtCapacity, baseline_page
+    from hcsim.report.simulation.words import baseline_headline
     from hcsim.schedules.files import read_schedule
     from hcsim.util.locks import hold_folder
-    from hcsim.workbench.allocation import Workbench
+    from hcsim.workbench.allocation import Reactive, Workbench
 
     folder = hold_folder(out) if out else None
     bench = Workbench.open(load_case(case, None, day, zone), free or (), lock or ())
     beside = read_schedule(bess, network=bench.network, profiles=bench.profiles) if bess else None
+    reactive: Reactive = control_of(bench, inverters) or "as_given"
     with working("simulation HC") as work:
-        found = bench.baseline(
-            weights.value,
-            beside,
-            controls=word,
-            progress=work.count("probes"),
-            reactive=control_of(bench, inverters) or "as_given",
-        )
+        found = bench.baseline(weights.value, beside, controls=word, progress=work.count("probes"), reactive=reactive)
+    say(f"[bold]{escape(baseline_headline(bench.case.name, found))}[/]")
     say(f"[bold]{escape(found.words)}[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     say(f"Limit: {escape(limit_words(found.limit))}")
     if found.again_words:
@@ -117,9 +117,15 @@ def baseline(
         say(f"Inverters on {found.inverters}: {_at_hc_words(found.at_hc)}")
     for again in found.passed_again_kw:
         say(f"[yellow]{again:.1f} kW passed again[/]: violation is not monotone here (regulators step).")
+    kw = 0.0 if found.undefined else found.hc_kw
     if folder:
         write_baseline(found, folder)
-        say(f"Probes in {escape(str(folder))}")
+        at = schedule_at(shares_of(bench.network, bench.pv_nodes, weights.value, beside), kw, bench.profiles, beside)
+        bare = bench.bare(word).found
+        inverted = reactive if isinstance(reactive, InverterControl) else None
+        at_capacity = bench.replay(at, word, base=bare, inverters=inverted) if kw > 0 else None
+        page = baseline_page(found, AtCapacity(bench.case.name, bench.model, at, at_capacity, bare), folder)
+        say(f"Probes in {escape(str(folder))}; open {escape(str(page))}.")
 
 
 def _refuse_inverters(case: str, word: Inverters | None) -> None:

@@ -72,6 +72,8 @@ def certify(
     from hcsim.certify.loop import certify as close_loop
     from hcsim.certify.options import loop_options
     from hcsim.certify.robustness import RobustnessSettings, with_robustness
+    from hcsim.report.allocation.certify_page import certify_page
+    from hcsim.report.allocation.first import headline_of
     from hcsim.schedules.edit import with_pv_of
     from hcsim.studies.runner import STUDY_PARTS, default_out
     from hcsim.util.locks import hold_folder
@@ -87,6 +89,7 @@ def certify(
     folder = hold_folder(out or default_out(bench.case), STUDY_PARTS)
     options = loop_options(bench, seconds)
     without: Certificate | None = None
+    done: dict[str, Certificate] = {}
     for claim in _claims(bench, schedules or [], programs or [Program.none, Program.centralized]):
         out_console.print(f"[bold]{escape(claim.case)}[/]: claim {claim.hc_kw:.1f} kW", highlight=False)
         run = certify_with_budget if budget else close_loop
@@ -109,11 +112,15 @@ def certify(
                     RobustnessSettings(draws=robustness, seed=seed, margin_s=margin_s),
                     progress=work.count_parts,
                 )
+        done[claim.case] = found
         where = write_certificate(found, folder)
         say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
         _say_more(found)
         again = command("hcsim", "replay", case, where, *same_feeder(day, zone))
         say(f"Certified schedule in {escape(str(where))}; see for yourself: {again}")
+    page = certify_page(bench.case.name, bench.model, done, bench.bare("free").found, folder)
+    say(f"[bold]{escape(headline_of(bench.case.name, done))}[/]")
+    say(f"Results in {escape(str(folder))}; open {escape(str(page))}.")
 
 
 def _claims(bench: Workbench, folders: list[Path], programs: list[Program]) -> list[Schedule]:

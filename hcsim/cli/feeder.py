@@ -28,6 +28,7 @@ from hcsim.cli.common.options import (
 from hcsim.errors import ConvergenceError, FeederError, OutputError
 
 if TYPE_CHECKING:
+    from hcsim.cases.case import Case
     from hcsim.feeder.check import FeederCheck
     from hcsim.workbench.gates import DayGates
 
@@ -135,6 +136,7 @@ def check(
     zone: ZoneOption = None,
     accept_gate: AcceptOption = False,
     engine: EngineOption = Engines.first,
+    out: Annotated[Path | None, typer.Option(help="Folder for check.html: map, day and ledger to point at.")] = None,
 ) -> None:
     """Say what a feeder is made of, and whether our network of it agrees with OpenDSS.
 
@@ -169,8 +171,24 @@ def check(
         show_days(days, follows, out_console)
         if opinion:
             out_console.print(f"{mark_of(opinion.agree)}{escape(opinion.words)}[/]", soft_wrap=True, highlight=False)
+    if out:
+        page = _page(loaded, found, days, follows, out)
+        if not as_json:
+            say(f"Open {escape(str(page))}.")
     agreed = opinion is None or opinion.agree is not False
     raise typer.Exit(GATE_HOLDS if (found.sound and days.passed and agreed) or accept_gate else GATE_FAILS)
+
+
+def _page(case: Case, found: FeederCheck, days: DayGates, follows: tuple[str, ...], out: Path) -> Path:
+    """check.html, with the bare day of the case."""
+    from hcsim.report.feeder.page import BareDay, check_page
+    from hcsim.util.locks import hold_folder
+    from hcsim.workbench.allocation import Workbench
+
+    folder = hold_folder(out)
+    bench = Workbench.open(case)
+    bare = BareDay(bench.profiles, bench.limits, bench.bare("free").found)
+    return check_page(found, days, follows, bare, folder)
 
 
 def _refusal(master: Path, error: FeederError | ConvergenceError) -> dict[str, Any]:

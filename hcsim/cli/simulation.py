@@ -96,8 +96,10 @@ def nodal(
     """
     from hcsim.cases.screening_limits import simulation_limits
     from hcsim.hosting.nodal_result import NodalSettings, smallest
+    from hcsim.hosting.open_feeder import bare_run
     from hcsim.jobs.campaign import Execution
     from hcsim.report.simulation.pages import nodal_page
+    from hcsim.report.simulation.words import nodal_headline
     from hcsim.schedules.files import read_schedule
     from hcsim.studies.nodal import buses_of, run_nodal
 
@@ -125,13 +127,16 @@ def nodal(
             f"[bold]{name.replace('_', ' ')}[/]: {outcome.tasks} buses, {outcome.power_flows} power flows, "
             f"{outcome.seconds:.1f} s" + (f", {outcome.resumed} resumed" if outcome.resumed else "")
         )
+        say(f"[bold]{escape(nodal_headline(result, name))}[/]")
         _show_smallest(smallest(outcome.table))
         _show_set_aside(outcome.set_aside)
         _show_missing(outcome.missing)
     if dead := result.dead_buses:
         zone = f" inside of the zone of EnergyMeter {opened.network.zone}" if opened.network.zone else ""
         say(escape(f"No capacity, as no phase there is live{zone}: {_some(dead)}."))
-    _finish(folder, "nodal.html", partial(nodal_page, result), result.unwritten, failed=bool(result.missing))
+    bare = bare_run(opened, axis.profiles, settings.limits, settings.controls)
+    page = partial(nodal_page, result, bare=bare, limits=settings.limits)
+    _finish(folder, "nodal.html", page, result.unwritten, failed=bool(result.missing))
 
 
 def stochastic(
@@ -170,6 +175,7 @@ def stochastic(
     from hcsim.hosting.stochastic_result import StochasticSettings
     from hcsim.jobs.campaign import Execution
     from hcsim.report.simulation.pages import stochastic_page
+    from hcsim.report.simulation.words import stochastic_headline
     from hcsim.schedules.files import read_schedule
     from hcsim.studies.stochastic import run_stochastic
 
@@ -199,6 +205,7 @@ def stochastic(
             opened, axis.profiles, settings, folder, execution, bess=beside, progress=work.count("deployments")
         )
     summary = result.summary
+    say(f"[bold]{escape(stochastic_headline(result))}[/]")
     say(
         f"{summary['deployments']} deployments, {summary['power_flows']} power flows, {summary['seconds']:.1f} s"
         + (f", {summary['resumed']} resumed" if summary["resumed"] else "")
@@ -209,7 +216,7 @@ def stochastic(
         say("Breaks first: " + ", ".join(f"{c.replace('_', ' ')} ({n})" for c, n in summary["binds_first"].items()))
     _show_set_aside(result.outcome.set_aside)
     _show_missing(summary["missing"])
-    page = partial(stochastic_page, result)
+    page = partial(stochastic_page, result, limits=settings.limits)
     _finish(folder, "stochastic.html", page, result.unwritten, failed=bool(result.outcome.missing))
 
 
@@ -224,6 +231,7 @@ def year_baseline(
     """What `hcsim baseline --year` does; `feeder` is a case and the zone of it."""
     from hcsim.hosting.year_result import YearSettings
     from hcsim.report.simulation.pages import year_page
+    from hcsim.report.simulation.words import year_headline
     from hcsim.schedules.files import read_schedule
     from hcsim.studies.year import run_year
 
@@ -234,6 +242,7 @@ def year_baseline(
         settings = YearSettings(weights, controls)
         study = run_year(opened, axis, folder, settings, bess=beside, progress=work.count_parts)
     found, limit = study.capacity, study.capacity.limit
+    say(f"[bold]{escape(year_headline(study))}[/]")
     say(f"[bold]{escape(found.words)}[/] after {found.power_flows} power flows in {found.seconds:.1f} s")
     say("Limit: " + escape(", ".join(f"{k} {v}" for k, v in limit.items() if v not in ("", None))))
     for name, year in study.years.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,3 +140,32 @@ def distance_graph(network: Network) -> sparse.csr_matrix:
 def distances(graph: sparse.csr_matrix, start: int) -> NDArray[np.float64]:
     """(buses,) from one bus the shortest way, infinite where there is none."""
     return np.asarray(dijkstra(graph, directed=False, indices=start))
+
+
+def away_pct(network: Network) -> dict[str, float]:
+    """Bus -> electrical distance from the source, per cent of the farthest's; infinite where nothing leads there."""
+    position = {bus: i for i, bus in enumerate(network.buses)}
+    found = distances(distance_graph(network), position[bus_of(network.nodes[network.source_nodes[0]])])
+    farthest = max(float(found[np.isfinite(found)].max(initial=0.0)), 1e-12)
+    return {bus: 100 * float(found[i]) / farthest for bus, i in position.items()}
+
+
+def feeding_elements(network: Network) -> Callable[[str], frozenset[str]]:
+    """Of a bus the elements that its power passes on the way to the source (the first way found, where there are
+    several): full names, "Line.l115"."""
+    above: dict[str, tuple[str, str]] = {}
+    for branch in network.branches:
+        near = {bus_of(network.nodes[n]) for n in branch.from_nodes}
+        for far in {bus_of(network.nodes[n]) for n in branch.to_nodes} - near:
+            if near and far not in above:
+                above[far] = (branch.name, min(near))
+
+    def passed(bus: str) -> frozenset[str]:
+        found: dict[str, str] = {}
+        while bus in above and bus not in found:
+            name, nearer = above[bus]
+            found[bus] = name
+            bus = nearer
+        return frozenset(found.values())
+
+    return passed

@@ -13,9 +13,14 @@ from hcsim.cases.case import Case
 from hcsim.cases.control_choice import selected
 from hcsim.devices.held_controls import hold
 from hcsim.errors import FeederError
+from hcsim.feeder.model import FeederModel
 from hcsim.feeder.read import read_network
 from hcsim.hosting.hour_reading import lines_are_rated
 from hcsim.opendss.circuit import Circuit
+from hcsim.replay.options import ReplayOptions
+from hcsim.replay.recording import Controls
+from hcsim.replay.result import ReplayResult
+from hcsim.replay.run import replay
 from optim.data.limits import Limits
 from optim.data.network import Network
 from optim.data.node import bus_of
@@ -51,6 +56,18 @@ def open_feeder(case: Case) -> OpenFeeder:
     notes += [selection.words] if selection.held else []
     files = FeederFiles(case.master.resolve(), circuit.source_sha256, selection.held, case.config.feeder.zone)
     return OpenFeeder(case, files, network, tuple(notes))
+
+
+MOST_BARE_STEPS = 576
+"""Of a page, beyond which the bare feeder's own run is left to `hcsim baseline --year`."""
+
+
+def bare_run(opened: OpenFeeder, profiles: Profiles, limits: Limits, controls: Controls) -> ReplayResult | None:
+    """The feeder without devices over the study's time, for what it breaks by itself; None where that is too long."""
+    if len(profiles) > MOST_BARE_STEPS:
+        return None
+    circuit, network = opened.feeder.open()
+    return replay(FeederModel(circuit, network, profiles, limits), None, ReplayOptions(controls))
 
 
 def ungrounded(network: Network) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from hcsim.devices.held_controls import held_in_words
 from hcsim.errors import ConfigError
 from hcsim.replay.options import ReplayOptions
 from optim.data.network import Network
+from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 
 Floats = NDArray[np.float64]
@@ -61,6 +62,29 @@ def shares_of(network: Network, pv_nodes: tuple[str, ...], weights: Weights, sch
         return PvShares(pv_nodes, at_sites / at_sites.sum(), None)
     sites = len(pv_nodes)
     return PvShares(pv_nodes, np.full(sites, 1.0 / sites), None)
+
+
+def schedule_at(shares: PvShares, hc_kw: float, profiles: Profiles, bess: Schedule | None) -> Schedule:
+    """The PV of a capacity shared out, as a schedule; the batteries of `bess` beside it."""
+    pv_kw = checked_weights(shares.weights, shares.pv_nodes) * hc_kw
+    none = np.zeros((len(profiles), 0))
+    empty = Schedule("baseline", profiles.times, profiles.step_h, (), pv_kw, none, none, (), (), (), none, none, none)
+    beside = bess or replace(empty, soc_kwh=np.zeros((len(profiles) + 1, 0)))
+    q = np.zeros((len(profiles), len(pv_kw))) if shares.q_per_kw is None else shares.q_per_kw * pv_kw
+    return replace(
+        beside,
+        case="baseline",
+        pv_nodes=shares.pv_nodes,
+        pv_kw=pv_kw,
+        pv_kva=None,
+        pv_p_kw=profiles.sun(shares.pv_nodes) * pv_kw,
+        pv_q_kvar=q,
+        predicted_nodes=(),
+        predicted_v_pu=None,
+        substation_phases=(),
+        predicted_substation_kw=None,
+        solve=None,
+    )
 
 
 def _load_kw(network: Network, node: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,16 +11,20 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from hcsim.report import style
-from hcsim.util.files import output_folder, write_atomically, write_text
+from hcsim.report.picture_data import data_of
+from hcsim.util.files import output_folder, write_atomically, write_csv, write_text
 from optim.data.network import Network
 from optim.data.node import bus_of
 
 PNG_DPI = 160
+MOST_INLINE = 4_000
+"""Rows of a picture's data that travel inside the page; of more, the page names the file beside it."""
 Study = TypeVar("Study")
 
 
@@ -49,15 +54,45 @@ def svg_of(figure: Figure) -> str:
     return out.getvalue()
 
 
-def save_figures(figures: Mapping[str, Figure], folder: Path) -> dict[str, str]:
-    """KEY.png and KEY.svg of each; the SVG documents by key. Raises OutputError."""
+@dataclass(frozen=True)
+class Saved:
+    """A figure as a page carries it."""
+
+    svg: str
+    data: pd.DataFrame
+    """What it has drawn, see `hcsim.report.picture_data`."""
+
+    def on_page(self, key: str, title: str, caption: str) -> dict[str, str]:
+        """What `parts.picture` draws: words, the SVG and the numbers as addresses that carry them."""
+        return {
+            "key": key,
+            "title": title,
+            "caption": caption,
+            "address": _address("image/svg+xml", self.svg),
+            "data": _address("text/csv", _csv(self.data)) if 0 < len(self.data) <= MOST_INLINE else "",
+            "file": f"figures/{key}.csv" if len(self.data) > MOST_INLINE else "",
+        }
+
+
+def save_figures(figures: Mapping[str, Figure], folder: Path) -> dict[str, Saved]:
+    """KEY.png, KEY.svg and KEY.csv of each, by key. Raises OutputError."""
     output_folder(folder)
-    documents = {}
+    saved = {}
     for key, figure in figures.items():
-        documents[key] = svg_of(figure)
-        write_text(folder / f"{key}.svg", documents[key])
+        saved[key] = Saved(svg_of(figure), data_of(figure))
+        write_text(folder / f"{key}.svg", saved[key].svg)
         write_atomically(folder / f"{key}.png", partial(_save_png, figure))
-    return documents
+        if len(saved[key].data):
+            write_csv(folder / f"{key}.csv", saved[key].data)
+    return saved
+
+
+def _csv(table: pd.DataFrame) -> str:
+    return str(table.to_csv(index=False, lineterminator="\n", float_format="%.6g"))
+
+
+def _address(kind: str, text: str) -> str:
+    return f"data:{kind};base64," + base64.b64encode(text.encode()).decode()
 
 
 def _save_png(figure: Figure, path: Path) -> None:

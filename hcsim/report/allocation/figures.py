@@ -18,7 +18,7 @@ from hcsim.report import style
 from hcsim.report.allocation import closed_loop as loop
 from hcsim.report.allocation import series_figures as series
 from hcsim.report.allocation.tables import simulation_beside
-from hcsim.report.pictures import Picture, draw_feeder, draw_pictures, map_inches, save_figures
+from hcsim.report.pictures import Picture, Saved, draw_feeder, draw_pictures, map_inches, save_figures
 from hcsim.results.allocation import CaseResult, StudyResult
 from hcsim.results.allocation_summary import paper_kw
 from hcsim.results.words import PROGRAMS
@@ -165,8 +165,8 @@ def draw_all(study: StudyResult) -> dict[str, Figure]:
     return draw_pictures(PICTURES, study)
 
 
-def write_figures(study: StudyResult, folder: Path) -> dict[str, str]:
-    """Every figure as KEY.png and KEY.svg; returns the SVG documents by key, for the page.
+def write_figures(study: StudyResult, folder: Path) -> dict[str, Saved]:
+    """Every figure as KEY.png, KEY.svg and KEY.csv; returns them by key, for the page.
 
     Raises OutputError where the folder cannot be written.
     """

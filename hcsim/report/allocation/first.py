@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
+import pandas as pd
 
 from hcsim.certify.certificate import Certificate
-from hcsim.feeder.topology import distance_graph, distances
+from hcsim.feeder.topology import feeding_elements
+from hcsim.report.common.sites import LEAST_KW, sites_table
 from hcsim.results.allocation import StudyResult
 from hcsim.results.words import PROGRAMS
 from optim.data.criteria import CRITERIA
 from optim.data.network import Network
 from optim.data.node import bus_of, phase_of
-from optim.data.schedule import Schedule
+from optim.hosting.binding import Price
 
-LEAST_KW = 0.05
-"""PV below what the table's digits show is none."""
+OF_FEEDER = frozenset(criterion.name for criterion in CRITERIA)
+"""Limits of the feeder; what else has a price is a device's own."""
 
 
 def certificates(study: StudyResult) -> dict[str, Certificate]:
@@ -30,12 +34,16 @@ def best_case(study: StudyResult) -> str | None:
 
 def headline(study: StudyResult) -> str:
     """The number, what limits it, where and when, how sure; "" where OpenDSS has passed no schedule."""
-    best = best_case(study)
-    if best is None:
+    return headline_of(study.case, certificates(study))
+
+
+def headline_of(feeder: str, found: Mapping[str, Certificate]) -> str:
+    """The same of certificates by case."""
+    if not found:
         return ""
-    found = certificates(study)
+    best = max(found, key=lambda name: found[name].certified_kw)
     bare, top = found.get("none"), found[best]
-    said = f"{study.case} can take {_capacity(top)} of PV"
+    said = f"{feeder} can take {_capacity(top)} of PV"
     if best != "none":
         said += f" with {_in_sentence(best)}"
         said += f", and {_capacity(bare)} without" if bare is not None else ""
@@ -51,52 +59,54 @@ def headline(study: StudyResult) -> str:
 
 def limit_words(certificate: Certificate) -> str:
     """ "reverse flow at Vsource.source.2 at 10:00": the dearest limit of the feeder that binds; "" where none does."""
-    of_feeder = {criterion.name for criterion in CRITERIA}
     for price in certificate.binding:
-        if price.limit in of_feeder:
+        if price.limit in OF_FEEDER:
             return f"{price.limit.replace('_', ' ')} at {price.element}{f' at {price.time}' if price.time else ''}"
     return ""
 
 
-def site_rows(study: StudyResult) -> list[dict[str, str]]:
-    """Of the headline's schedule: bus, phases, kW, share of all, electrical distance; largest first."""
+def site_table(study: StudyResult) -> pd.DataFrame:
+    """Of the headline's schedule, see `hcsim.report.common.sites.sites_table`; empty without a certificate."""
     best = best_case(study)
     if best is None:
-        return []
-    schedule = certificates(study)[best].schedule
-    away = _away_pct(study.network)
-    kw, phases = _by_bus(schedule)
-    total = max(sum(kw.values()), 1e-9)
-    return [
-        {
-            "bus": bus,
-            "phases": " ".join(phases[bus]),
-            "kw": f"{power:,.1f}",
-            "share": f"{100 * power / total:.1f} %",
-            "distance": f"{away[bus]:.0f} %" if bus in away and np.isfinite(away[bus]) else "–",
-        }
-        for bus, power in sorted(kw.items(), key=lambda item: -item[1])
-        if power > LEAST_KW
-    ]
+        return pd.DataFrame()
+    return sites_of(study.network, certificates(study)[best])
 
 
-def _by_bus(schedule: Schedule) -> tuple[dict[str, float], dict[str, list[str]]]:
-    kw: dict[str, float] = {}
-    phases: dict[str, list[str]] = {}
-    for node, power in zip(schedule.pv_nodes, schedule.pv_kw.tolist(), strict=True):
-        bus = bus_of(node)
-        kw[bus] = kw.get(bus, 0.0) + power
-        if power > LEAST_KW:
-            phases.setdefault(bus, []).append(phase_of(node))
-    return kw, phases
+def sites_of(network: Network, certificate: Certificate) -> pd.DataFrame:
+    """The sites of a certified schedule with what binds at each."""
+    return sites_table(network, certificate.schedule, binds_at(network, certificate))
 
 
-def _away_pct(network: Network) -> dict[str, float]:
-    """Bus -> electrical distance from the source, per cent of the farthest's."""
-    position = {bus: i for i, bus in enumerate(network.buses)}
-    found = distances(distance_graph(network), position[bus_of(network.nodes[network.source_nodes[0]])])
-    farthest = max(float(found[np.isfinite(found)].max(initial=0.0)), 1e-12)
-    return {bus: 100 * float(found[i]) / farthest for bus, i in position.items()}
+def binds_at(network: Network, certificate: Certificate) -> Callable[[str], str]:
+    """Of a site what limits it: at its own bus, else in what carries its power, else at the source on its phases, else
+    elsewhere on its phases. Dearest first within each; "–" where no price says."""
+    phases: dict[str, set[str]] = {}
+    for node, kw in zip(certificate.schedule.pv_nodes, certificate.schedule.pv_kw, strict=True):
+        if kw > LEAST_KW:
+            phases.setdefault(bus_of(node), set()).add(phase_of(node))
+    feeding = feeding_elements(network)
+
+    def rank(bus: str, price: Price) -> int | None:
+        element, on = price.element, phase_of(price.element) in phases.get(bus, set())
+        if price.limit.startswith("cap"):
+            return 0 if bus in (element, bus_of(element)) else None
+        if price.limit in ("overvoltage", "undervoltage"):
+            return 0 if bus_of(element) == bus else (3 if on else None)
+        if price.limit == "loading":
+            return 1 if bus_of(element) in feeding(bus) else None
+        if price.limit == "reverse_flow":
+            return 2 if on else None
+        return None
+
+    def words(bus: str) -> str:
+        ranked = [(r, k) for k, price in enumerate(certificate.binding) if (r := rank(bus, price)) is not None]
+        if not ranked:
+            return "–"
+        price = certificate.binding[min(ranked)[1]]
+        return f"{price.limit.replace('_', ' ')} at {price.element}" + (f", {price.time}" if price.time else "")
+
+    return words
 
 
 def _capacity(certificate: Certificate) -> str:

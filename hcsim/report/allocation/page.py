@@ -2,24 +2,49 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from hcsim.replay.result import ReplayResult
 from hcsim.report.allocation import closed_loop as loop
 from hcsim.report.allocation import first, words
 from hcsim.report.allocation.definitions import DEFINITIONS
 from hcsim.report.allocation.figures import PICTURES, write_figures
 from hcsim.report.allocation.inverters import inverter_section
 from hcsim.report.allocation.tables import any_paper, main_rows, remarks
+from hcsim.report.common.page import environment, limit_rows
+from hcsim.report.common.tables import table
+from hcsim.report.map.data import Shown, map_of
+from hcsim.report.pictures import Saved
 from hcsim.results.allocation import StudyResult, write_summary
 from hcsim.results.allocation_summary import summarize
 from hcsim.results.words import CONTROLS, PROGRAMS
 from hcsim.util.files import write_text
+from optim.data.schedule import Schedule
+
+SITES = (
+    "Sites of the capacity above. Distance: electrical, from the source, as a share of the farthest bus's. What binds: "
+    "the dearest limit at the site, in what carries its power, or on its phases."
+)
+
+
+def feeder_map(study: StudyResult) -> dict[str, Any]:
+    """The day of what the page begins with: the best certificate, else the largest claim replayed, else nothing."""
+    best = first.best_case(study)
+    if best is not None:
+        certificate = first.certificates(study)[best]
+        shown: Schedule | None = certificate.schedule
+        replay: ReplayResult | None = certificate.replay
+    else:
+        replayed = {n: c for n, c in study.cases.items() if c.replays}
+        if replayed:
+            case = max(replayed.values(), key=lambda c: c.schedule.hc_kw)
+            shown, replay = case.schedule, case.replays.get("free") or next(iter(case.replays.values()))
+        else:
+            shown, replay = None, study.base_replays.get("free") or next(iter(study.base_replays.values()), None)
+    return map_of(Shown(study.network, study.limits, study.profiles, replay, shown))
 
 
 def write_report(study: StudyResult, folder: Path) -> Path:
@@ -28,68 +53,59 @@ def write_report(study: StudyResult, folder: Path) -> Path:
     Raises OutputError where the folder cannot be written.
     """
     write_summary(summarize(study), folder)
-    documents = write_figures(study, folder / "figures")
-    return write_text(folder / "report.html", render_html(study, documents))
+    saved = write_figures(study, folder / "figures")
+    return write_text(folder / "report.html", render_html(study, saved))
 
 
-def render_html(study: StudyResult, documents: Mapping[str, str], *, written: datetime | None = None) -> str:
-    """The page as text. `documents` are the figures as SVG by key; `written` is the date shown, else now.
+def render_html(study: StudyResult, saved: Mapping[str, Saved], *, written: datetime | None = None) -> str:
+    """The page as text. `saved` are the figures by key; `written` is the date shown, else now.
 
     Parts that the study lacks are named in it.
     """
-    environment = Environment(
-        loader=PackageLoader("hcsim.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     summary = summarize(study)
-    return environment.get_template("report.html.j2").render(
-        study=study,
-        summary=summary,
-        written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
-        rows=main_rows(summary),
-        in_paper=any_paper(main_rows(summary)),
-        headline=first.headline(study),
-        sites=first.site_rows(study),
-        remarks=remarks(summary),
-        answer=words.answer(study),
-        missing=words.missing_parts(study),
-        loops=loop.loop_rows(study),
-        budget=loop.budget_rows(study),
-        other_days=loop.robustness_lines(study),
-        causes=loop.cause_rows(study),
-        inverters=inverter_section(study),
-        pictures=_pictures(documents),
-        cases=[_case(study, name) for name in study.cases],
-        baselines=[_baseline(study, name) for name in study.baselines],
-        assumptions=words.assumption_rows(study.assumptions),
-        ledger_counts=words.ledger_counts(study.ledger),
-        ledger_reasons=words.ledger_reasons(study.ledger),
-        paper_notes=list(_texts(study.paper.get("notes"))),
-        paper_buses=list(_texts(study.paper.get("bess_buses"))),
-        bare=words.bare_rows(study),
-        existing=[
-            dict(zip(("rows", "more"), words.violation_rows(replay.violations), strict=True))
-            | {"controls": CONTROLS[controls]}
-            for controls, replay in study.base_replays.items()
-        ],
-        definitions=DEFINITIONS,
+    return (
+        environment()
+        .get_template("report.html.j2")
+        .render(
+            study=study,
+            summary=summary,
+            written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
+            rows=main_rows(summary),
+            in_paper=any_paper(main_rows(summary)),
+            headline=first.headline(study),
+            sites=table("Sites", first.site_table(study), caption=SITES),
+            map=feeder_map(study),
+            limits=limit_rows(study.limits),
+            remarks=remarks(summary),
+            answer=words.answer(study),
+            missing=words.missing_parts(study),
+            loops=loop.loop_rows(study),
+            budget=loop.budget_rows(study),
+            other_days=loop.robustness_lines(study),
+            causes=loop.cause_rows(study),
+            inverters=inverter_section(study),
+            pictures=_pictures(saved),
+            cases=[_case(study, name) for name in study.cases],
+            baselines=[_baseline(study, name) for name in study.baselines],
+            assumptions=words.assumption_rows(study.assumptions),
+            ledger_counts=words.ledger_counts(study.ledger),
+            ledger_reasons=words.ledger_reasons(study.ledger),
+            paper_notes=list(_texts(study.paper.get("notes"))),
+            paper_buses=list(_texts(study.paper.get("bess_buses"))),
+            bare=words.bare_rows(study),
+            existing=[
+                dict(zip(("rows", "more"), words.violation_rows(replay.violations), strict=True))
+                | {"controls": CONTROLS[controls]}
+                for controls, replay in study.base_replays.items()
+            ],
+            definitions=DEFINITIONS,
+        )
     )
 
 
-def _pictures(documents: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    """Key without its number -> title, caption and the SVG as a data address."""
-    return {
-        picture.key[3:]: {
-            "title": picture.title,
-            "caption": picture.caption,
-            "address": "data:image/svg+xml;base64," + base64.b64encode(documents[picture.key].encode()).decode(),
-        }
-        for picture in PICTURES
-        if picture.key in documents
-    }
+def _pictures(saved: Mapping[str, Saved]) -> dict[str, dict[str, str]]:
+    """Key without its number -> what `parts.picture` draws."""
+    return {p.key[3:]: saved[p.key].on_page(p.key, p.title, p.caption) for p in PICTURES if p.key in saved}
 
 
 def _case(study: StudyResult, name: str) -> dict[str, Any]:

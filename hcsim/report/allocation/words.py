@@ -44,9 +44,9 @@ def answer(study: StudyResult) -> list[str]:
 
 
 def missing_parts(study: StudyResult) -> list[tuple[str, str]]:
-    """Parts that the study has no result of, with the reason as far as it is known."""
+    """Parts that failed or were cut off, with the reason; what was not asked for is no such part."""
     left = dict(study.missing)
-    rest = left.pop("the rest of the study", "not run")
+    rest = left.pop("the rest of the study", "")
     expected = {f"program {c}": PROGRAMS[c] for c in CASES if c not in study.cases}
     for name, case in study.cases.items():
         title = PROGRAMS.get(name, name)
@@ -55,7 +55,8 @@ def missing_parts(study: StudyResult) -> list[tuple[str, str]]:
                 expected[f"replay {name}, controls {controls}"] = f"{title}, replay with {words}"
     titles = {"none": "Simulation without battery", "with_schedule": "Simulation with the schedule"}
     expected |= {f"simulation HC {n}": words for n, words in titles.items() if n not in study.baselines}
-    parts = [(words, left.pop(part, rest)) for part, words in expected.items()]
+    reasons = [(words, left.pop(part, rest)) for part, words in expected.items()]
+    parts = [(words, reason) for words, reason in reasons if reason]
     return parts + list(left.items())
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from hcsim.report import style
-from hcsim.report.simulation.page import Shown, write_page
+from hcsim.report.simulation.page import Answer, Shown, write_page
 from hcsim.results.operate import OperateResult, conditions_in_words, in_words
 
 
@@ -54,15 +54,47 @@ def operate_page(found: OperateResult, folder: Path) -> Path:
             if kwh > 0.05
         ]
     )
-    tables = {"Policies": pd.DataFrame(rows), "Curtailed by site, mean": sites}
+    broken = [
+        {
+            "policy": name,
+            **{k: w[k] for k in ("criterion", "bus", "phase", "hour")},
+            "share_of_days_pct": 100 * w["share_of_days"],
+        }
+        for name, each in found.policies.items()
+        if (w := each.worst())
+    ]
+    answer = Answer(
+        headline(found),
+        [*(in_words(name, each) for name, each in found.policies.items()), conditions_in_words(found)],
+        first={"Policies": pd.DataFrame(rows), "What breaks most often": pd.DataFrame(broken)},
+    )
+    tables = {"Curtailed by site, mean": sites, "Days": found.table}
     summary: dict[str, Any] = {
         "case": found.case,
         "schedule": f"{found.schedule}, {found.hc_kw:,.1f} kW",
         "missing": dict(found.cut),
-        "notes": [*(in_words(name, each) for name, each in found.policies.items()), conditions_in_words(found)],
         "settings": dict(found.settings),
     }
-    return write_page("Operated", summary, pictures, tables, folder, "operate.html")
+    return write_page("Operated", summary, pictures, tables, folder, "operate.html", answer)
+
+
+def headline(found: OperateResult) -> str:
+    """The policy that passes on most days, what it gives up, and what the schedule does by itself."""
+    if not found.policies:
+        return f"No policy could be run on {found.case}."
+    name, best = max(found.policies.items(), key=lambda item: item[1].share_passed)
+    low, high = best.interval()
+    said = (
+        f"Operated by {name}, {found.schedule} with {found.hc_kw:,.0f} kW of PV on {found.case} holds on "
+        f"{100 * best.share_passed:.0f} % of {len(best.broken)} days of other load and sun ({100 * low:.0f} to "
+        f"{100 * high:.0f} % with 95 % confidence) for {100 * best.curtailed_share.mean():.1f} % of the PV energy"
+    )
+    if (plain := found.policies.get("schedule")) is not None and name != "schedule":
+        said += f"; without acting it holds on {100 * plain.share_passed:.0f} %"
+    if worst := best.worst():
+        where = f"{worst['bus']}{', phase ' + worst['phase'] if worst['phase'] else ''}"
+        said += f". What still breaks is {worst['criterion'].replace('_', ' ')} at {where}, at {worst['hour']}"
+    return said + "."
 
 
 def _days(found: OperateResult) -> Figure:

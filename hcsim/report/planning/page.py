@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
@@ -18,7 +16,10 @@ from hcsim.replay.result import ReplayResult
 from hcsim.report import style
 from hcsim.report.allocation import tables, words
 from hcsim.report.allocation.tables import NOTHING, number
-from hcsim.report.pictures import save_figures
+from hcsim.report.common.page import environment
+from hcsim.report.map.data import Shown as MapShown
+from hcsim.report.map.data import map_of
+from hcsim.report.pictures import Saved, save_figures
 from hcsim.report.planning.figures import PICTURES, draw_planning, sweep_figure
 from hcsim.report.planning.tables import cost_rows, plan_rows
 from hcsim.report.simulation.page import Shown, write_page
@@ -65,8 +66,8 @@ def write_planning_report(study: PlanningStudyResult, folder: Path) -> Path:
     summary = summarize_planning(study)
     write_summary(summary, folder)
     write_csv(folder / "plan.csv", plan_table(study))
-    documents = save_figures(draw_planning(study), folder / "figures")
-    return write_text(folder / "report.html", render_planning(study, documents, summary))
+    saved = save_figures(draw_planning(study), folder / "figures")
+    return write_text(folder / "report.html", render_planning(study, saved, summary))
 
 
 def plan_table(study: PlanningStudyResult) -> pd.DataFrame:
@@ -80,36 +81,35 @@ def plan_table(study: PlanningStudyResult) -> pd.DataFrame:
 
 def render_planning(
     study: PlanningStudyResult,
-    documents: Mapping[str, str],
+    saved: Mapping[str, Saved],
     summary: Mapping[str, Any] | None = None,
     *,
     written: datetime | None = None,
 ) -> str:
     """The page as text; parts that the study lacks are named in it."""
     summary = summarize_planning(study) if summary is None else summary
-    environment = Environment(
-        loader=PackageLoader("hcsim.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("planning.html.j2").render(
-        study=study,
-        summary=summary,
-        written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
-        schemes=list(study.schemes),
-        costs=cost_rows(summary),
-        plan=plan_rows(summary),
-        missing=list(study.missing.items()),
-        answer=answer(study, summary),
-        paper_notes=list(study.paper.notes) if study.paper else [],
-        pictures=_pictures(documents),
-        cases=[_case(study, name, summary) for name in study.schemes],
-        assumptions=words.assumption_rows(study.assumptions),
-        ledger_counts=words.ledger_counts(study.ledger),
-        ledger_reasons=words.ledger_reasons(study.ledger),
-        definitions=DEFINITIONS,
+    return (
+        environment()
+        .get_template("planning.html.j2")
+        .render(
+            study=study,
+            summary=summary,
+            written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
+            schemes=list(study.schemes),
+            costs=cost_rows(summary),
+            plan=plan_rows(summary),
+            missing=list(study.missing.items()),
+            headline=headline(study, summary),
+            answer=answer(study, summary),
+            map=_map(study),
+            paper_notes=list(study.paper.notes) if study.paper else [],
+            pictures=_pictures(saved),
+            cases=[_case(study, name, summary) for name in study.schemes],
+            assumptions=words.assumption_rows(study.assumptions),
+            ledger_counts=words.ledger_counts(study.ledger),
+            ledger_reasons=words.ledger_reasons(study.ledger),
+            definitions=DEFINITIONS,
+        )
     )
 
 
@@ -143,6 +143,32 @@ def sweep_table(table: pd.DataFrame) -> Table:
             f"{row['seconds']:.0f}",
         )
     return shown
+
+
+def headline(study: PlanningStudyResult, summary: Mapping[str, Any]) -> str:
+    """The last scheme's plan, what it costs, what it hosts, and what OpenDSS says of its day; "" without a scheme."""
+    if not summary["cases"]:
+        return ""
+    name, case = list(summary["cases"].items())[-1]
+    units = ", ".join(f"{u['kwh']:,.0f} kWh and {u['kw']:,.0f} kW at bus {u['bus']}" for u in case["plan"])
+    said = f"On {study.case} scheme {name} {'stores ' + units if units else 'has no storage'}, costs "
+    said += f"{case['objective_cny']:,.0f} CNY per year and hosts {case['pvhc_mw']:.2f} MW beside the existing PV"
+    proven = f", proven to {100 * case['gap']:.2g} %" if case["gap"] else ""
+    replays = list(study.schemes[name].replays.values())
+    if not replays:
+        return f"{said}{proven}; it was not replayed."
+    passed = sum(r.passed for r in replays)
+    sure = "OpenDSS confirms it" if passed == len(replays) else f"OpenDSS passes {passed} of {len(replays)} replays"
+    return f"{said}{proven}. {sure}: typical and largest-PV day, controls locked and free."
+
+
+def _map(study: PlanningStudyResult) -> dict[str, Any] | None:
+    """The last scheme that was replayed, on its typical day."""
+    for scheme in reversed(list(study.schemes.values())):
+        for (scenario, _), replay in scheme.replays.items():
+            plan = scheme.schedules.get(scenario)
+            return map_of(MapShown(study.network, replay.limits, study.profiles, replay, plan))
+    return None
 
 
 def answer(study: PlanningStudyResult, summary: Mapping[str, Any]) -> list[str]:
@@ -261,13 +287,5 @@ def _signed(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:+.1e} %"
 
 
-def _pictures(documents: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    return {
-        picture.key[3:]: {
-            "title": picture.title,
-            "caption": picture.caption,
-            "address": "data:image/svg+xml;base64," + base64.b64encode(documents[picture.key].encode()).decode(),
-        }
-        for picture in PICTURES
-        if picture.key in documents
-    }
+def _pictures(saved: Mapping[str, Saved]) -> dict[str, dict[str, str]]:
+    return {p.key[3:]: saved[p.key].on_page(p.key, p.title, p.caption) for p in PICTURES if p.key in saved}

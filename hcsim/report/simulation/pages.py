@@ -1,12 +1,25 @@
-"""The pages of a nodal, a stochastic and a year's study."""
+"""The pages of baseline, nodal, stochastic and a year's study."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from hcsim.feeder.model import FeederModel
+from hcsim.feeder.topology import away_pct
+from hcsim.hosting.nodal_result import NodalResult
+from hcsim.hosting.result import HostingCapacityResult
+from hcsim.hosting.stochastic_result import StochasticResult
+from hcsim.hosting.year_result import YearStudy
+from hcsim.replay.result import ReplayResult
+from hcsim.report.common.page import Annex
+from hcsim.report.common.page import write_page as write_any
+from hcsim.report.common.sites import sites_table
+from hcsim.report.map.data import Shown as MapShown
+from hcsim.report.simulation import words
 from hcsim.report.simulation.figures import (
     SCENARIOS,
     capacity_distribution,
@@ -15,7 +28,9 @@ from hcsim.report.simulation.figures import (
     nodal_map,
     violation_share,
 )
-from hcsim.report.simulation.page import Shown, write_page
+from hcsim.report.simulation.page import Answer, Shown, write_page
+from optim.data.limits import Limits
+from optim.data.schedule import Schedule
 
 _YEARS = {"bare": "without PV", "with_pv": "with PV"}
 SHOWN_OF_A_BUS = (
@@ -24,9 +39,19 @@ SHOWN_OF_A_BUS = (
 )
 
 
-def nodal_page(result: Any, folder: Path) -> Path:
-    """Figures and nodal.html of a `NodalResult`. Raises OutputError."""
+def nodal_page(
+    result: NodalResult, folder: Path, bare: ReplayResult | None = None, limits: Limits | None = None
+) -> Path:
+    """Figures and nodal.html. Raises OutputError."""
     least = {name: o.table[o.table["smallest"]] for name, o in result.outcomes.items()}
+    away = away_pct(result.network)
+    first = {}
+    for name, table in least.items():
+        shown = table[[*SHOWN_OF_A_BUS]].sort_values("hc_kw", kind="stable")
+        place = shown.columns.get_loc("hc_kw")
+        shown.insert(int(place) + 1, "distance_pct", [away.get(b, np.nan) for b in shown["bus"]])
+        shown["phases"] = shown["phases"].str.replace(".", " ")
+        first[SCENARIOS[name]] = _without_the_usual(shown)
     pictures = [
         Shown(
             f"{i:02d}_map_{name}",
@@ -45,15 +70,40 @@ def nodal_page(result: Any, folder: Path) -> Path:
             nodal_distribution(least),
         )
     )
-    tables = {SCENARIOS[name]: table[[*SHOWN_OF_A_BUS]].sort_values("hc_kw") for name, table in least.items()}
+    sentences = [words.nodal_counts(result.outcomes["generation"].table)]
+    sentences += [words.nodal_headline(result, name) for name in result.outcomes if name != "generation"]
     gain = result.gain()
-    if gain is not None:
-        tables["Gain by the batteries"] = gain.sort_values("gain_kw", ascending=False)
-    return write_page("Nodal hosting capacity", result.summary, pictures, tables, folder, "nodal.html")
+    tables = {} if gain is None else {"Gain by the batteries": gain.sort_values("gain_kw", ascending=False)}
+    names = {"generation": "nodal, generation", "load": "nodal, load", "generation_with_bess": "nodal, with batteries"}
+    answer = Answer(
+        words.nodal_headline(result),
+        sentences,
+        first=first,
+        map=MapShown(
+            result.network,
+            limits,
+            result.profiles,
+            bare,
+            nodal={names[name]: table for name, table in least.items()},
+            layer="nodal0",
+        ),
+        limits=limits,
+        bare=bare,
+    )
+    return write_page("Nodal hosting capacity", result.summary, pictures, tables, folder, "nodal.html", answer)
 
 
-def stochastic_page(result: Any, folder: Path) -> Path:
-    """Figures and stochastic.html of a `StochasticResult`. Raises OutputError."""
+def _without_the_usual(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns that say the same of every bus go, and what passes again stands with the status."""
+    again = table["passes_again_from_kw"].notna()
+    low, high = (table[c].map("{:,.0f}".format) for c in ("passes_again_from_kw", "passes_again_to_kw"))
+    status = table["status"].where(~again, table["status"] + ", " + low + " to " + high + " kW")
+    left = table.assign(status=status).drop(columns=["passes_again_from_kw", "passes_again_to_kw"])
+    return left.drop(columns="verified") if left["verified"].all() else left
+
+
+def stochastic_page(result: StochasticResult, folder: Path, limits: Limits | None = None) -> Path:
+    """Figures and stochastic.html. Raises OutputError."""
     pictures = [
         Shown(
             "01_violation_share",
@@ -68,14 +118,42 @@ def stochastic_page(result: Any, folder: Path) -> Path:
             capacity_distribution(result.capacities),
         ),
     ]
-    wide = result.shares.pivot(index="penetration_pct", columns="criterion", values="share").reset_index()
-    wide = (100 * wide.set_index("penetration_pct")).round(1).reset_index()
-    tables = {"Share of deployments with a violation, %": wide}
-    return write_page("Stochastic hosting capacity", result.summary, pictures, tables, folder, "stochastic.html")
+    wide = result.shares.pivot(index="penetration_pct", columns="criterion", values="share")
+    wide = (100 * wide).round(1).reset_index()
+    sentences = []
+    for pattern, rows in result.capacities.dropna(subset=["hc_kw"]).groupby("pattern", sort=False):
+        half = rows["hc_kw"].quantile(0.5, interpolation="lower")
+        sentences.append(
+            f"Roofs taken {words.PATTERNS[str(pattern)]}: half of {len(rows)} take {half:,.0f} kW or more."
+        )
+    answer = Answer(
+        words.stochastic_headline(result),
+        sentences,
+        first={"Share of deployments with a violation, %": wide},
+        map=MapShown(
+            result.network, limits, broken=_broken_places(result), broken_words="what breaks in some deployment"
+        ),
+        limits=limits,
+    )
+    tables = {"Deployments": result.capacities}
+    return write_page(
+        "Stochastic hosting capacity", result.summary, pictures, tables, folder, "stochastic.html", answer
+    )
 
 
-def year_page(study: Any, folder: Path) -> Path:
-    """Figures and year.html of a `YearStudy`. Raises OutputError."""
+def _broken_places(result: StochasticResult) -> dict[str, str]:
+    """Bus -> which limit is broken there, and in how many deployments."""
+    table = result.outcome.table
+    seen = table[table["violated"] & table["element"].isin(result.network.buses)]
+    counts = seen.groupby(["element", "criterion"])["deployment"].nunique().sort_values(ascending=False)
+    found: dict[str, str] = {}
+    for (bus, criterion), n in counts.items():
+        found.setdefault(str(bus), f"{str(criterion).replace('_', ' ')} is worst here in {n} deployments")
+    return found
+
+
+def year_page(study: YearStudy, folder: Path) -> Path:
+    """Figures and year.html. Raises OutputError."""
     hours = len(study.profiles) * study.profiles.step_h
     curves = {}
     for name, year in study.years.items():
@@ -92,7 +170,7 @@ def year_page(study: Any, folder: Path) -> Path:
             duration_curve(curves, study.limits, hours),
         )
     ]
-    tables = {
+    beyond = {
         f"Hours beyond a limit, {_YEARS[name]}": pd.DataFrame(
             [
                 (kind, element, hours_of)
@@ -107,5 +185,46 @@ def year_page(study: Any, folder: Path) -> Path:
         )
         for name, year in study.years.items()
     }
-    tables["Probes"] = study.capacity.probes
-    return write_page("A year of hosting capacity", study.summary, pictures, tables, folder, "year.html")
+    answer = Answer(words.year_headline(study), first=beyond, limits=study.limits)
+    tables = {"Probes": study.capacity.probes}
+    return write_page("A year of hosting capacity", study.summary, pictures, tables, folder, "year.html", answer)
+
+
+@dataclass(frozen=True)
+class AtCapacity:
+    """The feeder at the capacity that a search has found."""
+
+    case: str
+    model: FeederModel
+    schedule: Schedule
+    """The PV found, at unity power factor, with the batteries that stood beside it."""
+    replay: ReplayResult | None
+    """Its day; None where nothing was found."""
+    bare: ReplayResult
+
+
+def baseline_page(found: HostingCapacityResult, at: AtCapacity, folder: Path) -> Path:
+    """baseline.html of a search on a day. Raises OutputError."""
+    limit = words.limit_at(found.limit)
+    low, high = found.bracket_kw
+    failed = f"failed at {high:,.1f} kW" if np.isfinite(high) else "no larger size failed"
+    sentences = [found.method, f"Passed at {low:,.1f} kW, {failed}; {found.power_flows} power flows."]
+    place = str(found.limit.get("element", ""))
+    answer = Answer(
+        words.baseline_headline(at.case, found),
+        sentences,
+        first={"Sites": sites_table(at.model.network, at.schedule, lambda bus: limit or "no limit was met")},
+        map=MapShown(
+            at.model.network,
+            at.model.limits,
+            at.model.profiles,
+            at.replay or at.bare,
+            at.schedule,
+            broken={place: limit} if limit else {},
+            broken_words="where the limit binds",
+        ),
+        limits=at.model.limits,
+        bare=at.bare,
+    )
+    annex = Annex(tables={"Probes": found.probes})
+    return write_any(f"Hosting capacity by simulation: {at.case}", answer, annex, folder / "baseline.html")

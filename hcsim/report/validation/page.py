@@ -2,61 +2,61 @@
 
 from __future__ import annotations
 
-import base64
 import io
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 
 from hcsim import __version__
 from hcsim.replay.spans import hours_broken
 from hcsim.report import style
-from hcsim.report.pictures import draw_pictures, save_figures
+from hcsim.report.common.page import Annex, Answer, Shown
+from hcsim.report.common.page import write_page as write_shared
+from hcsim.report.map.data import Shown as MapShown
+from hcsim.report.map.data import broken_buses, worst_voltages
+from hcsim.report.pictures import draw_pictures
 from hcsim.report.validation.figures import PICTURES, where
 from hcsim.results.validation import WORDS, Validation
-from hcsim.util.files import write_atomically, write_text
+from hcsim.util.files import write_atomically
+from optim.data.node import bus_of, phase_of
 
-MOST_ROWS = 60
 VERDICT_CLASS = {"holds": "good", "refuted": "bad", "not_judged": "open"}
 
 
 def write_page(found: Validation, folder: Path) -> Path:
     """report.html, verdict.pdf and figures/. Returns the path of the page. Raises OutputError."""
     figures = draw_pictures(PICTURES, found)
-    documents = save_figures(figures, folder / "figures")
-    environment = Environment(
-        loader=PackageLoader("hcsim.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    shown = [Shown(p.key, p.title, p.caption, figures.get(p.key)) for p in PICTURES]
+    answer = Answer(
+        headline(found),
+        worst_sentences(found)[:3],
+        WORDS[found.verdict],
+        VERDICT_CLASS[found.verdict],
+        first={"Devices": devices(found)},
+        map=MapShown(
+            found.network,
+            found.replay.limits,
+            None,
+            found.replay,
+            found.schedule,
+            broken=broken_buses(found.new_violations, found.network),
+            broken_words="new violation at some hour",
+            layer="voltage",
+        ),
+        limits=found.replay.limits,
+        bare=found.bare,
     )
-    words = {p.key: p for p in PICTURES}
-    shown = [
-        {"title": words[key].title, "caption": words[key].caption, "address": _address(document)}
-        for key, document in documents.items()
-    ]
-    page = environment.get_template("validation.html.j2").render(
-        found=found,
-        verdict=WORDS[found.verdict],
-        strict=WORDS[found.verdict_strict],
-        colour=VERDICT_CLASS[found.verdict],
-        headline=headline(found),
-        worst=worst_sentences(found)[:3],
-        pictures=shown,
-        facts=facts(found),
-        tables=[_table(title, frame) for title, frame in tables(found).items()],
-        version=__version__,
+    annex = Annex(shown, tables(found))
+    title = f"Dispatch {found.name} on {found.feeder}"
+    page = write_shared(
+        title, answer, annex, folder / "report.html", "validation.html.j2", found=found, beside=facts(found)
     )
     write_atomically(folder / "verdict.pdf", partial(_write_pdf, found))
-    return write_text(folder / "report.html", page)
+    return page
 
 
 def headline(found: Validation) -> str:
@@ -153,55 +153,56 @@ def facts(found: Validation) -> list[tuple[str, str]]:
     return out
 
 
-def tables(found: Validation) -> dict[str, pd.DataFrame]:
+def devices(found: Validation) -> pd.DataFrame:
+    """What the dispatch has where: node-phase, kind, size, energy, worst voltage there with its hour."""
     s = found.schedule
-    devices = pd.DataFrame(
-        {
-            "bus.phase": list(s.pv_nodes),
-            "kind": "PV or generator",
-            "kw": s.pv_kw,
-            "energy_kwh": s.pv_p_kw.sum(axis=0) * s.step_h,
+    worst = worst_voltages(MapShown(found.network, found.replay.limits, replay=found.replay))
+
+    def row(node: str, phases: str, kind: str, kw: float, energy_kwh: float) -> dict[str, object]:
+        v, phase, hour = worst.get(node, (np.nan, "", ""))
+        at = f"phase {phase}, {hour}" if hour else ""
+        return {
+            "bus": node,
+            "phases": phases,
+            "kind": kind,
+            "kw": kw,
+            "energy_kwh": energy_kwh,
+            "worst_v_pu": v,
+            "at": at,
         }
-    )
-    units = pd.DataFrame(
-        [
-            {"bus.phase": u.bus, "kind": f"battery {u.name}", "kw": u.power_kw, "energy_kwh": u.energy_kwh}
-            for u in s.bess
-        ]
-    )
+
+    energy = s.pv_p_kw.sum(axis=0) * s.step_h
+    by_bus: dict[str, list[int]] = {}
+    for g, node in enumerate(s.pv_nodes):
+        by_bus.setdefault(bus_of(node), []).append(g)
+    rows = [
+        row(
+            bus,
+            " ".join(phase_of(s.pv_nodes[g]) for g in gs),
+            "PV or generator",
+            float(s.pv_kw[gs].sum()),
+            float(energy[gs].sum()),
+        )
+        for bus, gs in by_bus.items()
+    ]
+    for u, unit in enumerate(s.bess):
+        phases = " ".join(phase_of(n) for n, of in zip(s.bess_nodes, s.bess_of, strict=True) if of == u)
+        rows.append(row(unit.bus, phases, f"battery {unit.name}", unit.power_kw, unit.energy_kwh))
+    return pd.DataFrame(rows, columns=["bus", "phases", "kind", "kw", "energy_kwh", "worst_v_pu", "at"])
+
+
+def tables(found: Validation) -> dict[str, pd.DataFrame]:
+    """What stands in the annex."""
     spans = found.spans.drop(columns=["first_step", "last_step"], errors="ignore")
     return {
         "What the dispatch says against itself": found.dispatch_findings,
         "New violations": spans[spans["is_new"]].drop(columns="is_new") if len(spans) else spans,
         "Violations that are there without it": spans[~spans["is_new"]].drop(columns="is_new") if len(spans) else spans,
-        "Devices": pd.concat([f for f in (devices, units) if len(f)], ignore_index=True)
-        if s.pv_nodes or s.bess
-        else devices,
     }
-
-
-def _table(title: str, frame: pd.DataFrame) -> dict[str, Any]:
-    rows = [[_cell(v) for v in row] for row in frame.head(MOST_ROWS).itertuples(index=False)]
-    return {
-        "title": title,
-        "columns": [c.replace("_", " ") for c in frame.columns],
-        "rows": rows,
-        "more": max(len(frame) - MOST_ROWS, 0),
-    }
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, float):
-        return "–" if not np.isfinite(value) else f"{value:,.4f}".rstrip("0").rstrip(".")
-    return str(value)
 
 
 def _digits(value: float, unit: str) -> str:
     return f"{value:.4f} pu" if unit == "pu" else f"{value:,.1f} {unit}"
-
-
-def _address(svg: str) -> Markup:
-    return Markup("data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode())
 
 
 def _write_pdf(found: Validation, path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from synthetic_study import study
 
-from hcsim.report.allocation.first import headline, site_rows
+from hcsim.report.allocation.first import headline, site_table
 from hcsim.report.allocation.page import render_html
 from hcsim.report.allocation.tables import main_table
 from hcsim.results.allocation_summary import summarize
@@ -43,19 +43,34 @@ def test_a_loop_that_was_cut_is_not_called_certain():
 
 
 def test_without_a_certificate_there_is_no_headline():
-    assert headline(study()) == "" and site_rows(study()) == []
+    assert headline(study()) == "" and site_table(study()).empty
 
 
 def test_sites_add_up_to_the_number():
     made = study(certified=True)
     schedule = made.cases["none"].schedule
-    rows = site_rows(made)
-    total = sum(float(row["kw"].replace(",", "")) for row in rows)
-    assert total == pytest.approx(schedule.pv_kw.sum(), abs=0.1 * len(rows))  # rounded to 0.1 kW each
-    assert sum(float(row["share"].split()[0]) for row in rows) == pytest.approx(100, abs=0.1 * len(rows))
+    table = site_table(made)
+    small_kw = 0.05 * len(schedule.pv_nodes)  # less is not shown
+    assert table["pv_kw"].sum() == pytest.approx(schedule.pv_kw.sum(), abs=small_kw)
+    assert table["share_pct"].sum() == pytest.approx(100, abs=1e-6)
     standing = {n for n, kw in zip(schedule.pv_nodes, schedule.pv_kw, strict=True) if kw > 0.05}
-    assert {f"{row['bus']}.{phase}" for row in rows for phase in row["phases"].split()} == standing
-    assert all(0 <= float(row["distance"].split()[0]) <= 100 for row in rows)
+    assert {f"{row.bus}.{phase}" for row in table.itertuples() for phase in row.phases.split()} == standing
+    assert table["distance_pct"].between(0, 100 + 1e-9).all()
+
+
+def test_what_binds_at_a_site():
+    """By hand: its own bus comes before the line that feeds it, that before the source on its phases, and a limit
+    elsewhere is last. b9 stands on phase 3 behind Line.b8 and b8."""
+    prices = (
+        Price("overvoltage", "b5.1", "11:00", 9.0, "pu"),
+        Price("reverse_flow", "src.2", "10:00", 3.0, "kW"),
+        Price("loading", "Line.b8.3", "12:00", 1.0, "kVA"),
+    )
+    binds = dict(site_table(with_certificate(study(certified=True), binding=prices))[["bus", "what_binds"]].values)
+    assert binds["b5"] == "overvoltage at b5.1, 11:00"
+    assert binds["b9"] == binds["b8"] == "loading at Line.b8.3, 12:00"
+    assert binds["b3"] == "reverse flow at src.2, 10:00"  # on all phases, so phase 2's reverse flow concerns it
+    assert binds["b6"] == "overvoltage at b5.1, 11:00"  # on phase 1 alone
 
 
 @pytest.mark.parametrize("width", [80, 116])

@@ -1,0 +1,1 @@
+"""What every page is made of: the answer, the map to point at, tables, pictures with their data, one look."""
