@@ -14,6 +14,7 @@ import io
 import json
 import re
 import sys
+import zipfile
 from pathlib import Path
 
 TIMES = {"build_s", "solve_s", "wall_s", "cpu_s", "date", "since", "written"}
@@ -34,13 +35,20 @@ def is_time(key: str) -> bool:
 def without_times(value: object) -> object:
     """JSON content with what tells how long things took taken out."""
     if isinstance(value, dict):
+        if list(value) == ["mapping"]:  # of a part: pairs
+            return [[key, without_times(v)] for key, v in value["mapping"] if not is_time(str(key))]
         return {key: without_times(v) for key, v in value.items() if not is_time(key)}
     return [without_times(v) for v in value] if isinstance(value, list) else value
 
 
-def essence(path: Path) -> bytes:
+def essence(path: Path, raw: bytes | None = None) -> bytes:
     """The bytes that must be equal."""
-    raw = path.read_bytes()
+    raw = path.read_bytes() if raw is None else raw
+    if path.suffix == ".zip":  # a part for --resume: each of its members by itself
+        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+            return b"".join(essence(Path(name), archive.read(name)) for name in archive.namelist())
+    if path.name == "about.json":  # a part's, with a hash over what took seconds
+        return json.dumps({k: v for k, v in without_times(json.loads(raw)).items() if k != "sha256"}).encode()
     if path.suffix == ".json":
         content = json.loads(raw)
         return json.dumps(without_times(content), indent=1).encode()

@@ -19,7 +19,7 @@ these two are zero there. What a loop leaves to its tolerance stands in its own 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -53,6 +53,19 @@ LOCKED_ROUNDS = 20
 """Of the loop with controls locked."""
 
 
+@dataclass(frozen=True)
+class BudgetSteps:
+    """Hosting capacities between a claim and its certificate that do not depend on the latter; NaN where they could not
+    be measured."""
+
+    following_kw: float
+    """Loads and shunts follow voltage."""
+    lossy_kw: float
+    """And the feeder has losses."""
+    locked_kw: float
+    """Certified with controls locked."""
+
+
 def certify_with_budget(
     bench: Workbench,
     claim: Schedule,
@@ -64,20 +77,30 @@ def certify_with_budget(
     """The closed loop and then its error budget; what the guard of `options` leaves of its seconds is the budget's."""
     found = certify(bench, claim, options, listen, starts=starts)
     left = max(options.time_limit_s - found.seconds, 0.0)
-    return replace(found, error_budget=error_budget(bench, claim, found, replace(options, time_limit_s=left)))
+    steps = budget_steps(bench, claim, replace(options, time_limit_s=left))
+    return replace(found, error_budget=error_budget(claim, found, steps))
 
 
-def error_budget(bench: Workbench, claim: Schedule, certificate: Certificate, options: LoopOptions) -> dict[str, float]:
+def budget_steps(
+    bench: Workbench, claim: Schedule, options: LoopOptions, listen: Callable[[Round], None] | None = None
+) -> BudgetSteps:
+    """`options` are those of the loop with controls free; their guard holds for the locked loop."""
+    following_kw, lossy_kw = _programs_kw(bench, claim)
+    return BudgetSteps(following_kw, lossy_kw, _locked_kw(bench, claim, options, listen))
+
+
+def error_budget(claim: Schedule, certificate: Certificate, steps: BudgetSteps | None) -> dict[str, float]:
     """PARTS and "rest_kw", which sum to "claim_kw" - "certified_kw", both in the budget as well.
 
-    `options` are those of the loop with controls free; their guard holds for the locked loop. A part that could not
-    be measured is NaN.
+    A part that could not be measured is NaN.
     """
+    steps = steps or BudgetSteps(np.nan, np.nan, np.nan)
     missed = missed_kw(certificate.replay)
     chain = [
         claim.hc_kw,
-        *_programs_kw(bench, claim),
-        _locked_kw(bench, claim, options),
+        steps.following_kw,
+        steps.lossy_kw,
+        steps.locked_kw,
         certificate.certified_kw + missed,
         certificate.certified_kw,
     ]
@@ -95,14 +118,14 @@ def missed_kw(replay: ReplayResult) -> float:
     return float(short.groupby(pv["element"]).max().sum())
 
 
-def _programs_kw(bench: Workbench, claim: Schedule) -> list[float]:
+def _programs_kw(bench: Workbench, claim: Schedule) -> tuple[float, float]:
     """Hosting capacity with voltage-dependent loads, and with losses as well."""
     if bench.case.config.program.linearization == "tangent":
-        return [claim.hc_kw, claim.hc_kw]
+        return claim.hc_kw, claim.hc_kw
     ports = tuple(dict.fromkeys((*bench.ports, *claim.pv_nodes, *claim.bess_nodes)))
     following = bench.lindist3flow(ports, voltage_dependent_loads=True)
     tangent = visit(bench.model, None, ports, ReplayOptions("locked")).model
-    return [_capacity_kw(bench, claim, model) for model in (following, tangent)]
+    return _capacity_kw(bench, claim, following), _capacity_kw(bench, claim, tangent)
 
 
 def _capacity_kw(bench: Workbench, claim: Schedule, model: LinearModel) -> float:
@@ -116,7 +139,9 @@ def _capacity_kw(bench: Workbench, claim: Schedule, model: LinearModel) -> float
         return np.nan
 
 
-def _locked_kw(bench: Workbench, claim: Schedule, options: LoopOptions) -> float:
+def _locked_kw(
+    bench: Workbench, claim: Schedule, options: LoopOptions, listen: Callable[[Round], None] | None
+) -> float:
     """What a closed loop certifies where no control moves."""
     locked = replace(
         options,
@@ -128,7 +153,7 @@ def _locked_kw(bench: Workbench, claim: Schedule, options: LoopOptions) -> float
         max_tap_operations=None,
         tolerance=max(options.tolerance, ENOUGH),
     )
-    found = certify(bench, claim, locked)
+    found = certify(bench, claim, locked, listen)
     near = found.certified_kw >= (1.0 - ENOUGH) * found.claim_kw
     return found.certified_kw if found.settled or near else np.nan
 

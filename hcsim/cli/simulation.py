@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hcsim.cli.common.console import FAILED, err_console, out_console, say
-from hcsim.cli.common.options import CaseArgument, DayOption, ZoneOption, refuse
+from hcsim.cli.common.options import CaseArgument, DayOption, ResumeOption, ZoneOption, refuse
 from hcsim.cli.common.progress import working
 from hcsim.errors import ConfigError
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 
 OutOption = Annotated[Path | None, typer.Option(help="Folder for the results.")]
-ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what a killed run left in the folder.")]
 ProcessesOption = Annotated[
     int | None, typer.Option(min=1, help="Worker processes on this machine. Default: its cores.")
 ]

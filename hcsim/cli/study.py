@@ -19,6 +19,7 @@ from hcsim.cli.common.options import (
     Inverters,
     MarginTimeOption,
     Program,
+    ResumeOption,
     SitesOption,
     StudyKind,
     TimeOption,
@@ -55,6 +56,15 @@ def study(
             "Default: [program] kind of study.toml.",
         ),
     ] = None,
+    processes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Worker processes that do the study's parts side by side; 1 for none but this. Default: as many as "
+            "there are cores and memory for.",
+        ),
+    ] = None,
+    resume: ResumeOption = False,
     gap: GapOption = None,
     time_limit: TimeOption = None,
     sites: SitesOption = None,
@@ -99,7 +109,8 @@ def study(
     Four programs (no BESS, one central BESS, distributed BESS with and without power circulating between
     units), each claim replayed over the day with regulators locked and free, and the hosting capacity that
     plain simulation finds; then the closed loop certifies what OpenDSS passes with controls free. Ends
-    with a table and a folder: summary.json, report.html, schedules, replays, figures. Ctrl-C keeps what is finished.
+    with a table and a folder: summary.json, report.html, schedules, replays, figures. Ctrl-C keeps what is finished,
+    and --resume goes on from there.
 
     A planning study (ieee33) sites and sizes storage instead: schemes A, B and C of paper 2, each replayed.
     """
@@ -115,7 +126,15 @@ def study(
             "They belong to `--study allocation`; `hcsim replay CASE SCHEDULE --inverters ...` takes plans one by one.",
         )
         _planning(
-            loaded, out, schemes=schemes, gap=gap, time_limit=time_limit, exactness=exactness, accept_gate=accept_gate
+            loaded,
+            out,
+            schemes=schemes,
+            gap=gap,
+            time_limit_s=time_limit,
+            exactness=exactness.value if exactness else None,
+            accept_gate=accept_gate,
+            processes=processes,
+            resume=resume,
         )
         return
     refuse(ctx, PLANNING_ONLY, "An allocation study", "They belong to `--study planning`.")
@@ -136,6 +155,8 @@ def study(
         inverters=inverters.value if inverters else None,
         robustness_draws=robustness,
         margin_search_s=margin_time,
+        processes=processes,
+        resume=resume,
     )
 
 
@@ -173,16 +194,7 @@ def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
     end_of_study(folder, result.missing)
 
 
-def _planning(
-    case: Case,
-    out: Path | None,
-    *,
-    schemes: str | None,
-    gap: float | None,
-    time_limit: float | None,
-    exactness: Exactness | None,
-    accept_gate: bool,
-) -> None:
+def _planning(case: Case, out: Path | None, *, schemes: str | None, **asked: Any) -> None:
     """Runs schemes A, B, C (or those named), prints the paper's two tables with ours, and says where the rest is."""
     from hcsim.report.planning.tables import planning_tables
     from hcsim.results.planning_summary import summarize_planning
@@ -194,15 +206,7 @@ def _planning(
     if not names:
         raise ConfigError("--schemes names no scheme.", f"Schemes: {', '.join(SCHEMES)}.")
     with Show() as listener:
-        result = PlanningStudy(case).run(
-            folder,
-            schemes=names,
-            gap=gap,
-            time_limit_s=time_limit,
-            exactness=exactness.value if exactness else None,
-            accept_gate=accept_gate,
-            listener=listener,
-        )
+        result = PlanningStudy(case).run(folder, schemes=names, **asked, listener=listener)
     for table in planning_tables(summarize_planning(result)) if result.schemes else []:
         out_console.print(table)
     end_of_study(folder, result.missing)

@@ -67,7 +67,7 @@ class Dataset:
         for half in self._parts.glob(".*.part"):  # of a run that was killed
             half.unlink()
         if resume:
-            self._compare()
+            same_study(self._identity_file, self.identity, self.hash, parts=any(self._parts.glob("*.parquet")))
         else:
             for part in self._parts.glob("*.parquet"):
                 part.unlink()
@@ -77,31 +77,11 @@ class Dataset:
             try:
                 about = self._about(part, task)
             except Exception as error:  # a damaged file makes the libraries raise anything
-                self._put_aside(
-                    part, task, f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
-                )
+                self.set_aside[task] = set_aside(part, self.folder / "damaged", error)
                 continue
             self.power_flows[task] = int(about["power_flows"])
             self.missing |= dict(about["missing"])
         return set(self.power_flows)
-
-    def _compare(self) -> None:
-        if not self._identity_file.is_file():
-            if any(self._parts.glob("*.parquet")):
-                raise ConfigError(f"{self.folder} has parts but no {self._identity_file.name}.", _AFRESH)
-            return
-        try:
-            there = json.loads(self._identity_file.read_text(encoding="utf-8"))
-            known, found = there["identity"], there["hash"]
-            known = dict(known)
-        except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
-            raise ConfigError(f"{self._identity_file} cannot be read: {error!r}.", _AFRESH) from None
-        if found != self.hash:
-            now = to_plain_json(self.identity)
-            differing = sorted(k for k in known.keys() | now.keys() if known.get(k) != now.get(k))
-            raise ConfigError(
-                f"{self.folder} holds a study that differs in: {', '.join(differing) or 'its format'}.", _AFRESH
-            )
 
     def _about(self, part: Path, task: str) -> dict[str, Any]:
         """What a part says of itself. Raises anything where it is damaged, or of another task or study."""
@@ -111,13 +91,6 @@ class Dataset:
             if about[key] != wanted:
                 raise ValueError(f"its {key} is {about[key]!s:.16}, not {wanted:.16}")
         return about
-
-    def _put_aside(self, part: Path, task: str, why: str) -> None:
-        """Out of the way, not away: it is done again."""
-        folder = output_folder(self.folder / "damaged")
-        number = next(n for n in count() if not (folder / f"{part.name}.{n}").exists())
-        part.replace(folder / f"{part.name}.{number}")
-        self.set_aside[task] = f"damaged ({why}), now in {folder.name}/, and made again"
 
     def put(self, result: TaskResult) -> None:
         """One finished task. Raises OutputError where it cannot be written."""
@@ -142,6 +115,35 @@ class Dataset:
 
     def _part(self, task: str) -> Path:
         return self._parts / f"{quote(task, safe='')}.parquet"
+
+
+def same_study(file: Path, identity: Mapping[str, Any], wanted: str, *, parts: bool) -> None:
+    """Whether the identity in `file` has the hash `wanted`, that of `identity`. Raises ConfigError naming what differs;
+    also where there are `parts` without any identity."""
+    if not file.is_file():
+        if parts:
+            raise ConfigError(f"{file.parent} has parts but no {file.name}.", _AFRESH)
+        return
+    try:
+        there = json.loads(file.read_text(encoding="utf-8"))
+        known, found = dict(there["identity"]), there["hash"]
+    except (ValueError, KeyError, TypeError, OSError, RecursionError) as error:
+        raise ConfigError(f"{file} cannot be read: {error!r}.", _AFRESH) from None
+    if found != wanted:
+        now = to_plain_json(identity)
+        differing = sorted(k for k in known.keys() | now.keys() if known.get(k) != now.get(k))
+        raise ConfigError(
+            f"{file.parent} holds a study that differs in: {', '.join(differing) or 'its format'}.", _AFRESH
+        )
+
+
+def set_aside(file: Path, folder: Path, error: Exception) -> str:
+    """Moves a damaged part out of the way, not away, as it is made again; what is said of it."""
+    output_folder(folder)
+    number = next(n for n in count() if not (folder / f"{file.name}.{n}").exists())
+    file.replace(folder / f"{file.name}.{number}")
+    why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+    return f"damaged ({why}), now in {folder.name}/, and made again"
 
 
 def _rows_sha256(table: pa.Table, schema: pa.Schema) -> str:

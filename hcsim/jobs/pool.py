@@ -157,14 +157,14 @@ def _alone(job: Job, task: Task) -> TaskResult:
 def _new_pool(processes: int, job: Job) -> ProcessPoolExecutor:
     """Spawned, never forked: OpenDSS holds threads and memory that a fork would break."""
     context = multiprocessing.get_context("spawn")
-    _start_tracker()
+    start_tracker()
     writes = tuple(getattr(job, "writes_in", ()))
     return ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_serve_the_study, initargs=(scratch_root(), writes)
+        processes, mp_context=context, initializer=serve_the_study, initargs=(scratch_root(), writes)
     )
 
 
-def _start_tracker() -> None:
+def start_tracker() -> None:
     """Python's own helper minds SIGINT and SIGTERM, but a terminal that closes would end it before its time."""
     if not hasattr(signal, "SIGHUP") or threading.current_thread() is not threading.main_thread():
         return
@@ -175,7 +175,7 @@ def _start_tracker() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def _serve_the_study(place: Path, writes: tuple[Path, ...]) -> None:
+def serve_the_study(place: Path, writes: tuple[Path, ...]) -> None:
     """In a worker: an empty folder in `place` to work in and to write in, memory within limits. Ctrl-C, and what asks
     to end, reaches every process of a terminal, but it is the study's to act on it: a worker ends with the task in
     hand, not in the middle. And it ends with its study, even where that is killed."""

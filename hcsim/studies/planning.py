@@ -8,10 +8,10 @@ Prints nothing; a listener hears what happens. Parts are written as soon as they
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,24 +19,22 @@ import pandas as pd
 from hcsim.cases.case import Case, load_case
 from hcsim.errors import ConfigError
 from hcsim.hosting.result import write_baseline
-from hcsim.replay.recording import Controls
-from hcsim.replay.result import ReplayResult, write_replay
-from hcsim.replay.verdict import verdict
-from hcsim.results.planning import PlanningStudyResult, SchemeResult, claim_in_words
+from hcsim.jobs.parts import Part
+from hcsim.jobs.side_by_side import Ended
+from hcsim.replay.result import write_replay
+from hcsim.results.planning import PlanningStudyResult, SchemeResult
 from hcsim.schedules.files import write_schedule
-from hcsim.studies.runner import CONTROLS, STUDY_PARTS, Interrupted, Parts, default_out, versions
+from hcsim.studies.parts.planning import PlanCapacity, PlanningJob, PlanReplay, SchemePlan, parts_of, with_exactness
+from hcsim.studies.runner import STUDY_PARTS, Parts, default_out, identity, versions
 from hcsim.util.files import output_folder, write_csv, write_parquet
 from hcsim.util.locks import folder_lock
 from hcsim.util.progress import Listener, silent
 from hcsim.workbench.allocation import Workbench
-from hcsim.workbench.planning import SCENARIOS, PlanningBench, Sharing
-from optim.planning.case import Exactness, ScenarioName, Scheme
+from hcsim.workbench.planning import PlanningBench
+from optim.planning.case import Exactness, Scheme
 from optim.planning.result import PlanningResult
-from optim.planning.schemes import solve_planning
-from optim.solve.options import Progress, SolveOptions
 
 SCHEMES: tuple[Scheme, ...] = ("A", "B", "C")
-SHARINGS: tuple[Sharing, ...] = ("as_planned", "uniform")
 
 
 @dataclass(frozen=True)
@@ -83,6 +81,8 @@ class PlanningStudy:
         time_limit_s: float | None = None,
         exactness: Exactness | None = None,
         accept_gate: bool = False,
+        processes: int | None = 1,
+        resume: bool = False,
         listener: Listener = silent,
     ) -> PlanningStudyResult:
         """Runs the study and writes its results to `out` (default: ./hcsim-results/<case>).
@@ -101,6 +101,10 @@ class PlanningStudy:
             The remedy for the relaxation; default [planning] exactness.
         accept_gate : bool, default False
             Go on where the network is not quite the feeder.
+        processes : int, optional
+            Worker processes, as in `Study.run`.
+        resume : bool, default False
+            Take over what an earlier run of the same study into the same folder has finished.
         listener : callable, optional
             Hears what happens; a study prints nothing.
 
@@ -120,11 +124,9 @@ class PlanningStudy:
         folder = output_folder(default_out(self.case) if out is None else Path(out))
         with folder_lock(folder, STUDY_PARTS):
             work = PlanningRun(self.case, folder, listener, exactness, accept_gate=accept_gate)
+            work.open(processes, resume=resume)
             with work.until_interrupted():
-                for scheme in chosen:
-                    work.solve_scheme(scheme, gap, time_limit_s)
-                    work.replay_scheme(scheme)
-                    work.simulate_hosting_capacity(scheme)
+                work.run(list(parts_of(chosen, exactness, gap, time_limit_s)))
             work.report()
             return work.result()
 
@@ -139,7 +141,7 @@ def known_schemes(names: Sequence[str]) -> tuple[Scheme, ...]:
 
 
 class PlanningRun(Parts):
-    """The parts of a planning study. Each method is one line of the table of contents above."""
+    """A planning study in the making: opened here, its parts done by a crew, what they hand back kept here."""
 
     def __init__(
         self,
@@ -150,68 +152,57 @@ class PlanningRun(Parts):
         *,
         accept_gate: bool = False,
     ) -> None:
-        """Compile, read, gate, make the equivalent feeder. What fails here fails the study."""
         super().__init__(folder, listener)
-        self.case = case
-        self.schemes: dict[Scheme, SchemeResult] = {}
-        self._bare: dict[tuple[ScenarioName, Controls], ReplayResult] = {}
-        with self._timed("feeder"):
-            self.bench = self._open(exactness, accept_gate)
+        self.case, self._exactness, self._accept_gate = case, exactness, accept_gate
+        self._parts: list[Part] = []
+        self._values: dict[Part, Any] = {}
 
-    def _open(self, exactness: Exactness | None, accept_gate: bool) -> PlanningBench:
-        feeder = Workbench.open(self.case)
-        feeder.require_gate(accept=accept_gate)
-        bench = PlanningBench.of(feeder)
-        if exactness is not None:
-            bench = replace(bench, case=replace(bench.case, exactness=exactness))
-        self._begin_folder(feeder)
-        self._say("feeder", f"{len(feeder.network.buses)} buses, equivalent of {len(bench.case.feeder)} sections")
-        return bench
+    def open(self, processes: int | None, *, resume: bool) -> None:
+        """Compile, read, gate, make the equivalent feeder. What fails here fails the study."""
+        with self._opening():
+            feeder = Workbench.open(self.case)
+            job = PlanningJob(self.case, feeder.circuit.source_sha256, self._exactness)
+            self._hire(job, feeder, processes)
+            feeder.require_gate(accept=self._accept_gate)
+            self.bench = bench = with_exactness(PlanningBench.of(feeder), self._exactness)
+            self._open_files(identity(feeder, "planning", bench.day), processes, resume=resume)
+            self._begin_folder(feeder)
+            self._say("feeder", f"{len(feeder.network.buses)} buses, equivalent of {len(bench.case.feeder)} sections")
 
-    def solve_scheme(self, scheme: Scheme, gap: float | None, time_limit_s: float | None) -> None:
-        """One scheme's plan and its schedules of both scenarios."""
-        part = f"scheme {scheme}"
-        with self._part(scheme, part):
-            options = self.bench.options(gap, time_limit_s)
-            found = solve_planning(self.bench.case, scheme, options, lambda p: self._report_rounds(part, p, options))
-            schedules = {scenario: self.bench.schedule(found, scenario) for scenario in SCENARIOS}
-            self.schemes[scheme] = SchemeResult(found, schedules)
-            for scenario, schedule in schedules.items():
-                write_schedule(schedule, self.folder / "schedules" / f"{scheme}_{scenario}")
-            write_parquet(self.folder / "cones" / f"{scheme}.parquet", cone_table(found))
-            write_csv(self.folder / "rounds" / f"{scheme}.csv", pd.DataFrame(found.rounds))
-            self._say(part, claim_in_words(found))
-            if found.solve.status == "interrupted":
-                raise Interrupted
+    def run(self, parts: list[Part]) -> None:
+        """All parts; what ends without a result is named in `missing`."""
+        self._parts = parts
+        self._do_parts(parts, self.bench, self._take)
 
-    def replay_scheme(self, scheme: Scheme) -> None:
-        """A plan's schedules through OpenDSS, taps locked and free."""
-        if scheme not in self.schemes:
-            return
-        for scenario in SCENARIOS:
-            for controls in CONTROLS:
-                title = f"replay {scheme} {scenario}, controls {controls}"
-                with self._part(f"{scheme} replay {scenario} {controls}", title):
-                    found = self._replay(scheme, scenario, controls, title)
-                    here = self.schemes[scheme]
-                    replays = {**here.replays, (scenario, controls): found}
-                    self.schemes[scheme] = replace(here, replays=replays)
-                    write_replay(found, self.folder / "replays" / scheme / scenario / controls)
+    def _take(self, ended: Ended) -> None:
+        """Keeps a result, and writes it."""
+        part, value = ended.part, ended.value
+        self._values[part] = value
+        match part:
+            case SchemePlan():
+                found, schedules = value
+                for scenario, schedule in schedules.items():
+                    write_schedule(schedule, self.folder / "schedules" / f"{part.scheme}_{scenario}")
+                write_parquet(self.folder / "cones" / f"{part.scheme}.parquet", cone_table(found))
+                write_csv(self.folder / "rounds" / f"{part.scheme}.csv", pd.DataFrame(found.rounds))
+            case PlanReplay():
+                write_replay(value, self.folder / "replays" / part.scheme / part.scenario / part.controls)
+            case PlanCapacity():
+                write_baseline(value, self.folder / "baselines" / part.scheme / part.sharing)
 
-    def simulate_hosting_capacity(self, scheme: Scheme) -> None:
-        """Hosting capacity of the plan by simulation, for each way of sharing PV."""
-        if scheme not in self.schemes:
-            return
-        for sharing in SHARINGS:
-            title = f"simulation HC {scheme}, {sharing.replace('_', ' ')}"
-            with self._part(f"{scheme} simulation {sharing}", title):
-                here = self.schemes[scheme]
-                found = self.bench.simulated_pvhc(
-                    here.schedules["pvhc"], here.result, sharing, progress=self._progress(title, "probes")
-                )
-                self.schemes[scheme] = replace(here, simulations={**here.simulations, sharing: found})
-                write_baseline(found, self.folder / "baselines" / scheme / sharing)
-                self._say(title, f"{found.words} after {found.power_flows} power flows")
+    @property
+    def schemes(self) -> dict[Scheme, SchemeResult]:
+        """What there is so far, in the order of the parts."""
+        have = [(part, self._values[part]) for part in self._parts if part in self._values]
+        found = {part.scheme: SchemeResult(*value) for part, value in have if isinstance(part, SchemePlan)}
+        for part, value in have:
+            if isinstance(part, PlanReplay):
+                replays = {**found[part.scheme].replays, (part.scenario, part.controls): value}
+                found[part.scheme] = replace(found[part.scheme], replays=replays)
+            elif isinstance(part, PlanCapacity):
+                simulations = {**found[part.scheme].simulations, part.sharing: value}
+                found[part.scheme] = replace(found[part.scheme], simulations=simulations)
+        return found
 
     def report(self) -> None:
         """summary.json, plan.csv, figures and the page, from whatever exists."""
@@ -230,32 +221,12 @@ class PlanningRun(Parts):
             profiles=self.bench.day,
             ledger=bench.ledger.to_frame(),
             planning=self.bench.case,
-            schemes=dict(self.schemes),
+            schemes=self.schemes,
             assumptions=dict(self.case.config.assumptions),
             paper=self.bench.section.paper,
             versions=versions(),
-            seconds={**self.seconds, "total": time.perf_counter() - self._begun},
-            missing=dict(self.missing),
+            **self._in_order(self._parts),
         )
-
-    def _replay(self, scheme: Scheme, scenario: ScenarioName, controls: Controls, part: str) -> ReplayResult:
-        base = self._bare.get((scenario, controls))
-        if base is None:
-            base = self._bare[scenario, controls] = self.bench.replay(None, scenario, controls)
-        found = self.bench.replay(
-            self.schemes[scheme].schedules[scenario],
-            scenario,
-            controls,
-            base=base,
-            progress=self._progress(part, "steps"),
-        )
-        self._say(part, verdict(found).words)
-        return found
-
-    def _report_rounds(self, part: str, said: Progress, options: SolveOptions) -> None:
-        stage = said.phase.partition(": ")[2] or said.phase
-        words = f"{stage}: {said.objective:.3f}, at least {said.bound:.3f}".replace("nan", "none yet")
-        self._say(part, words.replace("-inf", "none yet"), min(said.seconds / options.time_limit_s, 1.0))
 
 
 def cone_table(found: PlanningResult) -> pd.DataFrame:

@@ -5,20 +5,29 @@ from __future__ import annotations
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from hcsim import __version__
 from hcsim.cases.case import Case
 from hcsim.errors import HcsimError
+from hcsim.hosting.open_feeder import FeederFiles, identity_of
+from hcsim.jobs.part_files import FOLDER, PartFiles
+from hcsim.jobs.parts import Part, PartsJob
+from hcsim.jobs.side_by_side import Ended, SideBySide
+from hcsim.jobs.workers import Crew, Here, Workers, cores, processes_that_fit
 from hcsim.replay.recording import Controls
-from hcsim.util.files import write_csv, write_text
+from hcsim.util.files import to_plain_json, write_csv, write_text
 from hcsim.util.progress import Event, Listener, logged
 from hcsim.workbench.allocation import Workbench
+from optim.data.profiles import Profiles
 
 INTERRUPTED = "interrupted by the user"
+FEW_NODES = 20
+"""Up to which a study is done sooner than workers have begun."""
 
 
 class Interrupted(Exception):
@@ -42,7 +51,10 @@ class Parts:
         self.folder, self.listener = folder, logged(listener)
         self.missing: dict[str, str] = {}
         self.seconds: dict[str, float] = {}
+        self.cpu_seconds: dict[str, float] = {}
+        """Processor time of those that workers may do."""
         self._begun = time.perf_counter()
+        self._crew: Crew | None = None
 
     @contextmanager
     def until_interrupted(self) -> Iterator[None]:
@@ -51,18 +63,6 @@ class Parts:
             yield
         except (KeyboardInterrupt, Interrupted):
             self.missing.setdefault("the rest of the study", INTERRUPTED)
-
-    @contextmanager
-    def _part(self, key: str, title: str) -> Iterator[None]:
-        """A part that may end without a result: the reason is kept under its key and the study goes on."""
-        try:
-            with self._timed(title):
-                yield
-        except HcsimError as error:
-            self.missing[key] = str(error)
-        except KeyboardInterrupt:
-            self.missing[key] = INTERRUPTED
-            raise
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
@@ -83,13 +83,70 @@ class Parts:
         self._words = words
         self.listener(Event(part, "working", words, share))
 
-    def _progress(self, part: str, of: str) -> Callable[[int, int], None]:
-        """What a long job calls with (done, total)."""
+    @contextmanager
+    def _opening(self) -> Iterator[None]:
+        """The case is made ready inside; where that fails, nobody is left waiting for work."""
+        try:
+            with self._timed("feeder"):
+                yield
+        except BaseException:
+            if self._crew is not None:
+                self._crew.end(at_once=True)
+            raise
 
-        def report(done: int, total: int) -> None:
-            self._say(part, f"{done} of {total} {of}", done / total)
+    def _hire(self, job: PartsJob, bench: Workbench, processes: int | None) -> None:
+        """Workers begin to load while the case is still being made ready."""
+        self._job = job
+        if processes is None:
+            processes = cores() if len(bench.network.nodes) > FEW_NODES else 1
+        if processes > 1:
+            self._crew = Workers(job, processes)
 
-        return report
+    def _open_files(self, identity: dict[str, Any], processes: int | None, *, resume: bool) -> None:
+        """What an earlier run has left is ours or cleared away. Raises ConfigError, OutputError."""
+        if processes is None and isinstance(self._crew, Workers):  # the feeder is open: its memory is known
+            self._crew.keep(processes_that_fit(cores()))
+        self._files = PartFiles(self.folder, identity)
+        self._files.open(resume=resume)
+
+    def _do_parts(self, parts: Sequence[Part], prepared: Any, take: Callable[[Ended], None]) -> None:
+        """Runs them; `take` keeps what they hand back, in the order in which they end."""
+        crew, files = self._crew or Here(self._job, prepared), self._files
+        work = SideBySide(parts, files, self._job.classes, self.listener)
+        try:
+            for ended in work.run(crew):
+                self.seconds[ended.part.title] = ended.made.seconds
+                self.cpu_seconds[ended.part.title] = ended.made.cpu_seconds
+                if ended.made.error:
+                    self.missing[ended.part.name] = ended.made.error
+                    continue
+                if ended.unwritten:
+                    self.missing[ended.part.name] = ended.unwritten
+                try:
+                    take(ended)
+                except HcsimError as error:
+                    self.missing[ended.part.name] = str(error)
+                if ended.part.stopped(ended.value):
+                    raise Interrupted
+        except BaseException as error:
+            left = crew.at_work
+            crew.end(at_once=True)
+            for part in left:
+                if isinstance(error, KeyboardInterrupt):
+                    self.missing[part.name] = INTERRUPTED
+                self.listener(Event(part.title, "failed", how_it_ended(error)))
+            raise
+        crew.end(at_once=False)
+
+    def _in_order(self, parts: Sequence[Part]) -> dict[str, Any]:
+        """`seconds` and `missing` of a result, in the order of the parts, whichever of them ended first."""
+        titles, names = ["feeder", *(p.title for p in parts)], [p.name for p in parts]
+        seconds = {t: self.seconds[t] for t in (*titles, *self.seconds) if t in self.seconds}
+        seconds["total"] = time.perf_counter() - self._begun
+        return {
+            "seconds": seconds,
+            "missing": {n: self.missing[n] for n in (*names, *self.missing) if n in self.missing},
+        }
 
     def _begin_folder(self, bench: Workbench) -> None:
         """What the study stands on: its inputs as read, and the feeder's ledger; nothing of an earlier study."""
@@ -116,10 +173,20 @@ def versions() -> dict[str, str]:
     }
 
 
+def identity(bench: Workbench, kind: str, profiles: Profiles) -> dict[str, Any]:
+    """What all parts of a study depend on beside their own settings."""
+    case = bench.case
+    files = FeederFiles(
+        case.master.resolve(), bench.circuit.source_sha256, bench.selection.held, case.config.feeder.zone
+    )
+    more = {"settings": case.config.model_dump(), "loads": case.load_columns, "versions": versions()}
+    return identity_of(kind, files, profiles, bench.limits, None, **to_plain_json(more))
+
+
 CONTROLS: tuple[Controls, ...] = ("locked", "free")
 
 
-STUDY_PARTS = ("inputs", "schedules", "replays", "baselines", "certificates", "figures", "cones", "rounds")
+STUDY_PARTS = ("inputs", "schedules", "replays", "baselines", "certificates", "figures", "cones", "rounds", FOLDER)
 """What a study writes inside its folder; other commands may work beside these."""
 
 

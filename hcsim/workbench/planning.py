@@ -131,6 +131,16 @@ class PlanningBench:
         """Circuit, network, day and limits of a scenario."""
         return FeederModel(self.bench.circuit, self.network(scenario), self.day, self.limits(scenario))
 
+    @cached_property
+    def _bare(self) -> dict[tuple[ScenarioName, Controls], ReplayResult]:
+        return {}
+
+    def bare(self, scenario: ScenarioName, controls: Controls) -> ReplayResult:
+        """The feeder with loads and charging station alone, run once and kept."""
+        if (scenario, controls) not in self._bare:
+            self._bare[scenario, controls] = self.replay(None, scenario, controls)
+        return self._bare[scenario, controls]
+
     def replay(
         self,
         schedule: Schedule | None,

@@ -101,6 +101,7 @@ FreeOption = Annotated[
 LockOption = Annotated[
     list[str] | None, typer.Option("--lock", metavar="NAME", help="These controls do not act; likewise.")
 ]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on with what a killed run left in the folder.")]
 MarginTimeOption = Annotated[
     float | None,
     typer.Option(

@@ -34,7 +34,7 @@ def test_what_we_explain_keeps_its_words(tmp_path):
 
 def test_the_study_does_not_go_on_after_a_programming_error(tmp_path):
     parts = Parts(tmp_path, lambda event: None)
-    with pytest.raises(KeyError), parts.until_interrupted(), parts._part("a", "part a"):
+    with pytest.raises(KeyError), parts.until_interrupted(), parts._timed("part a"):
         raise KeyError("x")
     assert parts.missing == {}
 
