@@ -1,3 +1,3 @@
-"""Pure tasks in a pool or on Dask, one file per finished task."""
+"""Pure tasks in a pool or on Dask, and parts of a study side by side; one file per finished one."""
 
-__all__ = ["campaign"]
+__all__ = ["campaign", "part_files", "parts", "side_by_side", "workers"]

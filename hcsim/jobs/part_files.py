@@ -68,8 +68,10 @@ class PartFiles:
             content = members[CONTENT]
             if about["sha256"] != hashlib.sha256(content).hexdigest():
                 raise ValueError("its content is not what was written")
+            if about["part"] != part.name:
+                raise ValueError(f"it is of another part, {about['part']!s:.40}")
             found = Made(content, str(about["words"]), float(about["seconds"]), float(about["cpu_seconds"]))
-            return found if (about["part"], about["key"]) == (part.name, key) else None
+            return found if about["key"] == key else None
         except Exception as error:  # a damaged file makes the libraries raise anything
             self.put_aside(part, error)
             return None
