@@ -12,6 +12,7 @@ FRONT_DOORS = {
     ("hcsim/cli/validate.py", "validate"),
     ("hcsim/studies/validation.py", "validate"),
     ("hcsim/studies/allocation.py", "Study.run"),
+    ("hcsim/studies/planning.py", "PlanningStudy.run"),
     ("hcsim/cli/baseline.py", "baseline"),
     ("hcsim/cli/bound.py", "bound"),
     ("hcsim/cli/optimize.py", "optimize"),

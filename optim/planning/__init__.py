@@ -1,3 +1,3 @@
 """The siting and sizing program of paper 2."""
 
-__all__ = ["case", "result", "schemes"]
+__all__ = ["case", "result", "schemes", "search"]
