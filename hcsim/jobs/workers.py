@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 from hcsim.jobs.parts import Made, Part, PartsJob, Tell, do_part
 from hcsim.jobs.pool import serve_the_study, start_tracker
+from hcsim.util import last_words
 from hcsim.util.scratch import scratch_root
 
 NEWS_S = 0.1
@@ -91,6 +92,8 @@ class Here:
 class _Worker:
     process: BaseProcess
     line: Connection
+    words: Path
+    """Where it keeps what it has begun last."""
     part: Part | None = None
 
 
@@ -100,7 +103,7 @@ class Workers:
     many = True
 
     def __init__(self, job: PartsJob, processes: int) -> None:
-        self._job = job
+        self._job, self._begun = job, 0
         start_tracker()
         self._workers = [self._new() for _ in range(processes)]
 
@@ -109,10 +112,12 @@ class Workers:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         level = logging.getLogger("hcsim").getEffectiveLevel()
-        process = context.Process(target=_serve, args=(theirs, self._job, scratch_root(), level), daemon=True)
+        self._begun += 1
+        words = scratch_root() / f"worker_{self._begun}"
+        process = context.Process(target=_serve, args=(theirs, self._job, words, level), daemon=True)
         process.start()
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, words)
 
     def keep(self, processes: int) -> None:
         """No more than these; the others, still without work, end."""
@@ -133,8 +138,7 @@ class Workers:
         try:
             worker.line.send((part, given))
         except OSError:  # it has died without work
-            self._dismiss(worker)
-            worker.process, worker.line = self._replaced()
+            worker = self._replaced(worker)
             worker.line.send((part, given))
         worker.part = part
 
@@ -164,16 +168,21 @@ class Workers:
     def _died(self, worker: _Worker) -> Made:
         """Its part is lost; another worker takes its place."""
         worker.process.join(END_S)
-        code = worker.process.exitcode or 0
-        why = f" ({signal.strsignal(-code)})" if code < 0 else ""
-        self._dismiss(worker)
-        worker.process, worker.line = self._replaced()
-        worker.part = None
-        return Made(b"", "", 0.0, 0.0, f"its worker process died{why}; --resume tries it again")
+        code, why = worker.process.exitcode or 0, ""
+        if code == last_words.HUNG:
+            why = ", as OpenDSS did not come to an end,"
+        elif code < 0:
+            why = f" ({signal.strsignal(-code)})"
+        where = last_words.read(worker.words).partition(", in ")[0]
+        self._replaced(worker)
+        where = f" {where}" if where.startswith(("at", "after")) else ""
+        return Made(b"", "", 0.0, 0.0, f"its worker process died{why}{where}; --resume tries it again")
 
-    def _replaced(self) -> tuple[BaseProcess, Connection]:
+    def _replaced(self, worker: _Worker) -> _Worker:
+        self._dismiss(worker)
         new = self._new()
-        return new.process, new.line
+        self._workers[self._workers.index(worker)] = new
+        return new
 
     def _dismiss(self, worker: _Worker) -> None:
         worker.line.close()
@@ -196,13 +205,15 @@ class Workers:
 # -- in a worker ------------------------------------------------------------------------------------------
 
 
-def _serve(line: Connection, job: PartsJob, place: Path, level: int) -> None:
+def _serve(line: Connection, job: PartsJob, words: Path, level: int) -> None:
     """Parts as they are given, until the study hangs up.
 
     All that `job` needs has been loaded with it, before the worker is confined: Pyomo makes a semaphore when it is
     loaded, which is a file outside of the worker's own folder.
     """
-    serve_the_study(place, ())
+    last_words.keep_in(words)
+    last_words.end_what_hangs()
+    serve_the_study(words.parent, ())
     logger = logging.getLogger("hcsim")
     logger.setLevel(level)
     logger.addHandler(_Home(line))
@@ -214,6 +225,7 @@ def _serve(line: Connection, job: PartsJob, place: Path, level: int) -> None:
         return prepared[0]
 
     for part, given in _orders(line):
+        last_words.part(part.title)
         try:
             line.send(("made", do_part(job, ready, part, given, Tell(_News(line)))))
         except Exception as error:  # neither ours to explain nor the user's doing: the study's to tell

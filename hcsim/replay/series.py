@@ -15,7 +15,7 @@ from hcsim.devices.load_shapes import follow_loads
 from hcsim.devices.own_devices import prepare_own
 from hcsim.errors import FeederError
 from hcsim.feeder.unbalance import three_phase_buses, unbalance_pct
-from hcsim.opendss.circuit import Circuit
+from hcsim.opendss.circuit import OUR_PREFIX, Circuit
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.recording import V_SANE_PU, Recording, RegulatorRows
 from hcsim.replay.recording import BranchMap as _BranchMap
@@ -256,7 +256,10 @@ class _Record:
         n = len(network.nodes)
         elements = circuit.element_names()
         self._is_load = np.array([name.startswith("load.") for name in elements])
-        self._is_delivery = np.array([not name.startswith(SOURCES) for name in elements])
+        # nor what is ours: how many of our controls an earlier run has left would decide the last bit of the sum
+        self._is_delivery = np.array(
+            [not name.startswith(SOURCES) and f".{OUR_PREFIX}" not in name for name in elements]
+        )
         self.v_pu = np.full((steps, n), np.nan)
         self.substation_kva = np.full((steps, len(network.source_nodes)), complex(np.nan, np.nan))
         self.loading_pu = np.full((steps, len(series.branches)), np.nan)
