@@ -43,7 +43,7 @@ def rated_kva(network: Network) -> dict[str, float]:
         if branch.kind == "source":
             continue
         kva = sum(branch.i_rated_a * network.v_base_v[n] / 1e3 for n in branch.to_nodes)
-        for bus in {bus_of(network.nodes[n]) for n in branch.to_nodes}:
+        for bus in dict.fromkeys(bus_of(network.nodes[n]) for n in branch.to_nodes):
             found[bus] = found.get(bus, 0.0) + float(kva)
     return {bus: kva for bus, kva in found.items() if np.isfinite(kva)}
 

@@ -131,8 +131,8 @@ def draw_feeder(axes: Axes, network: Network) -> None:
     if source in places:
         axes.plot(*places[source], marker="*", color=style.BLACK, markersize=13, zorder=6)
     ends_of = {b.name: bus(b.to_nodes[0]) for b in network.branches}
-    regulated = {ends_of.get(r.transformer, "") for r in network.regulators} & places.keys()
-    for name in regulated:
+    regulated = dict.fromkeys(ends_of.get(r.transformer, "") for r in network.regulators)  # a set has no order
+    for name in [bus for bus in regulated if bus in places]:
         axes.plot(
             *places[name],
             marker="^",

@@ -190,7 +190,7 @@ class TableIn:
                 self.errors.add(f"row 1: column {name!r} is missing", hint)
         for name in strange:
             self.errors.add(f"row 1: column {name!r} is unknown", did_you_mean(name, allowed))
-        for name in {c for c in found if found.count(c) > 1}:
+        for name in dict.fromkeys(c for c in found if found.count(c) > 1):
             self.errors.add(f"row 1: column {name!r} is there twice", "Delete one.")
         self.errors.raise_any()
 

@@ -301,7 +301,7 @@ class LineReader:
             if param.value and 0 <= i < len(words.names):
                 self._harmless(f"{name}.{words.names[i]}", words.names[i], param, at)
         if param.name and param.value:
-            for name in FILE_CLASSES & self.words.classes.keys():
+            for name in sorted(FILE_CLASSES & self.words.classes.keys()):
                 if self.words.classes[name].find(param.name) in FILE_PROPERTIES:
                     raise FeederError(
                         f"{at}: {param.name}={param.value} names a file, but not of which object.",
