@@ -32,7 +32,7 @@ Ints = NDArray[np.int64]
 
 FIXED = "hcsim_fixed_"
 SERVED_TOLERANCE = 0.01
-"""Load delivered may differ from what our load models ask for at the solved voltages by this share."""
+"""Load delivered may differ by this share from what our load models ask for at the solved voltages."""
 CHUNK = 256
 """Steps whose phasors are held until their loads are checked together: bounds the memory of a year."""
 SOURCES = ("vsource.", "isource.", "generator.", "pvsystem.", "storage.", "load.", "vccs.", "indmach012.", "windgen.")
@@ -256,10 +256,7 @@ class _Record:
         n = len(network.nodes)
         elements = circuit.element_names()
         self._is_load = np.array([name.startswith("load.") for name in elements])
-        # nor what is ours: how many of our controls an earlier run has left would decide the last bit of the sum
-        self._is_delivery = np.array(
-            [not name.startswith(SOURCES) and f".{OUR_PREFIX}" not in name for name in elements]
-        )
+        self._is_delivery = np.array([not (e.startswith(SOURCES) or f".{OUR_PREFIX}" in e) for e in elements])
         self.v_pu = np.full((steps, n), np.nan)
         self.substation_kva = np.full((steps, len(network.source_nodes)), complex(np.nan, np.nan))
         self.loading_pu = np.full((steps, len(series.branches)), np.nan)
