@@ -58,7 +58,7 @@ def test_other_wrong_words_keep_their_own_message():
 
 def test_every_option_of_a_study_belongs_to_one_kind_or_to_both():
     """A new option has to say to which kind it belongs."""
-    both = {"case", "out", "kind", "gap", "time_limit", "sites", "day", "zone", "accept_gate"}
+    both = {"case", "out", "kind", "gap", "time_limit", "sites", "day", "zone", "accept_gate", "processes", "resume"}
     command = next(c for c in typer.main.get_command(app).commands.values() if c.name == "study")
     names = {p.name for p in command.params} - {"help"}
     assert names == both | set(ALLOCATION_ONLY) | set(PLANNING_ONLY)
