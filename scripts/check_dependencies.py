@@ -31,10 +31,11 @@ def lowest_pins(project: dict) -> list[str]:
     declared = [*project["dependencies"], *project["optional-dependencies"][EXTRA]]
     pins = []
     for requirement in declared:
-        found = re.fullmatch(r"([\w.-]+)>=([\w.]+)(,<[\w.]+)?", requirement)
+        named, _, marker = requirement.partition("; ")
+        found = re.fullmatch(r"([\w.-]+)>=([\w.]+)(,<[\w.]+)?", named)
         if not found:
             raise SystemExit(f"{requirement!r} has no lower bound, or one that is not understood here.")
-        pins.append(f"{found[1]}=={found[2]}")
+        pins.append(f"{found[1]}=={found[2]}" + (f"; {marker}" if marker else ""))
     return pins
 
 

@@ -195,10 +195,10 @@ def _with(s: Schedule, pv_p: Floats, pv_q: Floats, charge: Floats, discharge: Fl
 
 def _limit_rows(
     now: Schedule, seen: Visit, limits: Limits, before: Before | None, moves: _Moves, margin: float
-) -> tuple[sparse.csr_matrix, Floats]:
+) -> tuple[sparse.csr_array, Floats]:
     """Every judged value near or beyond its limit stays, by the tangent, inside it."""
     model, found = seen.model, seen.found.operation
-    blocks: list[sparse.csr_matrix] = []
+    blocks: list[sparse.csr_array] = []
     sides: list[Floats] = []
     for criterion in CRITERIA:
         if criterion.name not in MARGIN or not criterion.judged(limits):
@@ -220,7 +220,7 @@ def _limit_rows(
             room, inside = -beyond[t, at], margin * MARGIN[criterion.name]
             sides.append(np.where(room < 0, room - inside, np.maximum(room - inside, 0.0)))
     if not blocks:
-        return sparse.csr_matrix((0, moves.count)), np.zeros(0)
+        return sparse.csr_array((0, moves.count)), np.zeros(0)
     return sparse.vstack(blocks).tocsr(), np.concatenate(sides)
 
 
@@ -250,7 +250,7 @@ def _slopes(model: LinearModel, criterion: str, elements: list[str], t: int) -> 
 
 def _row_block(
     now: Schedule, ports: tuple[str, ...], moves: _Moves, t: int, by_p: Floats, by_q: Floats
-) -> sparse.csr_matrix:
+) -> sparse.csr_array:
     place = {name: d for d, name in enumerate(ports)}
     of = {"pv": [place[n] for n in now.pv_nodes], "bess": [place[n] for n in now.bess_nodes]}
     columns, parts = [], []
@@ -260,14 +260,14 @@ def _row_block(
         parts.append(sign * (by_q if reactive else by_p)[:, of[kind]])
     dense, at = np.hstack(parts), np.concatenate(columns)
     rows = np.repeat(np.arange(len(dense)), len(at))
-    return sparse.csr_matrix((dense.ravel(), (rows, np.tile(at, len(dense)))), shape=(len(dense), moves.count))
+    return sparse.csr_array((dense.ravel(), (rows, np.tile(at, len(dense)))), shape=(len(dense), moves.count))
 
 
-def _energy_rows(now: Schedule, moves: _Moves) -> tuple[sparse.csr_matrix, Floats, sparse.csr_matrix]:
+def _energy_rows(now: Schedule, moves: _Moves) -> tuple[sparse.csr_array, Floats, sparse.csr_array]:
     """SoC within its range after every step, where it is so already; and as it was at the end."""
     steps, units = len(now.times), len(now.bess)
     if not units:
-        return sparse.csr_matrix((0, moves.count)), np.zeros(0), sparse.csr_matrix((0, moves.count))
+        return sparse.csr_array((0, moves.count)), np.zeros(0), sparse.csr_array((0, moves.count))
     eta_c = np.array([now.bess[u].eta_charge for u in now.bess_of])
     eta_d = np.array([now.bess[u].eta_discharge for u in now.bess_of])
     out = 1.0 / eta_d
@@ -279,10 +279,10 @@ def _energy_rows(now: Schedule, moves: _Moves) -> tuple[sparse.csr_matrix, Float
             rows.append(t * units + np.array(now.bess_of))
             columns.append(moves.start[name] + t * width + np.arange(width))
             data.append(factor * now.step_h)
-    moved = sparse.csr_matrix(
+    moved = sparse.csr_array(
         (np.concatenate(data), (np.concatenate(rows), np.concatenate(columns))), shape=(steps * units, moves.count)
     )
-    path = sparse.kron(sparse.csr_matrix(np.tril(np.ones((steps, steps)))), sparse.identity(units)).tocsr() @ moved
+    path = sparse.kron(sparse.csr_array(np.tril(np.ones((steps, steps)))), sparse.eye_array(units)).tocsr() @ moved
     high = np.array([u.soc_max * u.energy_kwh for u in now.bess])
     low = np.array([u.soc_min * u.energy_kwh for u in now.bess])
     soc = now.soc_kwh[1:]

@@ -115,7 +115,7 @@ def _bus(node: str) -> str:
     return bus_of(node)
 
 
-def distance_graph(network: Network) -> sparse.csr_matrix:
+def distance_graph(network: Network) -> sparse.csr_array:
     """(buses, buses) electrical distance of neighbours: series impedance in pu of 1 MVA on the branch's own voltage,
     the least of its phases and of parallel branches. The source's own impedance is none of the feeder's."""
     position = {bus: i for i, bus in enumerate(network.buses)}
@@ -134,10 +134,10 @@ def distance_graph(network: Network) -> sparse.csr_matrix:
     rows = [a for a, _ in edges]
     columns = [b for _, b in edges]
     size = len(position)
-    return sparse.csr_matrix((list(edges.values()), (rows, columns)), shape=(size, size))
+    return sparse.csr_array((list(edges.values()), (rows, columns)), shape=(size, size))
 
 
-def distances(graph: sparse.csr_matrix, start: int) -> NDArray[np.float64]:
+def distances(graph: sparse.csr_array, start: int) -> NDArray[np.float64]:
     """(buses,) from one bus the shortest way, infinite where there is none."""
     return np.asarray(dijkstra(graph, directed=False, indices=start))
 

@@ -173,11 +173,11 @@ class Circuit:
         whole = self._session.ffi.buffer(self._dss.YMatrix.GetVPointer(), 16 * (len(v_v) + 1))  # ground comes first
         np.frombuffer(whole, dtype=complex)[1:] = v_v
 
-    def system_y(self) -> sparse.csc_matrix:
+    def system_y(self) -> sparse.csc_array:
         """(N, N) system admittance in siemens, loads' constant part included."""
         data, indices, starts = self._dss.YMatrix.GetCompressedYMatrix(False)
         n = len(starts) - 1
-        return sparse.csc_matrix((data, indices, starts), shape=(n, n))
+        return sparse.csc_array((data, indices, starts), shape=(n, n))
 
     def injection_currents_a(self) -> Complexes:
         """(N,) currents injected into `system_y` at the solution (sources, and loads' compensation)."""

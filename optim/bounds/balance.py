@@ -149,7 +149,7 @@ def _with_storage(
     One status for all where `one_status`; else charging and discharging are free of each other, as two units are.
     """
     steps, count = len(room), len(groups)
-    one, width = sparse.identity(steps), 3 * steps + 1
+    one, width = sparse.eye_array(steps), 3 * steps + 1
     after = sparse.eye_array(steps, steps + 1, k=1) - sparse.eye_array(steps, steps + 1)
     blank = sparse.csr_array((steps, steps + 1))
     none, total = sparse.csr_array((steps, steps)), 1 + count * width + steps

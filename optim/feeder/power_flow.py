@@ -33,7 +33,7 @@ class PowerFlow:
     iterations: int
 
 
-def admittance(network: Network) -> sparse.csc_matrix:
+def admittance(network: Network) -> sparse.csc_array:
     """(N, N) siemens: sources' internal, branches and shunts; no loads."""
     parts = [b.admittance for b in network.branches] + [(s.nodes, s.y_s) for s in network.shunts]
     sizes = [len(nodes) for nodes, _ in parts]
@@ -41,7 +41,7 @@ def admittance(network: Network) -> sparse.csc_matrix:
     columns = np.concatenate([np.tile(nodes, k) for (nodes, _), k in zip(parts, sizes, strict=True)])
     values = np.concatenate([y.ravel() for _, y in parts])
     n = len(network.nodes)
-    return sparse.csc_matrix((values, (rows.astype(int), columns.astype(int))), shape=(n, n))
+    return sparse.csc_array((values, (rows.astype(int), columns.astype(int))), shape=(n, n))
 
 
 def source_currents_a(network: Network) -> Complexes:
@@ -142,17 +142,17 @@ def _vlow(loads: LoadLegs) -> Floats:
     return np.full(len(loads.names), 0.5) if loads.vlow_pu is None else loads.vlow_pu
 
 
-def _incidence(loads: LoadLegs, n: int) -> sparse.csr_matrix:
+def _incidence(loads: LoadLegs, n: int) -> sparse.csr_array:
     """(L, N): +1 at a leg's plus node, -1 at its minus node."""
     legs = np.arange(len(loads.names))
     plus, minus = loads.node_plus >= 0, loads.node_minus >= 0
     rows = np.concatenate([legs[plus], legs[minus]])
     columns = np.concatenate([loads.node_plus[plus], loads.node_minus[minus]])
     values = np.concatenate([np.ones(plus.sum()), -np.ones(minus.sum())])
-    return sparse.csr_matrix((values, (rows, columns)), shape=(len(legs), n))
+    return sparse.csr_array((values, (rows, columns)), shape=(len(legs), n))
 
 
-def _live(network: Network, y: sparse.csc_matrix) -> NDArray[np.bool_]:
+def _live(network: Network, y: sparse.csc_array) -> NDArray[np.bool_]:
     """(N,) nodes with any electrical path to a source."""
     _, label = connected_components(y != 0, directed=False)
     sources = [n for b in network.branches if b.kind == "source" for n in b.to_nodes]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 from optim.data.network import Complexes
@@ -42,7 +42,7 @@ def _floating_sets(y_tt: Complexes, buses: Sequence[str]) -> list[list[int]]:
     """Sets of nodes that can move together without a current: ungrounded windings. Sets that are joined with each
     other but not with ground, and within those with ground the nodes of a bus, as of a delta tertiary."""
     joined = np.abs(y_tt) > OPEN * np.max(np.abs(y_tt), initial=0.0)
-    count, of = connected_components(csr_matrix(joined), directed=False)
+    count, of = connected_components(csr_array(joined), directed=False)
     found: list[list[int]] = []
     for k in range(count):
         members = [int(i) for i in np.flatnonzero(of == k)]

@@ -131,7 +131,7 @@ def _losses(m: LinDist3Flow, state: Floats) -> tuple[Complexes, Floats]:
     mean = np.bincount(branch, np.sqrt(v)) / np.bincount(branch)
     current = np.conj(power) / mean[branch]
     drop = (m.d_r + 1j * m.d_x) @ current
-    to_feeding_node = m.a + sp.identity(size) + 1j * m.a_x
+    to_feeding_node = m.a + sp.eye_array(size) + 1j * m.a_x
     return to_feeding_node @ (drop * np.conj(current)), np.abs(drop) ** 2
 
 
@@ -166,27 +166,27 @@ def _fixed_injections(profiles: Profiles, row_of: dict[str, int]) -> Floats:
     return own
 
 
-def _system(m: LinDist3Flow, slope: sp.csr_matrix) -> sp.csc_matrix:
+def _system(m: LinDist3Flow, slope: sp.csr_array) -> sp.csc_array:
     """[P, Q, v, theta] -> right-hand sides of (2a), (2b), (2c) and of the angle equation.
 
     `slope` (R, R) is d(demand)/dv, complex MVA.
     """
-    w2 = sp.diags(np.abs(m.w_pu[m.node_rows]) ** 2)
-    per_w2 = sp.diags(1 / np.abs(m.w_pu[m.node_rows]) ** 2)
-    carried = m.a.T + sp.identity(len(m.nodes))
-    return sp.csc_matrix(
-        sp.bmat(
+    w2 = sp.diags_array(np.abs(m.w_pu[m.node_rows]) ** 2)
+    per_w2 = sp.diags_array(1 / np.abs(m.w_pu[m.node_rows]) ** 2)
+    carried = m.a.T + sp.eye_array(len(m.nodes))
+    return sp.csc_array(
+        sp.block_array(
             [
                 [-m.a, m.a_x, -slope.real, None],
                 [-m.a_x, -m.a, -slope.imag, None],
                 [2 * m.d_r, 2 * m.d_x, -m.a_v, 2 * w2 @ m.a_theta],
-                [per_w2 @ m.d_x, -per_w2 @ m.d_r, -0.5 * m.a_theta @ per_w2, sp.identity(len(m.nodes)) - carried],
+                [per_w2 @ m.d_x, -per_w2 @ m.d_r, -0.5 * m.a_theta @ per_w2, sp.eye_array(len(m.nodes)) - carried],
             ]
         )
     )
 
 
-def _shunt_power(network: Network, m: LinDist3Flow, voltage_dependent: bool) -> tuple[Complexes, sp.csr_matrix]:
+def _shunt_power(network: Network, m: LinDist3Flow, voltage_dependent: bool) -> tuple[Complexes, sp.csr_array]:
     """Capacitors, reactors and line charging -> demand in MVA at 1 pu, or as slope on the node's own v."""
     size = len(m.nodes)
     row_of = np.full(len(network.nodes), -1)
@@ -204,11 +204,11 @@ def _shunt_power(network: Network, m: LinDist3Flow, voltage_dependent: bool) -> 
         at = row_of[n] >= 0
         np.add.at(demand, row_of[n][at], power[at])
     if voltage_dependent:
-        return np.zeros(size, dtype=complex), sp.csr_matrix(sp.diags(demand))
-    return demand, sp.csr_matrix((size, size), dtype=complex)
+        return np.zeros(size, dtype=complex), sp.csr_array(sp.diags_array(demand))
+    return demand, sp.csr_array((size, size), dtype=complex)
 
 
-def _judged_rows(network: Network, m: LinDist3Flow) -> tuple[sp.csr_matrix, tuple[str, ...]]:
+def _judged_rows(network: Network, m: LinDist3Flow) -> tuple[sp.csr_array, tuple[str, ...]]:
     """(J, 2R) rows on [v, theta] that give the squared judged voltages, and their names."""
     size = len(m.nodes)
     row_of = np.full(len(network.nodes) + 1, -1)
@@ -224,10 +224,10 @@ def _judged_rows(network: Network, m: LinDist3Flow) -> tuple[sp.csr_matrix, tupl
         triplets.add_pairs(at, columns[at], on_v[at].astype(complex))
         triplets.add_pairs(at, size + columns[at], on_theta[at].astype(complex))
     rows = triplets.matrix_of((len(chosen), 2 * size)).real
-    return sp.csr_matrix(rows), tuple(network.nodes[n] for n in chosen)
+    return sp.csr_array(rows), tuple(network.nodes[n] for n in chosen)
 
 
-def _rows(judged: sp.csr_matrix, x: Floats) -> Floats:
+def _rows(judged: sp.csr_array, x: Floats) -> Floats:
     return np.stack([judged @ each for each in x])
 
 

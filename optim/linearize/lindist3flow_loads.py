@@ -15,23 +15,23 @@ from optim.linearize.lindist3flow_matrices import Triplets
 class LoadPower:
     """Demand of the loads by row, in MVA, as their legs' multipliers make it."""
 
-    share: sp.csr_matrix
+    share: sp.csr_array
     """(R, L) which part of a leg's power stands at a row."""
     fixed_mva: Complexes
     """(L,) at multiplier 1."""
     slope_mva: Complexes
     """(L,) per squared pu across the leg."""
-    weight: sp.csr_matrix
+    weight: sp.csr_array
     """(L, R) squared voltage across the leg per squared voltage of a row."""
 
     def fixed(self, p_pu: Floats, q_pu: Floats) -> Complexes:
         """(R,)"""
         return np.asarray(self.share @ (self.fixed_mva.real * p_pu + 1j * self.fixed_mva.imag * q_pu))
 
-    def slope(self, p_pu: Floats, q_pu: Floats) -> sp.csr_matrix:
+    def slope(self, p_pu: Floats, q_pu: Floats) -> sp.csr_array:
         """(R, R) per squared pu."""
         legs = self.slope_mva.real * p_pu + 1j * self.slope_mva.imag * q_pu
-        return self.share @ sp.diags(legs) @ self.weight
+        return self.share @ sp.diags_array(legs) @ self.weight
 
 
 def load_power(network: Network, node_rows: Ints, w_pu: Complexes, voltage_dependent: bool) -> LoadPower:

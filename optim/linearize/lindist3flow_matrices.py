@@ -47,14 +47,14 @@ class LinDist3Flow:
     """(R,) node names; column r of A is the branch-phase that feeds node r."""
     branches: tuple[str, ...]
     """(R,) "Line.l115.1": feeding branch and phase."""
-    a: sp.csr_matrix
-    a_x: sp.csr_matrix
-    a_v: sp.csr_matrix
-    a_theta: sp.csr_matrix
+    a: sp.csr_array
+    a_x: sp.csr_array
+    a_v: sp.csr_array
+    a_theta: sp.csr_array
     """Voltage transfer Im u (R, R), what one node's angle does to another's voltage; zero without delta windings."""
     a_0: Floats
-    d_r: sp.csr_matrix
-    d_x: sp.csr_matrix
+    d_r: sp.csr_array
+    d_x: sp.csr_array
     w_pu: Complexes
     """(N,) no-load phasors in pu of the node's base; 0 for nodes cut off."""
     source_rows: Ints
@@ -97,23 +97,23 @@ def matrices(network: Network) -> LinDist3Flow:
         u.add(r_to, row_of[from_nodes], transfer * w_v[from_nodes][None, :] / w_v[to_nodes][:, None])
 
     size = len(node_rows)
-    identity = sp.identity(size, format="csr")
+    identity = sp.eye_array(size, format="csr")
     carried, rotated = u.matrix(size), drop.matrix(size)
     carried.data = np.round(carried.data, 12)  # the ones of an incidence matrix, not 1 - 1e-16
     w_pu = np.where(live, w_v / network.v_base_v, 0.0)
     w2 = np.abs(w_pu[node_rows]) ** 2
-    transfer_v = sp.diags(w2) @ carried.real @ sp.diags(1 / w2)
+    transfer_v = sp.diags_array(w2) @ carried.real @ sp.diags_array(1 / w2)
     return LinDist3Flow(
         node_rows=node_rows,
         nodes=tuple(network.nodes[n] for n in node_rows),
         branches=tuple(_branch_phase(network, feeding[n], n) for n in node_rows),
-        a=sp.csr_matrix(carried.real.T - identity),
-        a_x=_pruned(sp.csr_matrix(carried.imag.T)),
-        a_v=sp.csr_matrix(transfer_v - identity),
-        a_theta=_pruned(sp.csr_matrix(carried.imag)),
+        a=sp.csr_array(carried.real.T - identity),
+        a_x=_pruned(sp.csr_array(carried.imag.T)),
+        a_v=sp.csr_array(transfer_v - identity),
+        a_theta=_pruned(sp.csr_array(carried.imag)),
         a_0=a_0,
-        d_r=sp.csr_matrix(rotated.real),
-        d_x=sp.csr_matrix(rotated.imag),
+        d_r=sp.csr_array(rotated.real),
+        d_x=sp.csr_array(rotated.imag),
         w_pu=w_pu,
         source_rows=row_of[np.array([n for n in _head_rows(network) if row_of[n] >= 0], dtype=int)],
     )
@@ -150,7 +150,7 @@ def _branch_phase(network: Network, branch: int, node: int) -> str:
     return f"{found.name}.{network.nodes[node].rsplit('.', 1)[1]}"
 
 
-def _pruned(matrix: sp.csr_matrix) -> sp.csr_matrix:
+def _pruned(matrix: sp.csr_array) -> sp.csr_array:
     """Rounding residue of real transfers is not a coupling."""
     matrix.data[np.abs(matrix.data) < 1e-9] = 0.0
     matrix.eliminate_zeros()
@@ -174,11 +174,11 @@ class Triplets:
         self._columns.append(columns)
         self._values.append(values)
 
-    def matrix(self, size: int) -> sp.csr_matrix:
+    def matrix(self, size: int) -> sp.csr_array:
         return self.matrix_of((size, size))
 
-    def matrix_of(self, shape: tuple[int, int]) -> sp.csr_matrix:
+    def matrix_of(self, shape: tuple[int, int]) -> sp.csr_array:
         if not self._rows:
-            return sp.csr_matrix(shape, dtype=complex)
+            return sp.csr_array(shape, dtype=complex)
         index = (np.concatenate(self._rows), np.concatenate(self._columns))
-        return sp.csr_matrix((np.concatenate(self._values), index), shape=shape)
+        return sp.csr_array((np.concatenate(self._values), index), shape=shape)

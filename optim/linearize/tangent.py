@@ -147,14 +147,14 @@ class _Frame:
         self.network = network
         sources = [b for b in network.branches if b.kind == "source"]
         self.at_source = np.concatenate([np.array(b.to_nodes, dtype=int) for b in sources])
-        self.z = sp.csr_matrix(sp.block_diag([b.z_ohm for b in sources]))
+        self.z = sp.csr_array(sp.block_diag([sp.coo_array(b.z_ohm) for b in sources]))
         self.ideal = np.concatenate([b.transfer[:, 0] for b in sources])
         self.across = _port_incidence(network, port_nodes)
         self.elements = {b.name: b.admittance for b in network.branches if b.kind != "source"}
         self.elements |= {s.name: (s.nodes, s.y_s) for s in network.shunts}
         self._y = _assembled([(*nodes_and_y,) for nodes_and_y in self.elements.values()], len(network.nodes))
 
-    def admittance(self, moved: Mapping[str, Complexes]) -> sp.csr_matrix:
+    def admittance(self, moved: Mapping[str, Complexes]) -> sp.csr_array:
         """(N, N) siemens of branches and shunts, sources left out, with elements whose taps or steps have moved."""
         changed = [(self.elements[name][0], y - self.elements[name][1]) for name, y in moved.items()]
         return self._y + _assembled(changed, len(self.network.nodes)) if changed else self._y
@@ -174,19 +174,19 @@ class _Response:
         straight, crossed = _load_slopes(frame.network.loads, point)
         own = (point.p_kw + 1j * point.q_kvar) * 1e3
         v_port = across.T @ point.v_v
-        crossed += across @ sp.diags(np.conj(own) / np.conj(v_port) ** 2) @ across.T
+        crossed += across @ sp.diags_array(np.conj(own) / np.conj(v_port) ** 2) @ across.T
         self.y_s = frame.admittance(point.admittance_of)
         y = self.y_s + straight
-        into = sp.csr_matrix((np.ones(s), (at_source, np.arange(s))), shape=(n, s))
-        linear = sp.bmat([[y, -into], [into.T, z]])
-        conjugate = sp.bmat([[crossed, None], [None, sp.csr_matrix((s, s))]])
+        into = sp.csr_array((np.ones(s), (at_source, np.arange(s))), shape=(n, s))
+        linear = sp.block_array([[y, -into], [into.T, z]])
+        conjugate = sp.block_array([[crossed, None], [None, sp.csr_array((s, s))]])
         # nodes cut off have no equation: hold them where they are
         lonely = np.flatnonzero(np.asarray(abs(linear).sum(axis=1)).ravel() == 0)
-        linear = linear + sp.csr_matrix((np.ones(len(lonely)), (lonely, lonely)), shape=linear.shape)
+        linear = linear + sp.csr_array((np.ones(len(lonely)), (lonely, lonely)), shape=linear.shape)
         plus, minus = linear + conjugate, linear - conjugate
-        system = sp.bmat([[plus.real, -minus.imag], [plus.imag, minus.real]], format="csc")
+        system = sp.block_array([[plus.real, -minus.imag], [plus.imag, minus.real]], format="csc")
         per_kw = 1e3 / np.conj(v_port)
-        steps = sp.hstack([across @ sp.diags(per_kw), across @ sp.diags(-1j * per_kw)], format="csc")[:, columns]
+        steps = sp.hstack([across @ sp.diags_array(per_kw), across @ sp.diags_array(-1j * per_kw)], format="csc")[:, columns]
         right = np.zeros((2 * (n + s), len(columns)))
         right[:n], right[n + s : n + s + n] = steps.real.toarray(), steps.imag.toarray()
         x = spla.splu(system).solve(right)
@@ -197,21 +197,21 @@ class _Response:
         """(S, C) amperes out of the sources"""
 
 
-def _port_incidence(network: Network, port_nodes: Ints) -> sp.csr_matrix:
+def _port_incidence(network: Network, port_nodes: Ints) -> sp.csr_array:
     """(N, D) a device stands between its node and what the node is judged against: ground, neutral, another phase."""
     d = np.arange(len(port_nodes))
     other = network.v_reference[port_nodes]
     between = other >= 0
     values = np.concatenate([np.ones(len(d)), -np.ones(int(between.sum()))])
     rows, columns = np.concatenate([port_nodes, other[between]]), np.concatenate([d, d[between]])
-    return sp.csr_matrix((values, (rows, columns)), shape=(len(network.nodes), len(d)))
+    return sp.csr_array((values, (rows, columns)), shape=(len(network.nodes), len(d)))
 
 
-def _source_currents(v_v: Complexes, ideal_v: Complexes, z: sp.csr_matrix) -> Complexes:
+def _source_currents(v_v: Complexes, ideal_v: Complexes, z: sp.csr_array) -> Complexes:
     return np.asarray(spla.spsolve(z.tocsc(), ideal_v - v_v)).reshape(-1)
 
 
-def _load_slopes(loads: LoadLegs, point: OperatingPoint) -> tuple[sp.csr_matrix, sp.csr_matrix]:
+def _load_slopes(loads: LoadLegs, point: OperatingPoint) -> tuple[sp.csr_array, sp.csr_array]:
     """(N, N) matrices of a and b of the module docstring, siemens."""
     n = len(point.v_v)
     across = leg_voltages_v(loads, point.v_v)
@@ -232,7 +232,7 @@ def _load_slopes(loads: LoadLegs, point: OperatingPoint) -> tuple[sp.csr_matrix,
     return _at_legs(loads, a, n), _at_legs(loads, b, n)
 
 
-def _at_legs(loads: LoadLegs, values: Complexes, n: int) -> sp.csr_matrix:
+def _at_legs(loads: LoadLegs, values: Complexes, n: int) -> sp.csr_array:
     """E diag(values) E^T"""
     parts = [
         (loads.node_plus, loads.node_plus, 1),
@@ -240,21 +240,21 @@ def _at_legs(loads: LoadLegs, values: Complexes, n: int) -> sp.csr_matrix:
         (loads.node_minus, loads.node_plus, -1),
         (loads.node_minus, loads.node_minus, 1),
     ]
-    total = sp.csr_matrix((n, n), dtype=complex)
+    total = sp.csr_array((n, n), dtype=complex)
     for rows, columns, sign in parts:
         at = (rows >= 0) & (columns >= 0)
-        total = total + sp.csr_matrix((sign * values[at], (rows[at], columns[at])), shape=(n, n))
+        total = total + sp.csr_array((sign * values[at], (rows[at], columns[at])), shape=(n, n))
     return total
 
 
-def _assembled(parts: Sequence[tuple[tuple[int, ...], Complexes]], n: int) -> sp.csr_matrix:
+def _assembled(parts: Sequence[tuple[tuple[int, ...], Complexes]], n: int) -> sp.csr_array:
     """(N, N) siemens of elements that stand between these nodes."""
     if not parts:  # a source with loads at its own bus
-        return sp.csr_matrix((n, n), dtype=complex)
+        return sp.csr_array((n, n), dtype=complex)
     rows = np.concatenate([np.repeat(nodes, len(nodes)) for nodes, _ in parts])
     columns = np.concatenate([np.tile(nodes, len(nodes)) for nodes, _ in parts])
     values = np.concatenate([y.ravel() for _, y in parts])
-    return sp.csr_matrix((values, (rows.astype(int), columns.astype(int))), shape=(n, n))
+    return sp.csr_array((values, (rows.astype(int), columns.astype(int))), shape=(n, n))
 
 
 # -- rows -------------------------------------------------------------------------------------------------
@@ -336,7 +336,7 @@ class _FlowRows:
         if not triplets:
             return _Rows(np.zeros(0, dtype=complex), np.zeros((0, r.v_slope.shape[1]), dtype=complex))
         rows, columns, values = zip(*triplets, strict=True)
-        current = sp.csr_matrix((values, (rows, columns)), shape=(len(self._rows), n))
+        current = sp.csr_array((values, (rows, columns)), shape=(len(self._rows), n))
         to = np.array([b.to_nodes[i] for b, i in self._rows])
         frame = r.point.v_v[to] / np.maximum(np.abs(r.point.v_v[to]), 1e-9) * self._network.v_base_v[to] / 1e3
         return _Rows(frame * np.conj(current @ r.point.v_v), frame[:, None] * np.conj(current @ r.v_slope))

@@ -31,9 +31,9 @@ def solve(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """P, Q, v of the README's four equations."""
     m = {name: scipy.io.mmread(folder / f"{name}.mtx").tocsc() for name in ("A", "A_x", "A_v", "A_theta", "D_r", "D_x")}
     rows = pd.read_csv(folder / "rows.csv")
-    w = sp.diags(rows.no_load_v_pu**2)
-    per_w = sp.diags(rows.no_load_v_pu**-2)
-    system = sp.bmat(
+    w = sp.diags_array(rows.no_load_v_pu**2)
+    per_w = sp.diags_array(rows.no_load_v_pu**-2)
+    system = sp.block_array(
         [
             [m["A"], -m["A_x"], None, None],
             [m["A_x"], m["A"], None, None],

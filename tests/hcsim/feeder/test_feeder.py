@@ -172,7 +172,7 @@ def test_branches_stand_after_what_feeds_them(ieee123):
 def test_admittances_add_up_to_the_system_matrix(ieee123):
     # every entry of OpenDSS's own Y, loads' constant part aside, is in some branch or shunt
     circuit, network, _ = ieee123
-    loads = sparse.lil_matrix((len(network.nodes), len(network.nodes)), dtype=complex)
+    loads = sparse.lil_array((len(network.nodes), len(network.nodes)), dtype=complex)
     for element in circuit.elements(["Load"]):
         for i, n in enumerate(element.node_ref.ravel()):
             for j, m in enumerate(element.node_ref.ravel()):

@@ -59,14 +59,14 @@ def clarabel_optimum(model: pyo.ConcreteModel, cones: Sequence[RotatedCone]) -> 
             second_b.append(constant)
     kinds = [clarabel.ZeroConeT(len(equal)), clarabel.NonnegativeConeT(len(least))]
     kinds += [clarabel.SecondOrderConeT(2 + len(c.squares)) for c in cones]
-    matrix = sp.csc_matrix(sp.vstack([*equal, *least, *second]))
+    matrix = sp.csc_array(sp.vstack([*equal, *least, *second]))
     rhs = np.array([*equal_b, *least_b, *second_b])
     cost, offset = row(next(model.component_data_objects(pyo.Objective)).expr)
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.tol_gap_abs = settings.tol_gap_rel = 1e-9
     settings.tol_feas = 1e-9
-    none = sp.csc_matrix((len(variables), len(variables)))
+    none = sp.csc_array((len(variables), len(variables)))
     found = clarabel.DefaultSolver(none, cost.toarray()[0], matrix, rhs, kinds, settings).solve()
     if str(found.status) == "PrimalInfeasible":
         return float("inf")
