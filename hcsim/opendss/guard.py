@@ -112,14 +112,15 @@ def stop() -> None:
         _server = None
 
 
-def try_out(master: Path, first: Path, lines: int, key: str) -> None:
+def try_out(master: Path, first: Path, lines: int, key: str) -> str:
     """Compile and solve the scripts that begin with `first`, copies of those of `master`, in a child.
 
-    What OpenDSS merely refuses is left to the caller, who hears it from OpenDSS. Raises FeederError where the child
-    crashed, hung, or used up its memory. `key` says that it is the same feeder; each is tried once.
+    Gives back why OpenDSS refuses them, "" where it does not: the caller need not ask again, for what it refuses in one
+    process may crash the next. Raises FeederError where the child crashed, hung, or used up its memory. `key` says that
+    it is the same feeder; each that went well is tried once.
     """
     if not is_on() or key in _tried:
-        return
+        return ""
     cpu_s = CPU_S + CPU_S_PER_LINE * lines
     request = {"master": str(master), "first": str(first), "cpu_s": cpu_s, "wall_s": WALL_PER_CPU * cpu_s}
     with _asking:
@@ -130,9 +131,12 @@ def try_out(master: Path, first: Path, lines: int, key: str) -> None:
         except BaseException:  # Ctrl-C in the middle: the next question must not get this answer
             stop()
             raise
+    if answer["outcome"] == "refused":
+        return str(answer["words"])
     if answer["outcome"] != "fine":
         raise _sentence(master, answer, cpu_s)
     _tried.add(key)
+    return ""
 
 
 def _sentence(master: Path, answer: dict[str, Any], cpu_s: float) -> FeederError:

@@ -18,7 +18,9 @@ from typing import Any
 from hcsim.errors import HcsimError
 from hcsim.util import sandbox
 
-_FINE, _MEMORY, _VIOLATION = 0, 41, 42
+_FINE, _MEMORY, _VIOLATION, _REFUSED = 0, 41, 42, 43
+_WORDS = "refused"
+"""File in the child's folder: why OpenDSS refuses the feeder."""
 _LAST_BYTES = 600
 _POLL_S = 0.01
 
@@ -44,7 +46,7 @@ def _answer(request: dict[str, Any], last: mmap.mmap) -> dict[str, Any]:
     work = Path(tempfile.mkdtemp(prefix="trial-"))
     try:
         if not hasattr(os, "fork"):  # this process is the child; where it dies, another is started
-            return {"outcome": _outcome(_trial(request, work, last)), "signal": 0, "last": _said(last)}
+            return _ended(_trial(request, work, last), work, last)
         child = os.fork()
         if child == 0:
             code = 1
@@ -60,13 +62,15 @@ def _answer(request: dict[str, Any], last: mmap.mmap) -> dict[str, Any]:
             return {"outcome": "timeout", "signal": 0, "last": _said(last)}
         if os.WIFSIGNALED(status):
             return {"outcome": "crash", "signal": os.WTERMSIG(status), "last": _said(last)}
-        return {"outcome": _outcome(os.WEXITSTATUS(status)), "signal": 0, "last": _said(last)}
+        return _ended(os.WEXITSTATUS(status), work, last)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _outcome(code: int) -> str:
-    return {_FINE: "fine", _MEMORY: "memory", _VIOLATION: "violation"}.get(code, "crash")
+def _ended(code: int, work: Path, last: mmap.mmap) -> dict[str, Any]:
+    outcome = {_FINE: "fine", _MEMORY: "memory", _VIOLATION: "violation", _REFUSED: "refused"}.get(code, "crash")
+    words = (work / _WORDS).read_text(encoding="utf-8") if outcome == "refused" else ""
+    return {"outcome": outcome, "signal": 0, "last": _said(last), "words": words}
 
 
 def _wait_for(child: int, most_s: float) -> int | None:
@@ -97,10 +101,12 @@ def _wait_for(child: int, most_s: float) -> int | None:
 def _trial(request: dict[str, Any], work: Path, last: mmap.mmap) -> int:
     """All that a study does with a feeder first: every line, the base case, every element, a step of a day."""
     try:
-        _compile_and_solve(Path(request["master"]), Path(request["first"]), last)
+        if refused := _compile_and_solve(Path(request["master"]), Path(request["first"]), last):
+            (work / _WORDS).write_text(refused, encoding="utf-8")
+            return _REFUSED
     except MemoryError:
         return _MEMORY
-    except Exception as error:  # whatever OpenDSS says in its own words, the parent hears it from it again
+    except Exception as error:  # what is not fatal, the parent hears from OpenDSS again
         words = str(error).lower()
         if "access violation" in words:
             return _VIOLATION
@@ -110,7 +116,8 @@ def _trial(request: dict[str, Any], work: Path, last: mmap.mmap) -> int:
     return _FINE
 
 
-def _compile_and_solve(master: Path, first: Path, last: mmap.mmap) -> None:
+def _compile_and_solve(master: Path, first: Path, last: mmap.mmap) -> str:
+    """Why OpenDSS refuses to read it, "" where it does not."""
     from hcsim.opendss.circuit import Circuit
 
     circuit = Circuit(master)
@@ -118,8 +125,12 @@ def _compile_and_solve(master: Path, first: Path, last: mmap.mmap) -> None:
         _feed(circuit, first, first.parent.parent, last)
     except HcsimError as error:
         _raise_if_fatal(error)
-        circuit = Circuit(master)  # as the parent will read it, in one go
-        circuit.command(f'redirect "{first}"')
+        circuit = Circuit(master)  # as the parent would read it, in one go
+        try:
+            circuit.command(f'redirect "{first}"')
+        except HcsimError as refused:
+            _raise_if_fatal(refused)
+            return refused.message
     for name, step in (
         ("solving its base case with controls", lambda: circuit.solve_base_case(controls=True)),
         ("solving its base case", lambda: circuit.solve(controls=False)),
@@ -131,6 +142,7 @@ def _compile_and_solve(master: Path, first: Path, last: mmap.mmap) -> None:
             step()
         except HcsimError as error:
             _raise_if_fatal(error)
+    return ""
 
 
 def _raise_if_fatal(error: HcsimError) -> None:

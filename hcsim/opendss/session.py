@@ -52,6 +52,8 @@ class Session:
         self.commands = 0
         """How many there have been: positions and handles hold until the next one."""
         self._kept: dict[str, tuple[Any, int]] = {}
+        self._refused = ""
+        """Why a child could not read the scripts."""
         self.journal = Journal()
 
     @property
@@ -67,12 +69,15 @@ class Session:
             with last_words.call(text):
                 self.dss.Text.Command = text
         except DSSException as fault:
-            words = words_of(fault)
-            for copy, original in self.scripts.origin.items():
-                words = words.replace(copy, original)
-            raise FeederError(f"OpenDSS, reading {self.master.name}: {words}") from fault
+            raise FeederError(f"OpenDSS, reading {self.master.name}: {self._in_place(words_of(fault))}") from fault
         self.journal.note_command(text, lambda: self.command(text))
         return str(self.dss.Text.Result)
+
+    def _in_place(self, words: str) -> str:
+        """With the user's files instead of our copies."""
+        for copy, original in self.scripts.origin.items():
+            words = words.replace(copy, original)
+        return words
 
     def read_again(self) -> None:
         """The files as they were read first."""
@@ -102,7 +107,7 @@ class Session:
         """In a child process first: see `hcsim.opendss.guard`."""
         scripts = self.scripts
         key = f"{scripts.sha256} {scripts.start.parent.parent.name}" + (f" mended {mended}" if mended else "")
-        guard.try_out(self.master, scripts.start, scripts.lines, key)
+        self._refused = self._in_place(guard.try_out(self.master, scripts.start, scripts.lines, key))
 
     def _check_again(self, mended: int) -> None:
         """What was mended must pass as what was written: a name put right may mean what the old one did not."""
@@ -113,7 +118,7 @@ class Session:
         """Have OpenDSS read the scripts; where it refuses what carries no power, without that."""
         for mended in range(1, MOST_REPAIRS):
             try:
-                self.command(f'redirect "{self.scripts.start}"')
+                self._redirect_once()
                 return
             except FeederError as fault:
                 if not (done := mend(fault.message, self.scripts.origin)):
@@ -122,6 +127,11 @@ class Session:
                 self._check_again(mended)
                 self._try_out(mended)
                 self.command("clear")
+        self._redirect_once()
+
+    def _redirect_once(self) -> None:
+        if self._refused:
+            raise FeederError(self._refused)
         self.command(f'redirect "{self.scripts.start}"')
 
     def define(self, kind: str, name: str, properties: str) -> None:

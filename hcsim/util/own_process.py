@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -32,6 +32,7 @@ _FAILED, _MOST = 1, 40
 """Exit codes of commands are no larger; those of an engine that gives up are above 200."""
 _PATIENCE_S = 5.0
 """Between the second request to end and the end, for a child that is in the middle of a call and hears nothing."""
+_WAKE_S = 0.2
 _LAST, _MADE = "last_words", "made"
 _CODE = """import sys
 sys.argv[0] = "hcsim"
@@ -86,12 +87,16 @@ class _Front:
 
     def _pass_on(self, number: int, frame: FrameType | None) -> None:
         self._asked += 1
-        with suppress(ProcessLookupError):
-            self.child.send_signal(stopping.BY_FRONT)
+        self._send(stopping.BY_FRONT)
+        # one that falls on the child as it goes back to sleep would be heard after the sleep only: the second, which
+        # the child takes for nothing, wakes it
+        _later(_WAKE_S, lambda: self._send(number))
         if self._asked == 2:
-            end = threading.Timer(_PATIENCE_S, self.child.kill)
-            end.daemon = True
-            end.start()
+            _later(_PATIENCE_S, self.child.kill)
+
+    def _send(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            self.child.send_signal(number)
 
     def wait(self) -> int:
         """The exit code, after a sentence where there is none of ours."""
@@ -104,6 +109,12 @@ class _Front:
         where = last_words.read(self.place / _LAST)
         print(_sentence(code, where), file=sys.stderr)
         return _FAILED
+
+
+def _later(after_s: float, what: Callable[[], object]) -> None:
+    timer = threading.Timer(after_s, what)
+    timer.daemon = True
+    timer.start()
 
 
 def _sentence(code: int, where: str) -> str:

@@ -186,7 +186,9 @@ class _Response:
         plus, minus = linear + conjugate, linear - conjugate
         system = sp.block_array([[plus.real, -minus.imag], [plus.imag, minus.real]], format="csc")
         per_kw = 1e3 / np.conj(v_port)
-        steps = sp.hstack([across @ sp.diags_array(per_kw), across @ sp.diags_array(-1j * per_kw)], format="csc")[:, columns]
+        steps = sp.hstack([across @ sp.diags_array(per_kw), across @ sp.diags_array(-1j * per_kw)], format="csc")[
+            :, columns
+        ]
         right = np.zeros((2 * (n + s), len(columns)))
         right[:n], right[n + s : n + s + n] = steps.real.toarray(), steps.imag.toarray()
         x = spla.splu(system).solve(right)

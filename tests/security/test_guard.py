@@ -17,7 +17,7 @@ from hcsim.util import sandbox
 
 CRASHES = {
     "abort": ("new capacitor.c1 bus1=b phases=3 conn=delta kv=12.47 cmatrix=(2 | 0 2 | 0 0 2)", "crashes"),
-    "segmentation fault": ("new transformer.t windings=1", "windings=1"),
+    "segmentation fault": ("new transformer.t windings=1", "(?i)windings"),
     "memory": ("new loadshape.s npts=2000000000 mult=(1 2)", "npts=2000000000"),
 }
 

@@ -59,13 +59,16 @@ def end_of_study(folder: Path, missing: Mapping[str, str]) -> None:
 
 
 def limit_words(limit: Mapping[str, Any]) -> str:
-    """ "overvoltage at 83.1 at 10:00: 1.0502 (limit 1.05)", or why there is none."""
+    """ "overvoltage at 83.1 at 10:00: 1.0502 pu (limit 1.05 pu)", or why there is none."""
     if limit.get("criterion") in (None, "none"):
         return f"none; {limit.get('reason', 'no reason given')}"
     place = ".".join(str(limit[k]) for k in ("element", "phase") if limit.get(k))
+    from optim.data.criteria import CRITERIA
+
+    unit = next((f" {c.unit}" for c in CRITERIA if c.name == limit["criterion"]), "")
     return (
         f"{str(limit['criterion']).replace('_', ' ')} at {place} at {limit.get('time')}: "
-        f"{limit.get('value', float('nan')):.5g} (limit {limit.get('limit', float('nan')):.5g})"
+        f"{limit.get('value', float('nan')):.5g}{unit} (limit {limit.get('limit', float('nan')):.5g}{unit})"
     )
 
 

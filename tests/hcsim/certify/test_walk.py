@@ -8,6 +8,7 @@ import pytest
 from hcsim.certify.margins import Margins
 from hcsim.certify.options import LoopOptions
 from hcsim.certify.stalls import price_kw
+from hcsim.certify.trials import Trials
 from hcsim.certify.walk import Walk
 from hcsim.errors import SolverError
 
@@ -87,3 +88,16 @@ def test_what_a_replay_breaks_is_priced_by_hand():
     assert price_kw(found, 1e4, 10.0) == pytest.approx(100.0 + 30.0 + 20.0)
     found.violations = pd.concat([table, table.iloc[:1].assign(value=np.nan)])
     assert price_kw(found, 1e4, 10.0) == np.inf
+
+
+def test_what_a_round_is_worth_by_hand():
+    """A kW is worth a kW; 0.01 pu beyond a limit costs 100 kW of it, at a twentieth of 200,000 kW per pu; what is lost
+    beyond what may be, 10 kW a kW."""
+    import pandas as pd
+
+    columns = ["criterion", "value", "limit", "unit", "base_value", "existing"]
+    table = pd.DataFrame([("overvoltage", 1.06, 1.05, "pu", np.nan, False)], columns=columns)
+    options = LoopOptions(elastic_kw_per_pu=2e5, elastic_kw_per_kw=10.0, broken_pu_price=0.05)
+    loop = SimpleNamespace(options=options, lost_too_much_kw=lambda _: 2.0, worth_kw=lambda schedule: schedule.hc_kw)
+    found = SimpleNamespace(violations=table)
+    assert Trials.merit(loop, SimpleNamespace(hc_kw=900.0), found) == pytest.approx(900.0 - 100.0 - 20.0)
