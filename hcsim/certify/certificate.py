@@ -113,13 +113,15 @@ class Certificate:
 
     @property
     def word(self) -> str:
-        """Either "certified": the loop ended by itself after at least one round, and the devices act.
+        """Either "certified": the loop ended after at least one round with nothing left to gain, and the devices act.
 
         Or "best found", with what is missing.
         """
         missing = []
         if self.cut:
             missing.append(f"cut by {self.cut}" if self.cut != "put back" else "lowered when put back")
+        if self.status == STALLED:
+            missing.append("stalled: the tangent offers more, which replays refuse")
         if not self.rounds:
             missing.append("no round of the loop")
         if self.schedule.bess and len(self.idle_batteries) == len(self.schedule.bess):

@@ -120,7 +120,8 @@ def baseline(
     kw = 0.0 if found.undefined else found.hc_kw
     if folder:
         write_baseline(found, folder)
-        at = schedule_at(shares_of(bench.network, bench.pv_nodes, weights.value, beside), kw, bench.profiles, beside)
+        shares = shares_of(bench.network, bench.pv_nodes, weights.value, beside, bench.caps)
+        at = schedule_at(shares, kw, bench.profiles, beside)
         bare = bench.bare(word).found
         inverted = reactive if isinstance(reactive, InverterControl) else None
         at_capacity = bench.replay(at, word, base=bare, inverters=inverted) if kw > 0 else None

@@ -117,7 +117,9 @@ def hosting_capacity(
         check_steps(bess, profiles)
     with _SizeProber(model, shares, options, bess) as prober:
         peak_kw = float(profiles.load_kw(model.network.loads.p_kw).max())
-        search = _CapacitySearch(prober, max(peak_kw, 1.0) / 8.0, tolerance_kw, options.progress)
+        search = _CapacitySearch(
+            prober, max(peak_kw, 1.0) / 8.0, tolerance_kw, options.progress, largest_kw=shares.largest_kw
+        )
         found = search.run(zero_in_question=bess is not None)
         verified = _put_back(model, shares, replace(options, before=prober.base), bess, found)
     held = model.circuit.held if options.controls == "free" else ()
@@ -181,7 +183,7 @@ class _SizeProber:
         self._regulation = judges_regulation(model.limits)
         self.power_flows = 0
         self.base = options.before or self._run_bare()
-        self.weights, self.schedule = shares.weights, bess
+        self.shares, self.schedule = shares, bess
         shape = (len(model.profiles), len(shares.pv_nodes))
         self._sun = model.profiles.sun(shares.pv_nodes)
         self.q_per_kw = np.zeros(shape) if shares.q_per_kw is None else shares.q_per_kw
@@ -211,7 +213,7 @@ class _SizeProber:
             self.bess.remove()
 
     def probe(self, pv_kw: float) -> _Probe:
-        self._size_kw = pv_kw * self.weights
+        self._size_kw = self.shares.sizes(pv_kw)
         self._pv_kva[:] = complex(np.nan, np.nan)
         self.pv.resize(self._size_kw)
         if self.bess and self.schedule:
@@ -261,9 +263,15 @@ class _CapacitySearch:
     """Bracket, bisect, look around. Probes are kept in the order in which they were made."""
 
     def __init__(
-        self, prober: _SizeProber, first_kw: float, tolerance_kw: float, progress: Callable[[int, int], None] | None
+        self,
+        prober: _SizeProber,
+        first_kw: float,
+        tolerance_kw: float,
+        progress: Callable[[int, int], None] | None,
+        largest_kw: float = np.inf,
     ) -> None:
         self.prober, self.first_kw, self.tolerance_kw = prober, first_kw, tolerance_kw
+        self.largest_kw = largest_kw
         self.progress = progress
         self.probes: dict[float, _Probe] = {}
         self._expected = 6 + int(np.ceil(np.log2(max(4 * first_kw / tolerance_kw, 2)))) + 12
@@ -311,11 +319,11 @@ class _CapacitySearch:
         return self.probes[pv_kw]
 
     def _double(self) -> None:
-        """Until a probe fails after one that passed."""
+        """Until a probe fails after one that passed, or all sites are full."""
         size, seen_pass = self.first_kw, self.probes[0.0].passed
         for _ in range(DOUBLINGS):
-            passed = self._ask(size).passed
-            if seen_pass and not passed:
+            passed = self._ask(min(size, self.largest_kw)).passed
+            if (seen_pass and not passed) or size >= self.largest_kw:
                 return
             seen_pass = seen_pass or passed
             size *= 2
@@ -343,7 +351,8 @@ class _CapacitySearch:
         low, high = self.bracket_kw
         if np.isfinite(high) and self.probes[low].passed:
             for share in LOOK_ABOVE:
-                self._ask(share * high)
+                if share * high <= self.largest_kw:
+                    self._ask(share * high)
             self.passed_again_kw = tuple(k for k in sorted(self.probes) if k > high and self.probes[k].passed)
 
     @property
@@ -369,6 +378,8 @@ class _CapacitySearch:
     @property
     def limit(self) -> dict[str, object]:
         high = self.bracket_kw[1]
+        if not np.isfinite(high) and max(self.probes) >= self.largest_kw:
+            return {"criterion": "none", "reason": f"every site is at its cap, {self.largest_kw:,.1f} kW in all"}
         if not np.isfinite(high):
             return {"criterion": "none", "reason": f"no limit is broken up to {max(self.probes):.0f} kW"}
         found = self.probes[high].first

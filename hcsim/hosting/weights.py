@@ -15,6 +15,7 @@ from hcsim.replay.options import ReplayOptions
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
+from optim.hosting.spread import Cap
 
 Floats = NDArray[np.float64]
 Weights = Literal["uniform", "load", "schedule"]
@@ -37,10 +38,37 @@ class PvShares:
     """(G,) shares of the total capacity, normalized where they are used."""
     q_per_kw: Floats | None = None
     """(T, G) kvar into the network per kW of inverter capacity; None is unity power factor."""
+    most_kw: Floats | None = None
+    """(G,) kW that each node takes at most, infinity without a cap; where one is full, the others go on. None is no cap
+    anywhere."""
+
+    @property
+    def largest_kw(self) -> float:
+        """What all nodes take together."""
+        return np.inf if self.most_kw is None else float(np.sum(np.where(self.weights > 0, self.most_kw, 0.0)))
+
+    def sizes(self, total_kw: float) -> Floats:
+        """(G,) kW by node of `total_kw` in all, at most `largest_kw`."""
+        weights = np.asarray(self.weights, dtype=float)
+        if self.most_kw is None:
+            return np.asarray(weights * (total_kw / weights.sum()))
+        found = np.zeros(len(weights))
+        open_ = weights > 0
+        while open_.any():
+            left_kw = total_kw - float(found[~open_].sum())
+            found[open_] = weights[open_] * (max(left_kw, 0.0) / weights[open_].sum())
+            full = open_ & (found > self.most_kw)
+            if not full.any():
+                break
+            found[full] = self.most_kw[full]
+            open_ &= ~full
+        return found
 
 
-def shares_of(network: Network, pv_nodes: tuple[str, ...], weights: Weights, schedule: Schedule | None) -> PvShares:
-    """How PV is shared among the site nodes.
+def shares_of(
+    network: Network, pv_nodes: tuple[str, ...], weights: Weights, schedule: Schedule | None, caps: Sequence[Cap] = ()
+) -> PvShares:
+    """How PV is shared among the site nodes, each site at most at its cap.
 
     `uniform`: the same on every site node; `load`: in proportion to the nominal load at the bus; `schedule`: the
     optimizer's shares and its reactive power, scaled with the capacity.
@@ -54,19 +82,36 @@ def shares_of(network: Network, pv_nodes: tuple[str, ...], weights: Weights, sch
             raise ConfigError("The schedule has no PV capacity to take weights from.", "Use --weights uniform.")
         size = np.where(schedule.pv_kw > 0, schedule.pv_kw, 1.0)
         q_per_kw = np.where(schedule.pv_kw > 0, schedule.pv_q_kvar / size, 0.0)
-        return PvShares(schedule.pv_nodes, schedule.pv_kw / schedule.hc_kw, q_per_kw)
+        return _capped(PvShares(schedule.pv_nodes, schedule.pv_kw / schedule.hc_kw, q_per_kw), caps)
     if weights == "load":
         at_sites = np.array([_load_kw(network, node) for node in pv_nodes])
         if at_sites.sum() <= 0:
             raise ConfigError("No load stands at the PV buses.", "Use --weights uniform.")
-        return PvShares(pv_nodes, at_sites / at_sites.sum(), None)
+        return _capped(PvShares(pv_nodes, at_sites / at_sites.sum(), None), caps)
     sites = len(pv_nodes)
-    return PvShares(pv_nodes, np.full(sites, 1.0 / sites), None)
+    return _capped(PvShares(pv_nodes, np.full(sites, 1.0 / sites), None), caps)
+
+
+def _capped(shares: PvShares, caps: Sequence[Cap]) -> PvShares:
+    """A site's cap divided over its nodes as its share is. Raises ConfigError where every site has a cap of nothing."""
+    at = {node: g for g, node in enumerate(shares.pv_nodes)}
+    most_kw = np.full(len(at), np.inf)
+    for cap in caps:
+        mine = [at[node] for node in cap.nodes if node in at]
+        own = shares.weights[mine]
+        most_kw[mine] = cap.max_kw * own / max(float(own.sum()), 1e-300)
+    if not caps:
+        return shares
+    found = replace(shares, most_kw=most_kw)
+    if not found.largest_kw > 0:
+        raise ConfigError("Every site with a share has a cap of nothing.", "Raise [pv] max_kw_per_bus or max_kw.")
+    return found
 
 
 def schedule_at(shares: PvShares, hc_kw: float, profiles: Profiles, bess: Schedule | None) -> Schedule:
     """The PV of a capacity shared out, as a schedule; the batteries of `bess` beside it."""
-    pv_kw = checked_weights(shares.weights, shares.pv_nodes) * hc_kw
+    checked_weights(shares.weights, shares.pv_nodes)
+    pv_kw = shares.sizes(hc_kw)
     none = np.zeros((len(profiles), 0))
     empty = Schedule("baseline", profiles.times, profiles.step_h, (), pv_kw, none, none, (), (), (), none, none, none)
     beside = bess or replace(empty, soc_kwh=np.zeros((len(profiles) + 1, 0)))
@@ -126,6 +171,8 @@ def method_words(
         reactive,
         "No BESS." if bess is None else f"The batteries of schedule {bess.case} dispatched unchanged.",
     ]
+    if shares.most_kw is not None:
+        words.append("No site above its cap: where one is full, the others go on in their shares.")
     words += [held_in_words(held)] if held else []
     if failed_below_kw:
         sizes = ", ".join(f"{k:.0f}" for k in failed_below_kw)

@@ -7,9 +7,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from hcsim.cases.against_feeder import site_nodes
+from hcsim.cases.site_caps import caps_of
 from hcsim.cases.time_axis import TimeAxis
 from hcsim.devices.held_controls import hold
 from hcsim.errors import ConfigError
@@ -56,7 +55,8 @@ def run_year(
     sun[list(axis.skip_steps)] = 0.0
     profiles = replace(axis.profiles, pv_pu=sun)
     nodes = site_nodes(network, config.pv.buses, f"{opened.case.study_file}, [pv] buses")
-    terms = shares_of(network, nodes, settings.weights, None)
+    caps = caps_of(config.pv, network, nodes, f"{opened.case.study_file}, [pv]")
+    terms = shares_of(network, nodes, settings.weights, None, caps)
     beside = batteries_on(bess, profiles) if bess else None
     circuit = Circuit.compile(opened.case.master)
     circuit.solve(controls=False)
@@ -70,7 +70,7 @@ def run_year(
     capacity = hosting_capacity(model, terms, options, bess=beside, tolerance_kw=settings.tolerance_kw)
     unwritten: dict[str, str] = {}
     write_or_say(unwritten, folder / "baseline.json", lambda path: write_baseline(capacity, path.parent))
-    sizes = dict(zip(terms.pv_nodes, (np.asarray(terms.weights) * capacity.hc_kw).tolist(), strict=True))
+    sizes = dict(zip(terms.pv_nodes, terms.sizes(capacity.hc_kw).tolist(), strict=True))
     years: dict[str, YearResult] = {}
 
     def record(path: Path, pv_kw: dict[str, float] | None) -> None:

@@ -338,7 +338,7 @@ class Workbench:
 
         `reactive` takes the place of the reactive power that goes with the weights: none, or the inverters' own.
         """
-        shares = shares_of(self.network, self.pv_nodes, weights, schedule)
+        shares = shares_of(self.network, self.pv_nodes, weights, schedule, self.caps)
         if reactive != "as_given":
             shares = replace(shares, q_per_kw=None)
         inverters = reactive if isinstance(reactive, InverterControl) else None

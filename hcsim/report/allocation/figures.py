@@ -286,16 +286,18 @@ def _bars(axes: Axes, study: StudyResult, name: str, at: float) -> None:
         _beside(axes, baseline.hc_kw, at + 0.32)
     certificate = study.cases[name].certificate
     if certificate is not None:
+        word = certificate.word.split(" (")[0]
+        filled = word == "certified"
         axes.plot(
             certificate.certified_kw,
             at,
             "*",
-            color=style.GREEN,
+            color=style.GREEN if filled else "white",
             markersize=12,
-            markeredgecolor="white",
-            markeredgewidth=0.7,
+            markeredgecolor="white" if filled else style.GREEN,
+            markeredgewidth=0.7 if filled else 1.2,
             zorder=5,
-            label="certified",
+            label=word,
         )
     paper = paper_kw(study, name)
     if paper:
@@ -328,7 +330,7 @@ def _verdict_words(axes: Axes, case: CaseResult, at: float) -> None:
         axes.text(
             1.01,
             at - 0.34,
-            f"certified, controls free: {case.certificate.certified_kw:,.1f} kW",
+            f"{case.certificate.word.split(' (')[0]}, controls free: {case.certificate.certified_kw:,.1f} kW",
             transform=axes.get_yaxis_transform(),
             fontsize=8.5,
             va="center",

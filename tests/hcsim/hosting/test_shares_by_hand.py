@@ -6,9 +6,11 @@ from hand_feeders import HandFeeder
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hcsim.errors import ConfigError
 from hcsim.feeder.topology import distance_graph, distances
 from hcsim.hosting.stochastic import rooftops
-from hcsim.hosting.weights import shares_of
+from hcsim.hosting.weights import PvShares, shares_of
+from optim.hosting.spread import Cap
 
 
 def two_levels():
@@ -105,3 +107,39 @@ def test_shares_by_load_are_those_of_a_delta_cut_in_half(found):
     nodes = ("b.1", "b.2", "b.3")
     mixed, cut = (shares_of(two_bus(of), nodes, "load", None).weights for of in (legs, halves))
     np.testing.assert_allclose(mixed, cut, atol=1e-12)
+
+
+# -- caps ---------------------------------------------------------------------------------------------------
+
+
+def test_where_a_site_is_full_the_others_go_on():
+    """Shares 1 : 1 : 2 and 30, 100 and no kW of cap: at 100 kW 25, 25 and 50 stand; at 190 kW the first is full and the
+    rest is shared 1 : 2; at 500 kW the second is full too."""
+    shares = PvShares(("a.1", "b.1", "c.1"), np.array([1.0, 1.0, 2.0]), most_kw=np.array([30.0, 100.0, np.inf]))
+    assert shares.sizes(100.0) == pytest.approx([25.0, 25.0, 50.0])
+    assert shares.sizes(190.0) == pytest.approx([30.0, 160.0 / 3, 320.0 / 3])
+    assert shares.sizes(500.0) == pytest.approx([30.0, 100.0, 370.0])
+    assert shares.largest_kw == np.inf
+
+
+@given(
+    st.lists(st.tuples(st.floats(0.01, 10), st.floats(0, 100)), min_size=1, max_size=8),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_sizes_sum_up_keep_the_caps_and_never_fall(sites, one, other):
+    weights, most = map(np.array, zip(*sites, strict=True))
+    shares = PvShares(tuple(f"b{k}.1" for k in range(len(sites))), weights, most_kw=most)
+    low, high = (shares.sizes(share * shares.largest_kw) for share in sorted((one, other)))
+    for sizes, share in ((low, min(one, other)), (high, max(one, other))):
+        assert sizes.sum() == pytest.approx(share * shares.largest_kw, abs=1e-6)
+        assert np.all(sizes <= most * (1 + 1e-12) + 1e-12)
+    assert np.all(high >= low - 1e-9 * (1 + low))
+
+
+def test_a_cap_holds_at_a_bus_not_at_each_of_its_phases():
+    network = two_bus([(1, None, 100.0)])
+    shares = shares_of(network, ("b.1", "b.2", "b.3"), "uniform", None, (Cap("b", ("b.1", "b.2", "b.3"), 60.0),))
+    assert shares.sizes(60.0) == pytest.approx([20.0] * 3) and shares.largest_kw == pytest.approx(60.0)
+    with pytest.raises(ConfigError, match="cap of nothing"):
+        shares_of(network, ("b.1",), "uniform", None, (Cap("b", ("b.1",), 0.0),))
