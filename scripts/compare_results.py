@@ -2,8 +2,9 @@
 
     hcsim study ieee123 --out a && hcsim study ieee123 --out b && python scripts/compare_results.py a b
 
-What may differ is how long things took: JSON keys and columns of tables called `seconds` (or `seconds_...`,
-`..._seconds`, or one of TIMES), and dates. Everything else is a finding: it is printed, and the exit code is 1.
+What may differ is how a run went: JSON keys and columns of tables called `seconds` (or `seconds_...`, `..._seconds`, or
+one of TIMES), how many tasks `--resume` took over, and dates. Everything else is a finding: it is printed, and the exit
+code is 1.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ import sys
 import zipfile
 from pathlib import Path
 
-TIMES = {"build_s", "solve_s", "wall_s", "cpu_s", "date", "since", "written"}
+TIMES = {"build_s", "solve_s", "wall_s", "cpu_s", "date", "since", "written", "resumed"}
 DATE = re.compile(rb"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?(\.\d+)?(Z|[+-]\d{2}:?\d{2})?")
 TOOK = re.compile(rb"\b\d[\d,.]* s(?:econds)?\b")
 """A duration in a page or a log."""
-FACT = re.compile(rb"<dt>[^<]*seconds</dt><dd>[^<]*</dd>")
+FACT = re.compile(rb"<dt>[^<]*(?:seconds|resumed)</dt><dd>[^<]*</dd>")
 TABLE = re.compile(rb"<table.*?</table>", re.DOTALL)
 ROW = re.compile(rb"<tr.*?</tr>", re.DOTALL)
 CELL = re.compile(rb"<t[hd].*?</t[hd]>", re.DOTALL)
@@ -29,7 +30,7 @@ IGNORED = {".hcsim.lock"}
 
 
 def is_time(key: str) -> bool:
-    return key in TIMES or key.startswith("seconds") or key.endswith("_seconds")
+    return key in TIMES or key.startswith("seconds") or key.endswith(("_seconds", "_solve_s"))
 
 
 def without_times(value: object) -> object:

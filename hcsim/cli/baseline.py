@@ -19,6 +19,7 @@ from hcsim.cli.common.options import (
     Inverters,
     InvertersOption,
     LockOption,
+    ResumeOption,
     ZoneOption,
     control_of,
     refuse,
@@ -68,6 +69,7 @@ def baseline(
         Path | None, typer.Option(help="With --year, a CSV of it: hour, load_pu, pv_pu. Default: made of the day.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for baseline.json and every probe.")] = None,
+    resume: ResumeOption = False,
 ) -> None:
     """Hosting capacity by plain simulation: raise PV until OpenDSS shows the first new violation.
 
@@ -82,9 +84,9 @@ def baseline(
             raise ConfigError("A year has no use for --weights schedule.", "Use --weights uniform or load.")
         refuse(ctx, ("day",), "A year", "It has all days.")
         _refuse_inverters(case, inverters)
-        year_baseline((case, zone), "load" if weights is Weights.load else "uniform", word, bess, profiles, out)
+        year_baseline((case, zone), "load" if weights is Weights.load else "uniform", word, bess, profiles, out, resume)
         return
-    refuse(ctx, ("profiles",), "A search on the case's day", "Add --year.")
+    refuse(ctx, ("profiles", "resume"), "A search on the case's day", "Add --year.")
     if controls is Controls.locked:
         refuse(ctx, ("free", "lock"), "A search with --controls locked, where no control acts,")
     from hcsim.cases.case import load_case

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +18,7 @@ from hcsim.cli.common.options import (
     LockOption,
     MarginTimeOption,
     Program,
+    ResumeOption,
     ZoneOption,
     refuse,
     same_feeder,
@@ -25,6 +28,7 @@ from hcsim.errors import ConfigError
 
 if TYPE_CHECKING:
     from hcsim.certify.certificate import Certificate
+    from hcsim.jobs.kept_steps import KeptSteps
     from hcsim.workbench.allocation import Workbench
     from optim.data.schedule import Schedule
 
@@ -59,6 +63,7 @@ def certify(
     day: DayOption = None,
     zone: ZoneOption = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/CASE")] = None,
+    resume: ResumeOption = False,
 ) -> None:
     """Close the loop: find the hosting capacity that OpenDSS passes with every control acting.
 
@@ -75,7 +80,7 @@ def certify(
     from hcsim.report.allocation.certify_page import certify_page
     from hcsim.report.allocation.first import headline_of
     from hcsim.schedules.edit import with_pv_of
-    from hcsim.studies.runner import STUDY_PARTS, default_out
+    from hcsim.studies.runner import STUDY_PARTS, default_out, kept_steps
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
 
@@ -88,30 +93,35 @@ def certify(
         say(escape(bench.selection.words))
     folder = hold_folder(out or default_out(bench.case), STUDY_PARTS)
     options = loop_options(bench, seconds)
+    certificates = folder / "certificates"
+    kept = kept_steps(bench, "certify", bench.profiles, certificates, resume=resume)
     without: Certificate | None = None
     done: dict[str, Certificate] = {}
-    for claim in _claims(bench, schedules or [], programs or [Program.none, Program.centralized]):
+    for claim in _claims(bench, schedules or [], programs or [Program.none, Program.centralized], kept):
         out_console.print(f"[bold]{escape(claim.case)}[/]: claim {claim.hc_kw:.1f} kW", highlight=False)
         run = certify_with_budget if budget else close_loop
         start = with_pv_of(claim, without.schedule) if without else None
-        found = run(
+        close = partial(
+            run,
             bench,
             claim,
             options,
             lambda r: out_console.print(escape(round_in_words(r)), highlight=False),
             starts=[start] if start else [],
         )
+        step = f"{claim.case} closed loop"
+        begins = [replace(schedule, solve=None) for schedule in (claim, start) if schedule]  # without its seconds
+        found = kept.do(step, close, [asdict(options), budget, begins])
+        if step in kept.resumed:
+            out_console.print("closed loop: of an earlier run", highlight=False)
         without = found if claim.case == "none" else without
         if robustness:
             own = bench.case.config.certify.margin_search_s or MARGIN_SEARCH_S
             margin_s = own if margin_time is None else margin_time
             with working(f"robustness {claim.case}") as work:
-                found = with_robustness(
-                    bench,
-                    found,
-                    RobustnessSettings(draws=robustness, seed=seed, margin_s=margin_s),
-                    progress=work.count_parts,
-                )
+                settings = RobustnessSettings(draws=robustness, seed=seed, margin_s=margin_s)
+                other_days = partial(with_robustness, bench, found, settings, progress=work.count_parts)
+                found = kept.do(f"{claim.case} other days", other_days, asdict(settings), [step])
         done[claim.case] = found
         where = write_certificate(found, folder)
         say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
@@ -123,7 +133,7 @@ def certify(
     say(f"Results in {escape(str(folder))}; open {escape(str(page))}.")
 
 
-def _claims(bench: Workbench, folders: list[Path], programs: list[Program]) -> list[Schedule]:
+def _claims(bench: Workbench, folders: list[Path], programs: list[Program], kept: KeptSteps) -> list[Schedule]:
     from hcsim.schedules.files import read_schedule
 
     if folders:
@@ -135,14 +145,19 @@ def _claims(bench: Workbench, folders: list[Path], programs: list[Program]) -> l
             )
         return found
     bench.check_sites()
-    return [_solved(bench, name.value) for name in programs]
+    return [_solved(bench, name.value, kept) for name in programs]
 
 
-def _solved(bench: Workbench, name: str) -> Schedule:
-    from optim.hosting.search import solve_hosting
+def _solved(bench: Workbench, name: str, kept: KeptSteps) -> Schedule:
+    from optim.hosting.search import STOPPED, solve_hosting
 
+    def whole(found: Schedule) -> bool:
+        return found.solve is None or STOPPED not in found.solve.notes
+
+    options = bench.solve_options()
     with working(f"program {name}"):
-        return solve_hosting(bench.problem(name), name, bench.solve_options())
+        solve = partial(solve_hosting, bench.problem(name), name, options)
+        return kept.do(f"program {name}", solve, asdict(options), whole=whole)
 
 
 def _say_more(found: Certificate) -> None:

@@ -226,6 +226,7 @@ def year_baseline(
     bess: Path | None,
     profiles: Path | None,
     out: Path | None,
+    resume: bool = False,
 ) -> None:
     """What `hcsim baseline --year` does; `feeder` is a case and the zone of it."""
     from hcsim.hosting.year_result import YearSettings
@@ -239,7 +240,7 @@ def year_baseline(
     beside = read_schedule(bess, network=opened.network, profiles=None) if bess else None
     with working("year") as work:
         settings = YearSettings(weights, controls)
-        study = run_year(opened, axis, folder, settings, bess=beside, progress=work.count_parts)
+        study = run_year(opened, axis, folder, settings, bess=beside, progress=work.count_parts, resume=resume)
     found, limit = study.capacity, study.capacity.limit
     say(f"[bold]{escape(year_headline(study))}[/]")
     say(f"[bold]{escape(found.words)}[/] after {found.power_flows} power flows in {found.seconds:.1f} s")

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from hcsim.cli.common.console import INTERRUPTED, out_console, say
-from hcsim.cli.common.options import CaseArgument, GapOption, TimeOption
+from hcsim.cli.common.options import CaseArgument, GapOption, ResumeOption, TimeOption
 from hcsim.cli.common.progress import Show
 from hcsim.errors import ConfigError
 
@@ -30,6 +30,7 @@ def sweep(
     out: Annotated[
         Path | None, typer.Option(help="Folder for the results. Default: ./hcsim-results/CASE/sweep")
     ] = None,
+    resume: ResumeOption = False,
 ) -> None:
     """Plan scheme C again for other revenues of hosting capacity: from which on does the plan move?
 
@@ -37,7 +38,7 @@ def sweep(
     """
     from hcsim.report.planning.page import sweep_page, sweep_table
     from hcsim.studies.planning_sweep import sweep_revenue
-    from hcsim.studies.runner import default_out
+    from hcsim.studies.runner import default_out, kept_steps
     from hcsim.util.files import write_csv
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench
@@ -50,8 +51,9 @@ def sweep(
         limits = replace(bench.case.pvhc, i_max_a=None if i_max == "off" else _number(i_max, "--i-max"))
         bench = replace(bench, case=replace(bench.case, pvhc=limits))
     values = list(bench.section.sweep_revenue_cny_per_mw) if revenue is None else _numbers(revenue, "--revenue")
+    kept = kept_steps(opened, "sweep", bench.day, folder, resume=resume)
     with Show() as listener:
-        found = sweep_revenue(bench, values, bench.options(gap, time_limit), listener)
+        found = sweep_revenue(bench, values, bench.options(gap, time_limit), listener, kept)
     write_csv(folder / "sweep.csv", found)
     sweep_page(opened.case.name, found, folder)
     out_console.print(sweep_table(found))

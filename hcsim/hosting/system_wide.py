@@ -233,7 +233,8 @@ class _SizeProber:
             return _Probe(pv_kw, None, self._pv_words())
         first = pd.concat(tables).sort_values("step", kind="stable").iloc[0]
         words = {key: str(first[key]) for key in ("criterion", "element", "phase", "time", "unit")}
-        return _Probe(pv_kw, {**words, "value": float(first["value"]), "limit": float(first["limit"])})
+        # as many digits as do not depend on what the engine has solved before
+        return _Probe(pv_kw, {**words, "value": round(float(first["value"]), 9), "limit": float(first["limit"])})
 
     def _command(self, t: int) -> None:
         self.pv.set_power(self._sun[t] * self._size_kw, self.q_per_kw[t] * self._size_kw)
@@ -251,12 +252,14 @@ class _SizeProber:
         """What the inverters made of the sun in a probe that passed."""
         step_h, kw, kvar = self.profiles.step_h, self._pv_kva.real, self._pv_kva.imag
         available = float((self._sun * self._size_kw).sum()) * step_h
-        return {
+        found = {
             "available_kwh": available,
             "curtailed_kwh": max(available - float(kw.sum()) * step_h, 0.0),
             "injected_kvarh": float(np.maximum(kvar, 0.0).sum()) * step_h,
             "absorbed_kvarh": float(np.maximum(-kvar, 0.0).sum()) * step_h,
         }
+        # in Wh: what is below is the engine's last digits, which depend on what it has solved before
+        return {name: round(value, 3) for name, value in found.items()}
 
 
 class _CapacitySearch:

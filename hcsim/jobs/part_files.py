@@ -57,9 +57,9 @@ class PartFiles:
         content = [self.hash, type(part).__name__, asdict(part), dict(sorted(stands_on.items()))]
         return hashlib.sha256(json.dumps(to_plain_json(content)).encode()).hexdigest()
 
-    def get(self, part: Part, key: str) -> Made | None:
-        """What was made of it before; None where that is not there or not the same any more."""
-        file = self._file(part)
+    def get(self, name: str, key: str) -> Made | None:
+        """What was made of a part before; None where that is not there or not the same any more."""
+        file = self._file(name)
         if not file.is_file():
             return None
         try:
@@ -68,22 +68,22 @@ class PartFiles:
             content = members[CONTENT]
             if about["sha256"] != hashlib.sha256(content).hexdigest():
                 raise ValueError("its content is not what was written")
-            if about["part"] != part.name:
+            if about["part"] != name:
                 raise ValueError(f"it is of another part, {about['part']!s:.40}")
             found = Made(content, str(about["words"]), float(about["seconds"]), float(about["cpu_seconds"]))
             return found if about["key"] == key else None
         except Exception as error:  # a damaged file makes the libraries raise anything
-            self.put_aside(part, error)
+            self.put_aside(name, error)
             return None
 
-    def put_aside(self, part: Part, error: Exception) -> None:
+    def put_aside(self, name: str, error: Exception) -> None:
         """Out of the way, not away: it is made again."""
-        self.set_aside[part.name] = set_aside(self._file(part), self.place / "damaged", error)
+        self.set_aside[name] = set_aside(self._file(name), self.place / "damaged", error)
 
-    def put(self, part: Part, key: str, made: Made) -> None:
+    def put(self, name: str, key: str, made: Made) -> None:
         """Raises OutputError where it cannot be written."""
         about = {
-            "part": part.name,
+            "part": name,
             "key": key,
             "sha256": hashlib.sha256(made.content).hexdigest(),
             "words": made.words,
@@ -91,10 +91,10 @@ class PartFiles:
             "cpu_seconds": made.cpu_seconds,
         }
         data = archive({ABOUT: json.dumps(about, indent=1).encode(), CONTENT: made.content})
-        write_atomically(self._file(part), lambda half: _write(half, data))
+        write_atomically(self._file(name), lambda half: _write(half, data))
 
-    def _file(self, part: Part) -> Path:
-        return self.place / f"{quote(part.name, safe=' ')}.zip"
+    def _file(self, name: str) -> Path:
+        return self.place / f"{quote(name, safe=' ')}.zip"
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -81,12 +81,12 @@ class SideBySide:
         key = self._keys[part.name] = self._files.key(
             part, {n: self._keys[n] for n in _stands_on(part) if n in self.values}
         )
-        made = self._files.get(part, key)
+        made = self._files.get(part.name, key)
         if made is not None:
             try:
                 value = unpack(made.content, self._classes)
             except Exception as error:  # it is whole, and yet not what it should be
-                self._files.put_aside(part, error)
+                self._files.put_aside(part.name, error)
             else:
                 self._hear(Event(part.title, "started"))
                 self._hear(Event(part.title, "done", f"{made.words} (of an earlier run)", 1.0))
@@ -102,7 +102,7 @@ class SideBySide:
         value, unwritten = unpack(made.content, self._classes), ""
         if not part.stopped(value):
             try:
-                self._files.put(part, self._keys[part.name], made)
+                self._files.put(part.name, self._keys[part.name], made)
             except OutputError as error:
                 unwritten = f"in the results, but not kept for --resume: {error.message}"
         self._hear(Event(part.title, "done", made.words, 1.0))

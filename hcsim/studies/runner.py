@@ -15,11 +15,13 @@ from hcsim import __version__
 from hcsim.cases.case import Case
 from hcsim.errors import HcsimError
 from hcsim.hosting.open_feeder import FeederFiles, identity_of
+from hcsim.jobs.kept_steps import KeptSteps
 from hcsim.jobs.part_files import FOLDER, PartFiles
 from hcsim.jobs.parts import Part, PartsJob
 from hcsim.jobs.side_by_side import Ended, SideBySide
 from hcsim.jobs.workers import Crew, Here, Workers, cores, processes_that_fit
 from hcsim.replay.recording import Controls
+from hcsim.studies.parts.kinds import CLASSES
 from hcsim.util.files import to_plain_json, write_csv, write_text
 from hcsim.util.progress import Event, Listener, logged
 from hcsim.workbench.allocation import Workbench
@@ -181,6 +183,11 @@ def identity(bench: Workbench, kind: str, profiles: Profiles) -> dict[str, Any]:
     )
     more = {"settings": case.config.model_dump(), "loads": case.load_columns, "versions": versions()}
     return identity_of(kind, files, profiles, bench.limits, None, **to_plain_json(more))
+
+
+def kept_steps(bench: Workbench, kind: str, profiles: Profiles, folder: Path, *, resume: bool) -> KeptSteps:
+    """What a command that does one step after the other has finished. Raises ConfigError, OutputError."""
+    return KeptSteps(folder, identity(bench, kind, profiles), CLASSES, resume=resume)
 
 
 CONTROLS: tuple[Controls, ...] = ("locked", "free")

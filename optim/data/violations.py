@@ -24,6 +24,9 @@ VIOLATION_COLUMNS = (
     "base_value",
     "existing",
 )
+SAME = 9
+"""Digits after the point, pu or kW, up to which two violations are equally bad: then the first by name in the feeder's
+order comes first, whatever the engine's last digits say."""
 
 
 def violations(found: Operation, limits: Limits, base: Before | Operation | None = None) -> pd.DataFrame:
@@ -69,7 +72,7 @@ def worst_new(
         before = base.worst(criterion, limits, anywhere=anywhere) if base is not None else None
         allowed = thresholds(criterion, limits, before, value.shape, found.kv_base)
         excess = np.nan_to_num(criterion.sign * value - allowed, nan=-np.inf)
-        step, column = np.unravel_index(int(np.argmax(excess)), excess.shape)
+        step, column = np.unravel_index(int(np.argmax(np.round(excess, SAME))), excess.shape)
         if excess[step, column] > 0:
             element, phase = _element_and_phase(criterion.elements(found)[int(column)], criterion.name)
             beyond = float(excess[step, column]) + criterion.tolerance(limits)
@@ -114,7 +117,7 @@ def _beyond(criterion: Criterion, found: Operation, limits: Limits, base: Before
             "existing": worth <= allowed,
         }
     )
-    return table.iloc[np.argsort(plain[steps, columns] - worth, kind="stable")]
+    return table.iloc[np.argsort(np.round(plain[steps, columns] - worth, SAME), kind="stable")]
 
 
 def _element_and_phase(name: str, criterion: str) -> tuple[str, str]:

@@ -117,3 +117,13 @@ def test_where_the_own_day_breaks_nothing_the_limit_holds():
     assert set(table.loc[table["existing"].astype(bool), "element"]) == {"a"}
     assert set(new_violations(table)["element"]) == {"b"}
     assert len(table) == 4
+
+
+def test_what_rounding_alone_tells_apart_is_in_the_feeder_s_order():
+    """Three phases of a balanced bus differ by the engine's last digits, which depend on what it solved before."""
+    dust = np.array([1e-15, 3e-15, 2e-15])
+    one = operation()
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        found = replace(one, nodes=("b.1", "b.2", "b.3"), v_pu=1.06 + dust[order][None, :])
+        table = violations(found, Limits(v_max_pu=1.05))
+        assert list(table["phase"]) == ["1", "2", "3"]
