@@ -95,6 +95,12 @@ class Circuit:
         circuit._session.read_scripts()
         if circuit._dss.NumCircuits == 0:
             raise FeederError(f"{master} defines no circuit.", "Name the file with `New Circuit.`.")
+        if odd := [name for name in circuit.element_names() if '"' in name or name.endswith(".")]:
+            kind, _, name = odd[0].partition(".")
+            raise FeederError(
+                f"{master}: OpenDSS takes the quotes of {odd[0]} for a part of its name.",
+                f'Quotes go around class and name: "{kind}.{name.strip(chr(34)) or "name"}".',
+            )
         if ours := [name for name in circuit.element_names() if name.split(".", 1)[1].startswith(OUR_PREFIX)]:
             raise FeederError(f"{ours[0]} has a name that hcsim gives to its own devices.", "Rename it in the feeder.")
         require_readable(circuit._session)
