@@ -30,7 +30,7 @@ from hcsim.util.files import output_folder
 
 P = ParamSpec("P")
 R = TypeVar("R")
-LOCK_FILE = ".hcsim.lock"
+LOCK_FILE, HALF = ".hcsim.lock", ".*.part"
 HEARTBEAT_S = 20.0
 STALE_S = 120.0
 _DEPTH = 4
@@ -75,8 +75,17 @@ class FolderLock:
         except OutputError:
             self.release()
             raise
+        if self.taken_from is not None:
+            self._clear_halves()
         threading.Thread(target=self._beat, daemon=True, name="hcsim-lock").start()
         return self
+
+    def _clear_halves(self) -> None:
+        """Files that the dead holder had begun (see `hcsim.util.files.write_atomically`)."""
+        inside = [half for name in self.parts or (".",) for half in (self.folder / name).rglob(HALF)]
+        for half in (*self.folder.glob(HALF), *inside):
+            with suppress(OSError):
+                half.unlink()
 
     def release(self) -> None:
         self._ended.set()

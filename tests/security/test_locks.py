@@ -57,6 +57,21 @@ def test_killed_run_leaves_no_lock_behind(tmp_path, holder):
     assert not (tmp_path / LOCK_FILE).exists()
 
 
+@pytest.mark.parametrize("parts", [(), ("figures",)])
+def test_files_that_a_killed_run_had_begun_are_cleared(tmp_path, holder, parts):
+    """In its own parts and beside them; those of others stay."""
+    other = holder(tmp_path, *parts)
+    halves = [tmp_path / ".summary.json.77.part", tmp_path / "figures" / "deep" / ".map.svg.77.part"]
+    others = tmp_path / "others" / ".table.csv.88.part"
+    for file in (*halves, others):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("half")
+    other.kill()
+    other.wait()
+    FolderLock(tmp_path, parts).acquire().release()
+    assert not [half for half in halves if half.exists()] and others.exists() == bool(parts)
+
+
 def test_stopped_run_still_holds(tmp_path, holder):
     """A suspended process is no dead one."""
     holder(tmp_path).send_signal(signal.SIGSTOP)

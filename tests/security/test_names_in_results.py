@@ -129,6 +129,6 @@ def test_quotes_in_the_middle_of_a_word_are_said(tmp_path):
     """They are part of the name for OpenDSS, and no command of anybody can name that element in quotes."""
     file = tmp_path / "m.dss"
     file.write_text(HOSTILE.replace('"load.x"', 'load."x"'))
-    with pytest.raises(FeederError, match="(?i)takes the quotes of load") as told:
+    with pytest.raises(FeederError, match=r"(?i)takes the quotes of load") as told:
         Circuit.compile(file)
     assert '"load.x"' in str(told.value).lower()
