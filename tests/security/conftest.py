@@ -1,6 +1,8 @@
 """A feeder to be spoilt, and a world around it that must not change."""
 
 import hashlib
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,25 @@ new load.d bus1=b kv=12.47 kw=500 kvar=100
 set voltagebases=[12.47]
 calcvoltagebases
 """
+
+
+LIBRARY = """
+#include <stdlib.h>
+__attribute__((constructor)) static void run(void) { FILE_TOUCH; }
+"""
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory) -> tuple[Path, Path]:
+    """A shared library that leaves a mark when it is loaded, and the mark."""
+    folder = tmp_path_factory.mktemp("native")
+    mark, source, built = folder / "ran", folder / "evil.c", folder / "evil.so"
+    source.write_text(LIBRARY.replace("FILE_TOUCH", f'system("touch {mark}")'))
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", built, source], check=True)
+    return built, mark
 
 
 def tree_hash(folder: Path) -> str:

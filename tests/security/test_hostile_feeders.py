@@ -2,9 +2,6 @@
 
 import contextlib
 import os
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -14,25 +11,6 @@ from hcsim.errors import FeederError
 from hcsim.opendss.circuit import Circuit
 from hcsim.opendss.safe.allowed_words import COMMANDS, LEFT_OUT, NATIVE_CODE, OPTIONS, PROPERTIES
 from hcsim.opendss.session import vocabulary
-
-LIBRARY = """
-#include <stdlib.h>
-__attribute__((constructor)) static void run(void) { FILE_TOUCH; }
-"""
-
-
-@pytest.fixture(scope="session")
-def library(tmp_path_factory) -> tuple[Path, Path]:
-    """A shared library that leaves a mark when it is loaded, and the mark."""
-    folder = tmp_path_factory.mktemp("native")
-    mark, source, built = folder / "ran", folder / "evil.c", folder / "evil.so"
-    source.write_text(LIBRARY.replace("FILE_TOUCH", f'system("touch {mark}")'))
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        pytest.skip("no C compiler")
-    subprocess.run([compiler, "-shared", "-fPIC", "-o", built, source], check=True)
-    return built, mark
-
 
 NATIVE = [
     "new generator.g bus1=b kw=1 kv=12.47 model=6 usermodel={so}",

@@ -29,8 +29,13 @@ from hcsim.opendss.safe.tokens import WHITE, Line, Param, Variables, Words, lowe
 
 _PLAIN_NEW = re.compile(r"[ \t]*(?:new|edit)[ \t]+(?:object=)?(\w+)\.[\w\-.#%&*+:;<>?$^`|~\\]+(?=[ \t]|$)", re.I | re.A)
 _PLAIN_MORE = re.compile(r"[ \t]*(?:~|more[ \t])", re.I | re.A)
-_LOOK_CLOSER = re.compile(r"@|[\"'(\[{][ \t]*(?:f|d|s)\w*[ \t]*=", re.I | re.A)
-"""In a line about a class without files and code of its own: a variable, or a list that may come from a file."""
+_LOOK_CLOSER = re.compile(r"@|[\"'(\[{]\W*(?:f|d|s)\w*\W*=", re.I | re.A)
+"""In a line about a class without files and code of its own: a variable, or a list that may come from a file, as
+`(file=...)` or `('file'=...)`."""
+
+_HARMLESS_ANYWHERE = frozenset("acnort")
+"""First letters of actions that write no file, whatever class they are of: allocate, clear, close, normalize, open,
+reduce, reset, take, trip."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,12 @@ class LineReader:
             for name, properties in self.words.classes.items()
             if name not in of_risk and PROPERTIES.issuperset(properties.names) and "debugtrace" not in properties.names
         }
-        self._native = {n: w for n, w in self.words.classes.items() if not NATIVE_CODE.isdisjoint(w.names)}
+        self._of_risk = {
+            name: properties
+            for name, properties in self.words.classes.items()
+            if name in of_risk or not (NATIVE_CODE | {"debugtrace"}).isdisjoint(properties.names)
+        }
+        """Classes that load code, read files or write them; all others are read as they are."""
 
     def read(self, raw: str, at: Place) -> Read:
         """Raises FeederError for what is refused."""
@@ -268,7 +278,7 @@ class LineReader:
         words = self.words.classes.get(kind) if kind else None
         kept: list[str] = []
         pointer, name_next, changed = -1, False, False
-        pointers = dict.fromkeys(self._native, -1)
+        pointers = dict.fromkeys(self._of_risk, -1)
         for param in line.params():
             self._known(param.value, at)
             if words is None:
@@ -295,18 +305,20 @@ class LineReader:
 
     def _of_any_class(self, param: Param, pointers: dict[str, int], at: Place) -> None:
         """Whether a parameter is harmless whatever class it is of."""
-        for name, words in self._native.items():
-            pointers[name] = words.index(param.name) if param.name else pointers[name] + 1
-            i = pointers[name]
-            if param.value and 0 <= i < len(words.names):
-                self._harmless(f"{name}.{words.names[i]}", words.names[i], param, at)
-        if param.name and param.value:
-            for name in sorted(FILE_CLASSES & self.words.classes.keys()):
-                if self.words.classes[name].find(param.name) in FILE_PROPERTIES:
-                    raise FeederError(
-                        f"{at}: {param.name}={param.value} names a file, but not of which object.",
-                        "Say it where the object is defined.",
-                    )
+        for name, words in self._of_risk.items():
+            i = pointers[name] = words.index(param.name) if param.name else pointers[name] + 1
+            if not param.value or not 0 <= i < len(words.names):
+                continue
+            own = words.names[i]
+            self._harmless(f"{name}.{own}", own, param, at)
+            reads = name in FILE_CLASSES and own in FILE_PROPERTIES
+            acts = own == "action" and lower(param.value[:1]) not in _HARMLESS_ANYWHERE
+            if reads or acts or _traces(own, param.value):
+                said = f"{param.name}={param.value}" if param.name else param.value
+                raise FeederError(
+                    f"{at}: {said} may {'name' if reads else 'write'} a file, but not of which object.",
+                    "Say it where the object is defined.",
+                )
 
     def _harmless(self, full: str, name: str, param: Param, at: Place) -> None:
         said = f"{param.name or 'a value by position'} = {param.value}"
@@ -321,7 +333,7 @@ class LineReader:
     def _writes(kind: str, name: str, value: str) -> bool:
         if name == "action" and kind in ACTIONS and value:
             return lower(value[:1]) not in ACTIONS[kind] or not ACTIONS[kind]
-        return name == "debugtrace" and lower(value[:1]) in ("y", "t")
+        return _traces(name, value)
 
     def _value(self, param: Param, text: str, at: Place, is_file: bool = False) -> str:
         """A parameter to be written: as it stands, or with variable and file in it put in full."""
@@ -370,3 +382,8 @@ class LineReader:
         head = lower(re.split(r"[.^]", value, maxsplit=1)[0]) if value.startswith("@") else lower(value)
         if head in SET_BY_ENGINE or head == "%result%":
             raise FeederError(f"{at}: {value} is known only to the running engine.", "Say what it stands for.")
+
+
+def _traces(name: str, value: str) -> bool:
+    """Whether a property has a file written while the circuit is solved."""
+    return name == "debugtrace" and lower(value[:1]) in ("y", "t")
