@@ -30,6 +30,8 @@ from pathlib import Path
 
 from compare_results import differences
 
+from hcsim.util.scratch import sweep
+
 ROOT = Path(__file__).resolve().parent.parent
 CASE = ROOT / "tests" / "cases" / "three_bus"
 HANG_S = 1800.0
@@ -106,10 +108,6 @@ def living(folder: Path) -> list[str]:
     return found
 
 
-def left_over() -> set[Path]:
-    return {p for p in Path(tempfile.gettempdir()).glob("hcsim_*") if p.is_dir()}
-
-
 def one_kill(words: list[str], name: str, folder: Path, usual_s: float, draw: random.Random) -> list[str]:
     """Findings of one folder: killed, resumed, compared by the caller."""
     resumed = [*words, *RESUMES.get(name, ("--resume",)), "--out", str(folder)]
@@ -169,7 +167,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--dask", type=int, default=3, help="runs in which a Dask worker dies (default: 3)")
     wanted = parser.parse_args()
-    draw, before = random.Random(wanted.seed), left_over()
+    draw = random.Random(wanted.seed)
     findings = 0
     with tempfile.TemporaryDirectory(prefix="kills-") as scratch:
         work = Path(scratch)
@@ -194,7 +192,7 @@ def main() -> int:
             print("".join(f"    {line}\n" for line in found[:10]), end="", flush=True)
             findings += len(found)
         run(["check", str(CASE)])  # the next run clears away what killed ones have left
-        if left := left_over() - before:
+        if left := sweep(Path(tempfile.gettempdir())):  # what is still there and nobody's
             print(f"left behind: {', '.join(p.name for p in sorted(left))}")
             findings += len(left)
     return 1 if findings else 0

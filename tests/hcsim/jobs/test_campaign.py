@@ -110,11 +110,7 @@ def hcsim(*words):
 
 
 def test_a_run_killed_at_a_random_moment_ends_with_the_same_bytes(tmp_path):
-    buses = [
-        word
-        for bus in (1, 7, 13, 18, 29, 35, 47, 51, 57, 65, 76, 83, 114, 300, 450, 610)
-        for word in ("--bus", str(bus))
-    ]
+    buses = [word for bus in (1, 18, 35, 51, 65, 83, 300, 610) for word in ("--bus", str(bus))]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     process = hcsim("nodal", "ieee123", "--processes", "1", "--out", str(whole), *buses)
     words, _ = process.communicate(timeout=HANG_S)

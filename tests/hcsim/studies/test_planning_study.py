@@ -185,7 +185,19 @@ def test_sweep_of_the_revenue(done, tmp_path):
     """Without the current limit, fifteen times the revenue moves the plan."""
     folder, _, _, _ = done
     found = runner.invoke(
-        app, ["sweep", str(folder), "--revenue", "2300,34500", "--i-max", "off", "--out", str(tmp_path / "w")]
+        app,
+        [
+            "sweep",
+            str(folder),
+            "--revenue",
+            "2300,34500",
+            "--i-max",
+            "off",
+            "--gap",
+            "0.01",
+            "--out",
+            str(tmp_path / "w"),
+        ],
     )
     assert found.exit_code == 0, found.output
     table = pd.read_csv(tmp_path / "w" / "sweep.csv")

@@ -51,7 +51,8 @@ def case(network) -> PlanningCase:
 
 @pytest.fixture(scope="module")
 def results(case):
-    return {scheme: solve_planning(case, scheme, OPTIONS) for scheme in "ABC"}
+    options = replace(OPTIONS, gap=1e-3)  # the plan is that of 1e-4, which takes half as long again
+    return {scheme: solve_planning(case, scheme, options) for scheme in "ABC"}
 
 
 def test_own_power_flow_against_opendss(network, case):
@@ -75,7 +76,7 @@ def test_scheme_a(results):
 def test_scheme_b(results):
     found = results["B"]
     assert found.objective_cny / MONEY == pytest.approx(28.72, abs=0.02)
-    assert found.solve.gap <= 1e-4
+    assert found.solve.gap <= 1e-3
     assert 12.1 <= found.pvhc_mw <= 12.35
     sizes = {u.bus: (u.energy_kwh, u.power_kw) for u in found.plan}
     assert sizes["18"] == (pytest.approx(1420, abs=50), pytest.approx(410, abs=30))
@@ -85,11 +86,11 @@ def test_scheme_b(results):
 def test_scheme_c(results):
     found = results["C"]
     assert found.objective_cny / MONEY == pytest.approx(25.92, abs=0.03)
-    assert found.solve.gap <= 1e-4
+    assert found.solve.gap <= 1e-3
     assert 12.1 <= found.pvhc_mw <= 12.35
     assert 0.0 <= found.pvhc_refined_mw < 0.01 * found.pvhc_mw  # two roads to the hosting capacity
     together = results["B"].objective_cny - results["B"].pvhc_revenue_cny
-    assert found.objective_cny <= together * (1 + 1e-4)
+    assert found.objective_cny <= together * (1 + 1e-3)
 
 
 def test_exact_and_inside_the_limits(case, results):
@@ -116,7 +117,8 @@ def test_without_current_limit_and_with_tenfold_revenue(case, results):
     free = replace(case, pvhc=ScenarioLimits(0.90, 1.09))
     assert solve_planning(free, "C", ROUGH).pvhc_mw == pytest.approx(12.80, abs=0.05)
     few = replace(free, areas={"B": ("17", "18"), "C": ("32", "33")})  # where the units go; seconds, not minutes
-    eager = solve_planning(replace(few, costs=Costs(pvhc_revenue_cny_per_mw=23000.0)), "C", ROUGH)
+    costs = Costs(pvhc_revenue_cny_per_mw=23000.0)
+    eager = solve_planning(replace(few, costs=costs), "C", replace(OPTIONS, gap=2e-2))
     assert eager.pvhc_mw >= 13.4
     assert eager.capex_cny_per_year > results["B"].capex_cny_per_year
 
