@@ -1,5 +1,6 @@
 """Numbers that no feeder has are refused with their key or cell, before anything is computed with them."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -45,6 +46,48 @@ def test_bess(key, value):
 def test_other_sections(section, key, value):
     with pytest.raises(ConfigError, match=key):
         parse_config(f"[{section}]\n{key} = {value}\n", Path("study.toml"))
+
+
+def numeric_keys(schema: dict) -> list[tuple[str, str, str]]:
+    """Section, key and form of every value of study.toml that is a number or has numbers in it."""
+
+    def kinds(node: dict) -> list[dict]:
+        if "$ref" in node:
+            node = schema["$defs"][node["$ref"].split("/")[-1]]
+        return [kind for other in node["anyOf"] for kind in kinds(other)] if "anyOf" in node else [node]
+
+    def numeric(node: dict) -> bool:
+        return any(kind.get("type") in ("number", "integer") for kind in kinds(node))
+
+    found = []
+    for section, node in schema["properties"].items():
+        for key, value in kinds(node)[0].get("properties", {}).items():
+            for kind in kinds(value):
+                if kind.get("type") in ("number", "integer"):
+                    found.append((section, key, "{}"))
+                elif kind.get("type") == "array" and numeric(kind.get("items", {})):
+                    found.append((section, key, "[{}]"))
+                elif isinstance(kind.get("additionalProperties"), dict) and numeric(kind["additionalProperties"]):
+                    found.append((section, key, "{{ a = {} }}"))
+    return list(dict.fromkeys(found))
+
+
+NEEDED = {"pv": "buses = ['a']\n"}
+"""Without which a section says nothing."""
+
+
+def test_every_number_of_study_toml_has_a_range():
+    shown = CliRunner().invoke(app, ["schema"])
+    keys = numeric_keys(json.loads(shown.output))
+    assert len(keys) > 50
+    for section, key, form in keys:
+        if section == "controls":  # names of controls, which may be written as numbers
+            continue
+        for value in ("1e308", "-1e308", "1e20", "-1e20", "nan", "inf", "-inf"):
+            with pytest.raises(ConfigError, match=f"{key} = "):
+                parse_config(
+                    f"[{section}]\n{NEEDED.get(section, '')}{key} = {form.format(value)}\n", Path("study.toml")
+                )
 
 
 def test_lists_inside_each_other():

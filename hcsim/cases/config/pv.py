@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from hcsim.cases.config.types import Section, SomeNames, key
+from hcsim.cases.config.types import NotNegative, Positive, Section, SomeNames, key
 
 
 class PvSection(Section):
@@ -14,11 +12,11 @@ class PvSection(Section):
 
     buses: SomeNames = key('Candidate buses; all their phases, or some: "83.1.3".')
     night_var: bool = key("Inverters may give and take reactive power without sun too (paper 1, eq. 7c).", True)
-    max_kw_per_bus: Annotated[float, Field(gt=0.0)] | Literal["off", "rating"] = key(
+    max_kw_per_bus: Positive | Literal["off", "rating"] = key(
         'The most PV at any one bus, in kW, all phases; "rating": what the lines and transformers that feed it are '
         'rated for, where they have ratings of their own; "off": no cap (paper 1).',
         "rating",
     )
-    max_kw: dict[str, Annotated[float, Field(ge=0.0)]] = key(
+    max_kw: dict[str, NotNegative] = key(
         'Caps of single buses in kW, in place of that for all: {"83" = 400.0}.', {}, unit="kW"
     )
