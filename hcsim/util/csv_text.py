@@ -18,7 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from hcsim.errors import ConfigError
-from hcsim.util.files import unguarded
+from hcsim.util.files import unguarded, with_an_end
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _SAMPLE = 200
@@ -166,6 +166,7 @@ class CsvText:
 
 def _text(path: Path, most_bytes: int | None = None) -> tuple[str, str]:
     """The text, and its encoding."""
+    with_an_end(path)
     try:
         if most_bytes is None:
             raw = path.read_bytes()

@@ -6,17 +6,29 @@ import errno
 import json
 import math
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hcsim.errors import OutputError
+from hcsim.errors import ConfigError, OutputError
 from optim.data.node import columns
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def with_an_end(path: Path) -> Path:
+    """The path itself; also where nothing is there. Raises ConfigError for a pipe or device, which may never end."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # not there; a name that none can have
+        return path
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise ConfigError(f"{path} is a pipe or device.", "Name a file.")
+    return path
 
 
 def output_folder(folder: Path) -> Path:

@@ -66,6 +66,7 @@ class FolderLock:
     def acquire(self) -> FolderLock:
         """Raises OutputError naming the holder where the folder, one above or one below is in use."""
         output_folder(self.folder)
+        self._nothing_leads_out()
         try:
             self._take()
         except OSError as error:
@@ -79,6 +80,19 @@ class FolderLock:
             self._clear_halves()
         threading.Thread(target=self._beat, daemon=True, name="hcsim-lock").start()
         return self
+
+    def _nothing_leads_out(self) -> None:
+        """Raises OutputError for a link by which results would be written to another place."""
+        if self.file.is_symlink():
+            raise OutputError(f"{self.file} is a link.", "Take it out, or name another folder.")
+        ours = self.folder.resolve()
+        below = [self.folder / name for name in self.parts] if self.parts else list(self.folder.iterdir())
+        for depth in range(_DEPTH):
+            for folder in (f for start in below for f in ([start] if depth == 0 else start.glob("*/" * depth))):
+                if folder.is_symlink() and folder.is_dir() and not folder.resolve().is_relative_to(ours):
+                    raise OutputError(
+                        f"{folder} is a link that leads out of {self.folder}.", "Take it out, or name another folder."
+                    )
 
     def _clear_halves(self) -> None:
         """Files that the dead holder had begun (see `hcsim.util.files.write_atomically`)."""
@@ -97,7 +111,7 @@ class FolderLock:
 
     def _take(self) -> None:
         while True:
-            handle = self.file.open("a+", encoding="utf-8")
+            handle = open(self.file, "a+", encoding="utf-8", opener=_no_link)  # noqa: SIM115, released later
             try:
                 if not _kernel_lock(handle):
                     raise _in_use(self.folder, _read(handle))
@@ -161,9 +175,14 @@ def holder_of(folder: Path) -> Holder | None:
 def _to_look_at(file: Path) -> IO[str]:
     """Open for writing, as some network file systems lock nothing else; a confined process may only read elsewhere."""
     try:
-        return file.open("r+", encoding="utf-8")
+        return open(file, "r+", encoding="utf-8", opener=_no_link)
     except PermissionError:
-        return file.open(encoding="utf-8")
+        return open(file, encoding="utf-8", opener=_no_link)
+
+
+def _no_link(path: str, flags: int) -> int:
+    """A link in a folder of results from elsewhere must not have another file overwritten; a pipe must not hang."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0), 0o666)
 
 
 _held: dict[Path, tuple[FolderLock, int, int]] = {}

@@ -125,3 +125,33 @@ def test_lock_of_another_host(tmp_path, age_s, refused):
             lock.acquire()
     else:
         lock.acquire().release()
+
+
+def test_a_lock_that_is_a_link_overwrites_nothing(tmp_path):
+    """As in a folder of results unpacked from elsewhere."""
+    precious, results = tmp_path / "precious", tmp_path / "results"
+    precious.write_text("mine\n")
+    results.mkdir()
+    (results / LOCK_FILE).symlink_to(precious)
+    with pytest.raises(OutputError, match="is a link"), folder_lock(results):
+        pass
+    (results / LOCK_FILE).unlink()
+    (results / LOCK_FILE).symlink_to(tmp_path / "not there")
+    with pytest.raises(OutputError, match="is a link"), folder_lock(results):
+        pass
+    assert precious.read_text() == "mine\n" and not (tmp_path / "not there").exists()
+
+
+@pytest.mark.parametrize("inside", ["parts", "replays/bare", "a/b/c"])
+def test_a_link_out_of_the_results_is_not_followed(inside, tmp_path):
+    elsewhere, link = tmp_path / "elsewhere", tmp_path / "results" / inside
+    elsewhere.mkdir()
+    link.parent.mkdir(parents=True)
+    link.symlink_to(elsewhere, target_is_directory=True)
+    with pytest.raises(OutputError, match="leads out of"), folder_lock(tmp_path / "results"):
+        pass
+    link.unlink()
+    (tmp_path / "results" / "own").mkdir()
+    link.symlink_to(tmp_path / "results" / "own", target_is_directory=True)
+    with folder_lock(tmp_path / "results"):
+        pass

@@ -25,6 +25,7 @@ from hcsim.cases.config.pv import PvSection
 from hcsim.cases.config.solver import SolverSection
 from hcsim.cases.config.types import Section, key
 from hcsim.errors import ConfigError
+from hcsim.util.files import with_an_end
 
 
 class StudyConfig(Section):
@@ -70,7 +71,7 @@ def read_config(file: Path) -> StudyConfig:
     faults of the file in one message.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = with_an_end(file).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{file} does not exist.", "A study folder holds a study.toml.") from None
     except (OSError, UnicodeDecodeError) as error:
