@@ -22,6 +22,7 @@ from hcsim.cli.common.allowed import ALLOWED, folders_allowed, take_allowed
 from hcsim.cli.common.console import DONE, FAILED, INTERRUPTED, WRONG_USE, err_console, out_console, quieted
 from hcsim.cli.common.options import Command, is_usage_error, take_flag, take_option
 from hcsim.cli.feeder import check, export, init
+from hcsim.cli.layers import layers
 from hcsim.cli.operate import operate
 from hcsim.cli.optimize import optimize
 from hcsim.cli.replay import replay
@@ -121,6 +122,7 @@ COMMANDS = (
     nodal,
     stochastic,
     sweep,
+    layers,
 )
 for command in COMMANDS:
     app.command(cls=Command)(command)

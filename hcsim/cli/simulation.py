@@ -90,8 +90,8 @@ def nodal(
 ) -> None:
     """Hosting capacity of every bus, by criterion: the iterative method of California's ICA.
 
-    Writes nodal.csv, nodal.parquet, nodal.geojson, summary.json, figures and nodal.html. Every finished bus
-    is kept at once; a killed run goes on with --resume.
+    Writes nodal.csv, nodal.parquet, summary.json, figures and nodal.html, with [feeder] crs also nodal.geojson. Every
+    finished bus is kept at once; a killed run goes on with --resume.
     """
     from hcsim.cases.screening_limits import simulation_limits
     from hcsim.hosting.nodal_result import NodalSettings, smallest

@@ -68,16 +68,3 @@ class NodalResult:
 def smallest(table: pd.DataFrame) -> pd.DataFrame:
     """The row that binds, one per bus that could be judged."""
     return table[table["smallest"]].reset_index(drop=True)
-
-
-def geojson(table: pd.DataFrame, network: Network) -> dict[str, Any]:
-    """A point per bus that has drawing coordinates, its smallest capacity and what binds it."""
-    features = []
-    for row in smallest(table).itertuples():
-        if row.bus not in network.coordinates:
-            continue
-        properties = {c: getattr(row, c) for c in table.columns if c != "smallest"}
-        x, y = network.coordinates[row.bus]
-        point = {"type": "Point", "coordinates": [x, y]}
-        features.append({"type": "Feature", "geometry": point, "properties": properties})
-    return {"type": "FeatureCollection", "features": features}

@@ -224,12 +224,13 @@ def _serve(line: Connection, job: PartsJob, words: Path, level: int) -> None:
             prepared.append(job.prepare())
         return prepared[0]
 
-    for part, given in _orders(line):
-        last_words.part(part.title)
-        try:
-            line.send(("made", do_part(job, ready, part, given, Tell(_News(line)))))
-        except Exception as error:  # neither ours to explain nor the user's doing: the study's to tell
-            line.send(("fault", (f"{type(error).__name__}: {error}", traceback.format_exc())))
+    with suppress(BrokenPipeError, ConnectionResetError):  # the study has hung up in the middle of a part
+        for part, given in _orders(line):
+            last_words.part(part.title)
+            try:
+                line.send(("made", do_part(job, ready, part, given, Tell(_News(line)))))
+            except Exception as error:  # neither ours to explain nor the user's doing: the study's to tell
+                line.send(("fault", (f"{type(error).__name__}: {error}", traceback.format_exc())))
 
 
 def _orders(line: Connection) -> Iterator[tuple[Part, Mapping[str, Any]]]:

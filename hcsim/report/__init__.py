@@ -1,3 +1,3 @@
 """Pages, tables and pictures of results. No physics."""
 
-__all__ = ["allocation", "common", "feeder", "map", "operate", "planning", "simulation", "validation"]
+__all__ = ["allocation", "common", "feeder", "layers", "map", "operate", "planning", "simulation", "validation"]

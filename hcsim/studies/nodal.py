@@ -11,10 +11,10 @@ import pandas as pd
 
 from hcsim.hosting.hour_probe import Kind
 from hcsim.hosting.nodal import NODAL_COLUMNS, NOT_BINDING, NodalJob, sites
-from hcsim.hosting.nodal_result import NodalResult, NodalSettings, geojson, smallest
+from hcsim.hosting.nodal_result import NodalResult, NodalSettings, smallest
 from hcsim.hosting.open_feeder import OpenFeeder, identity_of
 from hcsim.jobs.campaign import CampaignResult, Execution, Progress, run_campaign
-from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet
+from hcsim.util.files import write_csv, write_json, write_or_say, write_parquet, write_text
 from hcsim.util.locks import alone_in_folder
 from optim.data.criteria import CRITERIA
 from optim.data.network import Network
@@ -36,7 +36,7 @@ def run_nodal(
     progress: Progress | None = None,
 ) -> NodalResult:
     """Runs the scenarios one after the other and writes per scenario NAME.parquet and NAME.csv (nodal,
-    nodal_load, nodal_with_bess), the map data nodal.geojson, nodal_gain.csv and summary.json.
+    nodal_load, nodal_with_bess), with [feeder] crs nodal.geojson, nodal_gain.csv and summary.json.
 
     What cannot be written is named in the result's `unwritten`. Raises ConfigError, FeederError, ConvergenceError;
     OutputError where the folder takes nothing at all.
@@ -68,15 +68,25 @@ def run_nodal(
         stem, table = folder / FILES[name], outcome.table
         write_or_say(unwritten, stem.with_suffix(".parquet"), partial(write_parquet, table=table))
         write_or_say(unwritten, stem.with_suffix(".csv"), partial(write_csv, table=table))
-        points = geojson(table, opened.network)
-        write_or_say(unwritten, stem.with_suffix(".geojson"), partial(write_json, content=points))
     result = NodalResult(opened.network, profiles, outcomes, unwritten=unwritten)
+    if opened.case.config.feeder.crs and opened.network.coordinates:
+        write_or_say(unwritten, folder / "nodal.geojson", partial(_write_points, opened))
     gain = result.gain()
     if gain is not None:
         write_or_say(unwritten, folder / "nodal_gain.csv", partial(write_csv, table=gain))
     result.summary.update(_summary(opened, profiles, settings, result))
     write_or_say(unwritten, folder / "summary.json", partial(write_json, content=result.summary))
     return result
+
+
+def _write_points(opened: OpenFeeder, path: Path) -> None:
+    """Every bus with what it can take, in WGS 84."""
+    from hcsim.report.layers.tables import layers_of
+    from hcsim.report.layers.write import geojson_of
+
+    case = opened.case
+    nodal = next(y for y in layers_of(case.name, opened.network, [path.parent]) if y.name == "nodal")
+    write_text(path, geojson_of(nodal, case.config.feeder.crs))
 
 
 FILES = {"generation": "nodal", "load": "nodal_load", "generation_with_bess": "nodal_with_bess"}

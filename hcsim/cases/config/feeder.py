@@ -14,6 +14,11 @@ class FeederSection(Section):
     zone: str = key(
         "Study only what lies behind this EnergyMeter, reverse flow judged at its head; empty: the whole feeder.", ""
     )
+    crs: str = key(
+        "Coordinate system of the feeder's bus coordinates, for map layers: EPSG:4326 for longitude and latitude, or "
+        "another code; empty: not known, and no GeoJSON is written.",
+        "",
+    )
 
 
 class ProfilesSection(Section):

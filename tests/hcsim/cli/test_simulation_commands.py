@@ -59,10 +59,7 @@ def test_nodal_leaves_what_it_promises(tmp_path):
         assert len(table) == 3 * len([c for c in CRITERIA if c.name != "protection"])  # a blown fuse is no answer there
         assert table.groupby("bus")["smallest"].sum().to_dict() == {"83": 1, "610": 1, "94_open": 1}
         assert (tmp_path / f"{name}.csv").is_file()
-    least = pd.read_parquet(tmp_path / "nodal.parquet").query("smallest").set_index("bus")
-    points = json.loads((tmp_path / "nodal.geojson").read_text())["features"]
-    by_bus = {p["properties"]["bus"]: p for p in points}
-    assert by_bus["83"]["properties"]["hc_kw"] == least.loc["83", "hc_kw"]
+    assert not list(tmp_path.glob("*.geojson"))  # nobody has said what the feeder's coordinates are
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["scenarios"]["generation"]["power_flows"] > 50
     assert any("rating" in note for note in summary["notes"])

@@ -31,7 +31,7 @@ COLUMNS = {"number": pa.int64(), "square": pa.int64()}
 NUMBERS = [Number(i) for i in range(8)]
 ONE = Execution(processes=1)
 AGAIN = Execution(processes=1, resume=True)
-RESULTS = ("nodal.parquet", "nodal.csv", "nodal.geojson")
+RESULTS = ("nodal.parquet", "nodal.csv")
 
 
 def run(folder, means=ONE, numbers=NUMBERS, identity=None, **faults):
@@ -175,7 +175,7 @@ def test_a_table_that_cannot_be_written_is_named_and_the_others_are_there(tmp_pa
     monkeypatch.setattr(pd.DataFrame, "to_csv", full)
     result = run_nodal(opened, opened.case.profiles, settings, tmp_path, ONE)
     assert list(result.unwritten) == ["nodal.csv"] and "No space left on device" in result.missing["nodal.csv"]
-    assert {p.name for p in tmp_path.iterdir()} == {"datasets", "nodal.parquet", "nodal.geojson", "summary.json"}
+    assert {p.name for p in tmp_path.iterdir()} == {"datasets", "nodal.parquet", "summary.json"}
     assert json.loads((tmp_path / "summary.json").read_text())["unwritten"] == result.unwritten
 
 
