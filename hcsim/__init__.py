@@ -2,7 +2,8 @@
 
 The public face: `Study` and `PlanningStudy` are the main jobs. By parts: `load_case` and `Workbench` make a case
 ready, `read_network` reads a feeder alone, `replay`, `hosting_capacity` and `certify` are what a schedule is put
-through, `validate` judges anyone's dispatch, `read_schedule` and `write_schedule` are its files. What a user can mend
+through, `validate` judges anyone's dispatch, `read_schedule` and `write_schedule` are its files; `plot` draws
+results. What a user can mend
 is an `HcsimError`.
 """
 
@@ -14,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hcsim import plot
     from hcsim.cases.case import Case, load_case
     from hcsim.certify.certificate import Certificate
     from hcsim.certify.loop import certify
@@ -131,6 +133,7 @@ __all__ = [
     "certify",
     "hosting_capacity",
     "load_case",
+    "plot",
     "read_network",
     "read_schedule",
     "replay",
@@ -140,6 +143,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "plot":
+        return import_module("hcsim.plot")
     if name not in _HOME:
         raise AttributeError(f"module 'hcsim' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

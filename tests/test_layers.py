@@ -34,7 +34,7 @@ FLOORS = {
 """From the ground up. A room imports from the floors below its own; rooms of one floor do not see each other, but for
 the two exceptions below."""
 NEIGHBOURS = {("hcsim", "util", "errors"), ("optim", "linearize", "feeder"), ("optim", "solve", "feeder")}
-FRONT = {"__init__", "__main__"}
+FRONT = {"__init__", "__main__", "plot"}
 """Modules of a package's own folder that stand outside: the public face, loaded lazily, and `python -m hcsim`."""
 ALL_CODE = ("hcsim", "optim", "tests", "scripts", "examples", "docs", "dss_models")
 MOST_MODULES = 14

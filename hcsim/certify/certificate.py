@@ -14,7 +14,9 @@ from hcsim.devices.held_controls import ALL_FREE, Selection
 from hcsim.replay.result import ReplayResult, write_replay
 from hcsim.schedules.files import write_schedule
 from hcsim.util.files import output_folder, write_csv, write_json
+from hcsim.util.html_text import shown
 from optim.data.criteria import CRITERIA
+from optim.data.node import bus_of, phase_of
 from optim.data.schedule import Schedule
 from optim.hosting.binding import Price
 
@@ -127,6 +129,17 @@ class Certificate:
         if self.schedule.bess and len(self.idle_batteries) == len(self.schedule.bess):
             missing.append("batteries idle")
         return f"best found ({', '.join(missing)})" if missing else "certified"
+
+    @property
+    def sites(self) -> pd.DataFrame:
+        """A row per bus and phase that has PV: bus, phase, pv_kw."""
+        pairs = zip(self.schedule.pv_nodes, self.schedule.pv_kw, strict=True)
+        rows = [(bus_of(node), phase_of(node), float(kw)) for node, kw in pairs if kw > 0]
+        return pd.DataFrame(rows, columns=["bus", "phase", "pv_kw"])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the number, how sure it is, and its sites."""
+        return shown(f"{self.case}: {self.certified_kw:,.1f} kW {self.word}. {self.reason}", self.sites)
 
     @property
     def losses_pct(self) -> float:

@@ -15,9 +15,12 @@ from hcsim.devices.inverter_curves import InverterControl
 from hcsim.hosting.result import HostingCapacityResult
 from hcsim.replay.inverter_day import InverterDay
 from hcsim.replay.result import ReplayResult
+from hcsim.replay.verdict import verdict
 from hcsim.util.files import write_json
+from hcsim.util.html_text import shown
 from optim.data.limits import Limits
 from optim.data.network import Network
+from optim.data.node import bus_of, phase_of
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 from optim.hosting.spread import Spread
@@ -151,6 +154,47 @@ class StudyResult:
     loads_follow: tuple[str, ...] = ()
     """Sentences on whose curve the loads follow, and which day it is."""
     spread: SpreadResult | None = None
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row per program: what it claims, what OpenDSS says of it, what is certified, what simulation finds; kW."""
+        rows = []
+        for name, case in self.cases.items():
+            solve, certificate = case.schedule.solve, case.certificate
+            said = {controls: verdict(found).kind for controls, found in case.replays.items()}
+            key = {"none": "with_shares", self.with_schedule_case: "with_schedule"}.get(name, name)
+            simulated = self.baselines.get(key)
+            rows.append(
+                {
+                    "program": name,
+                    "claim_kw": case.schedule.hc_kw,
+                    "lp_bound_kw": solve.bound if solve else np.nan,
+                    "status": solve.status if solve else "",
+                    "replay_locked": said.get("locked", ""),
+                    "replay_free": said.get("free", ""),
+                    "certified_kw": certificate.certified_kw if certificate else np.nan,
+                    "word": certificate.word if certificate else "",
+                    "simulation_kw": simulated.hc_kw if simulated else np.nan,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    @property
+    def sites(self) -> pd.DataFrame:
+        """A row per program, bus and phase that has PV: certified where there is a certificate, else claimed; kW."""
+        rows = []
+        for name, case in self.cases.items():
+            schedule = case.certificate.schedule if case.certificate else case.schedule
+            word = case.certificate.word if case.certificate else "claimed"
+            for node, kw in zip(schedule.pv_nodes, schedule.pv_kw, strict=True):
+                if kw > 0:
+                    rows.append((name, bus_of(node), phase_of(node), float(kw), word))
+        return pd.DataFrame(rows, columns=["program", "bus", "phase", "pv_kw", "word"])
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        missing = f"; without a result: {', '.join(self.missing)}" if self.missing else ""
+        return shown(f"PV hosting capacity of {self.case} in kW{missing}", self.table)
 
 
 def write_summary(summary: Mapping[str, Any], folder: Path) -> Path:

@@ -11,6 +11,7 @@ from hcsim.cases.config.planning import PlanningPaper
 from hcsim.hosting.result import HostingCapacityResult
 from hcsim.replay.recording import Controls
 from hcsim.replay.result import ReplayResult
+from hcsim.util.html_text import shown
 from hcsim.workbench.planning import Sharing
 from optim.data.network import Network
 from optim.data.profiles import Profiles
@@ -52,6 +53,30 @@ class PlanningStudyResult:
     versions: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """A row per scheme: cost in CNY per year, capacity in MW, the plan, and its proof."""
+        rows = []
+        for scheme, found in self.schemes.items():
+            plan = found.result
+            rows.append(
+                {
+                    "scheme": scheme,
+                    "objective_cny": plan.objective_cny,
+                    "pvhc_mw": plan.pvhc_mw,
+                    "energy_kwh": sum(u.energy_kwh for u in plan.plan),
+                    "power_kw": sum(u.power_kw for u in plan.plan),
+                    "buses": " ".join(u.bus for u in plan.plan),
+                    "gap": plan.solve.gap,
+                    "status": plan.solve.status,
+                }
+            )
+        return pd.DataFrame(rows)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        return shown(f"Schemes on {self.case}", self.table)
 
 
 def claim_in_words(found: PlanningResult) -> str:

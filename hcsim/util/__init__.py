@@ -3,6 +3,7 @@
 __all__ = [
     "csv_text",
     "files",
+    "html_text",
     "last_words",
     "locks",
     "log",
