@@ -83,12 +83,23 @@ def changed_kwh(old: Schedule, new: Schedule) -> float:
 
 
 def changed_kvarh(old: Schedule, new: Schedule) -> float:
-    """The same of reactive power; the repair leaves that of batteries as it is."""
-    return float(np.abs(new.pv_q_kvar - old.pv_q_kvar).sum() * old.step_h)
+    """The same of reactive power, inverters and converters of batteries."""
+    batteries = np.abs(_bess_q(new) - _bess_q(old)).sum()
+    return float((np.abs(new.pv_q_kvar - old.pv_q_kvar).sum() + batteries) * old.step_h)
+
+
+def _bess_q(s: Schedule) -> Floats:
+    """(T, D)"""
+    return np.zeros_like(s.p_charge_kw) if s.bess_q_kvar is None else s.bess_q_kvar
 
 
 def _between(old: Schedule, new: Schedule) -> tuple[str, str]:
-    parts = (new.pv_p_kw - old.pv_p_kw, new.bess_p_kw - old.bess_p_kw, new.pv_q_kvar - old.pv_q_kvar)
+    parts = (
+        new.pv_p_kw - old.pv_p_kw,
+        new.bess_p_kw - old.bess_p_kw,
+        new.pv_q_kvar - old.pv_q_kvar,
+        _bess_q(new) - _bess_q(old),
+    )
     moved = sum(np.abs(part).sum(axis=1) for part in parts)
     steps = np.flatnonzero(moved > 1e-6)
     return (old.times[steps[0]], old.times[steps[-1]]) if len(steps) else ("", "")
@@ -100,8 +111,12 @@ class _Moves:
     def __init__(self, original: Schedule, now: Schedule) -> None:
         s = original
         rated = np.array([s.bess[u].power_kw / s.bess_of.count(u) for u in s.bess_of])
-        room_q = np.sqrt(np.maximum(_kva(s) ** 2 - now.pv_p_kw**2, 0.0))
+        room_q = _circle(_kva(s), now.pv_p_kw)
         most_q = Q_MOVE * _kva(s)
+        # a converter has reactive power where the dispatch gives it some
+        kva_b = np.zeros_like(rated) if s.bess_q_kvar is None else rated if s.bess_kva is None else s.bess_kva
+        self.kva_b = kva_b
+        room_b, most_b, q_b = _circle(kva_b, now.bess_p_kw), Q_MOVE * kva_b, _bess_q(now)
         idle_c, idle_d = now.p_charge_kw < 1e-9, now.p_discharge_kw < 1e-9
         none = np.zeros_like(now.p_charge_kw)
         # name, power into the network per kW, port of, upper bounds, is it reactive
@@ -110,6 +125,8 @@ class _Moves:
             ("restore", 1.0, "pv", np.maximum(s.pv_p_kw - now.pv_p_kw, 0.0), False),
             ("q_up", 1.0, "pv", np.clip(room_q - now.pv_q_kvar, 0.0, most_q), True),
             ("q_down", -1.0, "pv", np.clip(room_q + now.pv_q_kvar, 0.0, most_q), True),
+            ("bess_q_up", 1.0, "bess", np.clip(room_b - q_b, 0.0, most_b), True),
+            ("bess_q_down", -1.0, "bess", np.clip(room_b + q_b, 0.0, most_b), True),
             ("charge_more", -1.0, "bess", np.where(idle_d, np.maximum(rated - now.p_charge_kw, 0.0), none), False),
             ("charge_less", 1.0, "bess", now.p_charge_kw, False),
             ("discharge_more", 1.0, "bess", np.where(idle_c, np.maximum(rated - now.p_discharge_kw, 0.0), none), False),
@@ -128,6 +145,11 @@ class _Moves:
         """(T, devices) of one kind."""
         shape = next(upper.shape for kind, _, _, upper, _ in self.kinds if kind == name)
         return x[self.start[name] : self.start[name] + shape[0] * shape[1]].reshape(shape)
+
+
+def _circle(kva: Floats, p_kw: Floats) -> Floats:
+    """kvar beside a power."""
+    return np.asarray(np.sqrt(np.maximum(kva**2 - p_kw**2, 0.0)))
 
 
 def _kva(s: Schedule) -> Floats:
@@ -162,14 +184,19 @@ def _proposal(
     charge = now.p_charge_kw + moves.of(x, "charge_more") - moves.of(x, "charge_less")
     discharge = now.p_discharge_kw + moves.of(x, "discharge_more") - moves.of(x, "discharge_less")
     pv_p = now.pv_p_kw - moves.of(x, "curtail") + moves.of(x, "restore")
-    room = np.sqrt(np.maximum(_kva(original) ** 2 - pv_p**2, 0.0))
-    return _with(
+    room = _circle(_kva(original), pv_p)
+    found = _with(
         now,
         pv_p,
         np.clip(now.pv_q_kvar + moves.of(x, "q_up") - moves.of(x, "q_down"), -room, room),
         np.maximum(charge, 0.0),
         np.maximum(discharge, 0.0),
     )
+    if now.bess_q_kvar is None:
+        return found
+    room_b = _circle(moves.kva_b, found.bess_p_kw)
+    q_b = now.bess_q_kvar + moves.of(x, "bess_q_up") - moves.of(x, "bess_q_down")
+    return replace(found, bess_q_kvar=np.clip(q_b, -room_b, room_b))
 
 
 def _with(s: Schedule, pv_p: Floats, pv_q: Floats, charge: Floats, discharge: Floats) -> Schedule:

@@ -254,3 +254,19 @@ def test_python_is_the_command(tmp_path):
     found = validate("ieee123", much(10.0))
     assert found.verdict == "holds" and "holds" in found._repr_html_() and found.voltages.shape[0] == 24
     assert hcsim.validate is validate
+
+
+def test_what_a_battery_s_reactive_power_breaks_is_mended_with_it(bench, tmp_path):
+    """A converter that injects kvar all day at the end of a long line: the repair takes kvar back, no energy."""
+    (tmp_path / "units.csv").write_text("name,bus,kind,kw,kva,kwh\nb,83,bess,100,3000,400\n")
+    dispatch = pd.DataFrame({"hour": HOURS, "name": "b", "p_kw": 0.0, "q_kvar": 1200.0, "soc_kwh": 200.0})
+    found = judge(bench, dispatch, Asked(units=tmp_path / "units.csv"))
+    assert found.verdict == "refuted" and set(found.new_violations["criterion"]) == {"overvoltage"}
+    assert found.repaired is not None and found.repair_kwh == pytest.approx(0.0, abs=1.0)
+    now, before = found.repaired.bess_q_kvar, found.schedule.bess_q_kvar
+    assert np.all(now <= before + 1e-6) and now.sum() < before.sum() - 100.0
+    write_all(found, tmp_path / "out")
+    units = tmp_path / "out" / "dispatch_repaired_units.csv"
+    assert (
+        judge(bench, tmp_path / "out" / "dispatch_repaired.csv", Asked(units=units, how_far=False)).verdict == "holds"
+    )
