@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 logging.getLogger("hcsim").addHandler(logging.NullHandler())  # silent until a user of the library, or --log, asks
 
 _HOME = {

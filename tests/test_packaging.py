@@ -5,13 +5,17 @@ network is needed. `.ci/run` installs with dependencies, as a newcomer does.
 """
 
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import venv
 from pathlib import Path
 
 import pytest
 from guards import HANG_S
+
+import hcsim
 
 ROOT = Path(__file__).parent.parent
 
@@ -62,3 +66,21 @@ def test_the_python_api_of_the_wheel(installed):
     code = "import hcsim; from hcsim import Study; print(hcsim.__file__, Study.load('ieee123').case.name)"
     said = run(scripts / "python", "-c", code, cwd=elsewhere)
     assert "site-packages" in said and said.strip().endswith("ieee123")
+
+
+def test_the_recipe_asks_for_what_the_package_asks_for():
+    """Of `packaging/conda-forge`, where one package has another name."""
+    recipe = (ROOT / "packaging" / "conda-forge" / "meta.yaml").read_text(encoding="utf-8")
+    listed = re.findall(r"^    - (\S+) (\S+)$", recipe.partition("  run:")[2].partition("\ntest:")[0], re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [re.fullmatch(r"([\w.-]+?)(>=.*)", each).groups() for each in project["dependencies"]]
+    assert [(name.replace("matplotlib-base", "matplotlib"), bounds) for name, bounds in listed[1:]] == wanted
+    assert listed[0] == ("python", project["requires-python"])
+    assert f'version = "{project["version"]}"' in recipe
+
+
+def test_one_version_everywhere():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    assert hcsim.__version__ == version
+    assert f"\nversion: {version}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"## [{version}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
