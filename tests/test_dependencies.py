@@ -22,8 +22,10 @@ RUN_AS_COMMANDS = {
     "pytest-cov",
     "coverage",
     "pyscipopt",
+    "ipykernel",
 }
-"""Plugins of pytest, the build backend, and a solver that Pyomo imports: used, but not by an import of ours."""
+"""Plugins of pytest, the build backend, a solver that Pyomo imports, the kernel that notebooks run in: used, but not by
+an import of ours."""
 
 
 OPTIONAL = {"atheris"}

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from guards import HANG_S
 
 import hcsim
 from hcsim.replay.options import ReplayOptions
@@ -75,3 +76,19 @@ def test_the_exported_tangent_says_what_opendss_does(tmp_path):
         claimed = v[t] + 5.0 * dp[t % len(dp)][:, d] + 2.0 * dq[t % len(dq)][:, d]
         np.testing.assert_allclose(claimed, replayed.v_pu[t, place], atol=2e-6)
     assert (tmp_path / "README.md").read_text().count("dv_dp") > 1
+
+
+@pytest.mark.parametrize("notebook", sorted((EXAMPLES / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_notebooks_run_from_top_to_bottom(notebook, tmp_path):
+    """In a kernel of its own, in a folder of its own; they are kept without outputs, and each shows something."""
+    import nbclient
+    import nbformat
+
+    content = nbformat.read(notebook, as_version=4)
+    code = [cell for cell in content.cells if cell.cell_type == "code"]
+    assert code and not any(cell.outputs for cell in code)
+    client = nbclient.NotebookClient(content, timeout=HANG_S, resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()
+    shown = [output for cell in code for output in cell.outputs]
+    assert any("text/html" in output.get("data", {}) for output in shown)
+    assert not [output for output in shown if output.output_type == "error"]

@@ -37,7 +37,7 @@ class PointTaker:
         self._circuit, self._network, self._profiles = circuit, network, profiles
         self._p_kw, self._q_kvar = port_powers(schedule, ports, len(profiles))
         fixed = {name.lower() for name in circuit.fixed_loads()}
-        self._follows = np.array([name.lower() not in fixed for name in network.loads.names])
+        self._follows = np.array([name.lower() not in fixed for name in network.loads.names], dtype=bool)
         is_load = np.array([name.lower().startswith("load.") for name in network.loads.names], dtype=bool)
         self._follows &= is_load
         self._stays = is_load.astype(float)

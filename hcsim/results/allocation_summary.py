@@ -32,12 +32,17 @@ PAPER_KEYS = {"none": "none_kw", "centralized": "centralized_kw", "distributed":
 
 def penetration_capacity_pct(schedule: Schedule, network: Network, profiles: Profiles) -> float:
     """Installed PV capacity over the feeder's peak load, both in kW, in per cent."""
-    return 100.0 * schedule.hc_kw / float(load_kw(network, profiles).max())
+    return _per_cent(schedule.hc_kw, float(load_kw(network, profiles).max()))
 
 
 def penetration_energy_pct(schedule: Schedule, network: Network, profiles: Profiles) -> float:
     """PV energy over load energy, both over the studied steps, in per cent."""
-    return 100.0 * float(schedule.pv_p_kw.sum()) / float(load_kw(network, profiles).sum())
+    return _per_cent(float(schedule.pv_p_kw.sum()), float(load_kw(network, profiles).sum()))
+
+
+def _per_cent(part: float, of: float) -> float:
+    """NaN on a feeder without load."""
+    return 100.0 * part / of if of else float("nan")
 
 
 def load_kw(network: Network, profiles: Profiles) -> Floats:

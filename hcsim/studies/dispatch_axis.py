@@ -73,7 +73,7 @@ def with_loads(profiles: Profiles, bench: Workbench, read: Dispatch) -> tuple[Pr
     p, q = (np.array(x, dtype=float) for x in profiles.legs_pu(len(legs)))
     peak_before = float(profiles.load_kw(np.where([n in read.loads_kw for n in legs], kw, 0.0)).max())
     for name, series in read.loads_kw.items():
-        mine = np.array([n == name for n in legs])
+        mine = np.array([n == name for n in legs], dtype=bool)
         if name in fixed:
             raise ConfigError(
                 f"{name} has status=fixed: OpenDSS never scales it, so its series cannot be applied.",

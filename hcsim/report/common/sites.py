@@ -25,12 +25,12 @@ def sites_table(network: Network, schedule: Schedule, binds: Callable[[str], str
     for node, power in zip(schedule.pv_nodes, schedule.pv_kw.tolist(), strict=True):
         bus = bus_of(node)
         kw[bus] = kw.get(bus, 0.0) + power
-        if power > LEAST_KW:
+        if power > LEAST_KW / 10:
             phases.setdefault(bus, []).append(phase_of(node))
     away, total = away_pct(network), max(sum(kw.values()), 1e-9)
     columns = ["bus", "phases", "pv_kw", "share_pct", "distance_pct", "what_binds"]
     rows = [
-        (bus, " ".join(phases[bus]), power, 100 * power / total, away.get(bus, np.nan), binds(bus))
+        (bus, " ".join(phases.get(bus, ())), power, 100 * power / total, away.get(bus, np.nan), binds(bus))
         for bus, power in sorted(kw.items(), key=lambda item: -item[1])
         if power > LEAST_KW
     ]

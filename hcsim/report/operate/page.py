@@ -103,7 +103,7 @@ def _days(found: OperateResult) -> Figure:
     load = [100 * (float(np.mean(d.load)) - 1) for d in found.days]
     sun = [100 * (float(np.mean(d.pv)) - 1) for d in found.days]
     for ax, (name, each) in zip(axes, found.policies.items(), strict=False):
-        ok = np.array([not b for b in each.broken])
+        ok = np.array([not b for b in each.broken], dtype=bool)
         ax.scatter(np.array(load)[ok], np.array(sun)[ok], s=14, color=style.BLUE)
         ax.scatter(np.array(load)[~ok], np.array(sun)[~ok], s=18, facecolor="none", edgecolor=style.VERMILION)
         ax.set(title=f"{name}: {100 * ok.mean():.1f} % pass", xlabel="load off by, %")

@@ -8,11 +8,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conductor_feeders import FIELD, LOAD_PU, ONLY_VOLTAGE, PV_PU, against, bench_of, capacity, opened, real
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from plain_feeder import PlainDay, largest_kw, pv
 
+from hcsim.cases.case import load_case
 from hcsim.feeder.gate import check_gate, linearization_errors
+from hcsim.workbench.allocation import Workbench
 from optim.data.limits import Limits
 from optim.linearize.lindist3flow_matrices import matrices
 
@@ -260,6 +262,7 @@ def random_four_wire(chance):
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(seed=st.integers(0, 10**6))
+@example(seed=19247)  # no load at all
 def test_random_feeders_with_neutrals(seed):
     """Gate, judged voltages with and without a device, and the tangent's slope at it: against plain OpenDSS."""
     text, bus, phase = random_four_wire(random.Random(seed))
@@ -286,3 +289,14 @@ def test_random_feeders_with_neutrals(seed):
             # the second order of 3 kW: a hundredth of its effect, or of the largest there is
             largest = max(abs(after[m] - before[m]) for m in low)
             assert predicted[n] == pytest.approx(after[n] - before[n], abs=0.05 * largest + 1e-5)
+
+
+def test_a_feeder_without_any_load_has_a_linear_model(tmp_path):
+    """Hypothesis found one: what is asked of every load is asked of none, and an empty list is no list of truths."""
+    file = tmp_path / "m.dss"
+    file.write_text(
+        "clear\nnew circuit.c basekv=12.47 bus1=s\nnew line.l bus1=s bus2=b r1=0.1 x1=0.3 length=1\n"
+        "set voltagebases=[12.47]\ncalcvoltagebases\n"
+    )
+    model = Workbench.open(load_case(file)).linear_model
+    assert model.dv_dp.shape[:2] == (24, len(model.nodes)) and model.dv_dp.any()
