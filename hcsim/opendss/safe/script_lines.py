@@ -331,6 +331,9 @@ class LineReader:
 
     @staticmethod
     def _writes(kind: str, name: str, value: str) -> bool:
+        """Or keeps values in a file where they cannot be looked up: in memory they are the same."""
+        if kind == "loadshape" and name == "memorymapping":
+            return True
         if name == "action" and kind in ACTIONS and value:
             return lower(value[:1]) not in ACTIONS[kind] or not ACTIONS[kind]
         return _traces(name, value)

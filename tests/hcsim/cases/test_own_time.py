@@ -111,3 +111,22 @@ def test_timestamps_rounded_hours_and_european_numbers(tmp_path, minutes):
         found = read_profile_file(file).profiles
         assert (len(found), found.step_h) == (steps, pytest.approx(minutes / 60))
         assert found.load_pu[0] == 0.5 and found.pv_pu[-1] == 0.25
+
+
+@pytest.mark.parametrize("given", ["mult=(file=values.csv)", "csvfile=values.csv", "dblfile=values.dbl"])
+def test_values_kept_in_a_file_are_those_of_memory(tmp_path, given):
+    """memorymapping leaves them in the file, where nobody can look them up: read into memory they are the same."""
+    values = np.linspace(0.2, 1.0, 24)
+    np.savetxt(tmp_path / "values.csv", values)
+    values.tofile(tmp_path / "values.dbl")
+    file = tmp_path / "m.dss"
+    file.write_text(
+        "clear\nnew circuit.c basekv=12.47 bus1=s\nnew line.l bus1=s bus2=b r1=0.1 x1=0.3 length=1\n"
+        f"new loadshape.s npts=24 interval=1 memorymapping=yes {given}\n"
+        "new load.a bus1=b kv=12.47 kw=500 kvar=100 daily=s\nset voltagebases=[12.47]\ncalcvoltagebases\n"
+    )
+    bench = Workbench.open(load_case(file))
+    found = bench.bare("free").found
+    # constant power loads: what they draw is the shape, less what the line loses; csv in single precision
+    assert found.load_kw == pytest.approx(500.0 * values, rel=1e-6)
+    assert any("memorymapping" in note for note in bench.circuit.notes)
