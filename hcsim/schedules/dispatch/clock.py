@@ -185,6 +185,11 @@ def _hours(
     if stamps.dt.tz is not None:
         said.append(f"Column {column!r}: the time zone is dropped, clock times are kept.")
         stamps = stamps.dt.tz_localize(None)
+    if odd := [year for year in (stamps.dt.year.min(), stamps.dt.year.max()) if not 1 < year < 9999]:
+        at = int(np.flatnonzero((stamps.dt.year == odd[0]).to_numpy())[0])
+        raise ConfigError(
+            f"{table.where(at, column)}: a time in the year {odd[0]}.", "Write 2025-05-04 13:00, 13:00 or a number."
+        )
     midnight = stamps.min().normalize()
     return ((stamps - midnight).dt.total_seconds() / 3600.0).to_numpy(dtype=float), stamps
 

@@ -213,3 +213,12 @@ def test_a_schedule_of_our_own_reads_as_what_it_is():
     read = dispatch_of(made)
     assert read.schedule is made and len(read.source_names) == len(made.pv_nodes)
     assert {u.kind for u in read.units} == {"pv", "bess"}
+
+
+@pytest.mark.parametrize("year", ["-0001", "0000", "10000"])
+def test_a_year_beyond_the_calendar_is_said(network, year):
+    """Hypothesis found one: pandas reads it, Python's own dates do not."""
+    times = np.array([f"{year}-01-01T{h:02d}:00:00" for h in (0, 1, 5)], dtype="datetime64[s]")
+    table = pd.DataFrame({"time": times, "bus": "83", "kind": "pv", "p_kw": 1.0})
+    with pytest.raises(ConfigError, match="a time in the year"):
+        read_dispatch(table, network)
