@@ -27,12 +27,29 @@ def scratch_root() -> Path:
     """This process's own folder, made on the first call; the folders of the dead are removed then."""
     with _making:
         if os.getpid() not in _roots:
-            root = Path(tempfile.mkdtemp(prefix=PREFIX))
-            _roots[os.getpid()] = (root, _hold(root))
+            root, held = _roots[os.getpid()] = _made_and_held()
             atexit.register(_remove_own, os.getpid())
             stopping.at_once(lambda process=os.getpid(): _remove_own(process))  # type: ignore[misc]
-            sweep(root.parent)
+            if held >= 0:  # without locks nobody can tell the dead from the living
+                sweep(root.parent)
         return _roots[os.getpid()][0]
+
+
+def _made_and_held() -> tuple[Path, int]:
+    """A new folder and the descriptor that holds it. Between the making and the lock another process that begins may
+    take the folder for one of the dead and sweep it away: then it is made again."""
+    while True:
+        root = Path(tempfile.mkdtemp(prefix=PREFIX))
+        try:
+            held = _hold(root)
+        except FileNotFoundError:  # swept before it was opened
+            continue
+        except _NoLocks:
+            return root, -1
+        if held >= 0 and _stands(root, held):
+            return root, held
+        if held >= 0:  # swept between the opening and the lock
+            os.close(held)
 
 
 def scratch_folder(name: str) -> tempfile.TemporaryDirectory[str]:
@@ -50,7 +67,7 @@ def sweep(place: Path) -> list[Path]:
             if folder.is_symlink() or not folder.is_dir() or folder.stat().st_uid != os.getuid():
                 continue
             held = _hold(folder)
-        except OSError:
+        except (OSError, _NoLocks):
             continue
         if held < 0:
             continue
@@ -60,19 +77,33 @@ def sweep(place: Path) -> list[Path]:
     return removed
 
 
+class _NoLocks(Exception):
+    """The system, or the file system, has no such locks."""
+
+
 def _hold(folder: Path) -> int:
-    """A descriptor that holds the folder; -1 where another process does, or the system has no such locks."""
+    """A descriptor that holds the folder; -1 where another process does."""
     if sys.platform == "win32":
-        return -1
+        raise _NoLocks
     import fcntl
 
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as refused:
         os.close(descriptor)
-        return -1
+        if isinstance(refused, BlockingIOError):
+            return -1
+        raise _NoLocks from refused
     return descriptor
+
+
+def _stands(folder: Path, descriptor: int) -> bool:
+    """Whether the folder that is held is still the one of that name."""
+    try:
+        return os.path.samestat(os.stat(folder), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _remove_own(process: int) -> None:

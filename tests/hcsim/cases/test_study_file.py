@@ -40,7 +40,7 @@ def fields():
                 yield pytest.param(name, field, id=f"{heading} {name}")
 
 
-@pytest.mark.parametrize(("name", "field"), fields())
+@pytest.mark.parametrize(("name", "field"), list(fields()))
 def test_every_key_has_a_sentence_on_one_line_and_its_unit(name, field):
     assert field.description and field.description.endswith(".") and "\n" not in field.description
     suffix = name.rsplit("_", 1)[-1]
