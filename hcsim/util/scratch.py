@@ -101,7 +101,7 @@ def _hold(folder: Path) -> int:
 def _stands(folder: Path, descriptor: int) -> bool:
     """Whether the folder that is held is still the one of that name."""
     try:
-        return os.path.samestat(os.stat(folder), os.fstat(descriptor))
+        return os.path.samestat(folder.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 
