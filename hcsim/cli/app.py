@@ -21,7 +21,9 @@ from hcsim.cli.certify import certify
 from hcsim.cli.common.allowed import ALLOWED, folders_allowed, take_allowed
 from hcsim.cli.common.console import DONE, FAILED, INTERRUPTED, WRONG_USE, err_console, out_console, quieted
 from hcsim.cli.common.options import Command, is_usage_error, take_flag, take_option
+from hcsim.cli.federate import federate
 from hcsim.cli.feeder import check, export, init
+from hcsim.cli.flexible import flexible
 from hcsim.cli.layers import layers
 from hcsim.cli.operate import operate
 from hcsim.cli.optimize import optimize
@@ -116,6 +118,8 @@ COMMANDS = (
     optimize,
     certify,
     operate,
+    flexible,
+    federate,
     replay,
     baseline,
     bound,

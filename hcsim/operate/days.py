@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.stats import binomtest
 
 from hcsim.certify.robustness import Draws
-from hcsim.errors import ConvergenceError
+from hcsim.errors import ConfigError, ConvergenceError
 from hcsim.operate.operation import Day, Make, OperatedDay, OperatedFeeder
 from hcsim.operate.policy import Floats, Plan
 from hcsim.operate.settings import OperateSettings
 from hcsim.replay.operating_points import visit
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.result import ReplayResult
+from hcsim.util.suggest import did_you_mean
 from hcsim.workbench.allocation import Workbench
 from optim.data.criteria import Before
 from optim.data.schedule import Schedule
@@ -25,7 +29,8 @@ from optim.data.violations import Excess, worst_new
 
 Progress = Callable[[str, int, int], None]
 """Called with (policy, days done, of how many)."""
-SHOWN = 8
+BATCH = 10
+"""Days that are run before they are judged, where too many failures end the matter."""
 
 
 @dataclass(frozen=True)
@@ -112,23 +117,39 @@ class OperatedDays:
         self._bare: dict[bytes, Before] = {}
         self.plan = plan_of(self.bench, self.schedule, self.settings)
 
-    def run(self, name: str, make: Make, days: Sequence[Day], progress: Progress | None = None) -> PolicyDays:
-        """Every day under the policy. Raises PolicyError."""
+    def share_bare(self, known: dict[bytes, Before]) -> None:
+        """Bare days that others of the same feeder have simulated already, or will."""
+        self._bare = known
+
+    def run(
+        self,
+        name: str,
+        make: Make,
+        days: Sequence[Day],
+        progress: Progress | None = None,
+        most_failures: int | None = None,
+    ) -> PolicyDays:
+        """Every day under the policy; no more once `most_failures` are exceeded. Raises PolicyError."""
         begun = time.perf_counter()
         found: list[OperatedDay] = []
-        with OperatedFeeder(self.bench, self.plan, self.settings) as feeder:
-            policy = make(self.plan)
-            for k, day in enumerate(days):
-                found.append(feeder.run(day, policy, name, seed=self.settings.seed + k))
-                if progress:
-                    progress(name, k + 1, len(days))
-        broken = tuple(self._broken(day, result) for day, result in zip(days, found, strict=True))
+        broken: list[tuple[Excess, ...]] = []
+        at_once = len(days) if most_failures is None else BATCH
+        while len(found) < len(days) and (most_failures is None or sum(map(bool, broken)) <= most_failures):
+            batch = days[len(found) : len(found) + at_once]
+            with OperatedFeeder(self.bench, self.plan, self.settings) as feeder:
+                policy = make(self.plan)
+                for day in batch:
+                    found.append(feeder.run(day, policy, name, seed=self.settings.seed + len(found)))
+                    if progress:
+                        progress(name, len(found), len(days))
+            # the bare feeder's days are run in the same circuit, once the devices have left it
+            broken += [self._broken(day, one) for day, one in zip(batch, found[len(broken) :], strict=True)]
         step_h = self.bench.profiles.step_h
         lost = np.array([r.curtailed_kwh(step_h) for r in found])
         there = np.array([r.available_kw.sum() * step_h for r in found])
         return PolicyDays(
             name=name,
-            broken=broken,
+            broken=tuple(broken),
             curtailed_share=lost.sum(axis=1) / np.maximum(there, 1e-9),
             curtailed_kwh=lost.mean(axis=0),
             tap_operations=np.array([r.tap_operations for r in found], dtype=float),
@@ -204,3 +225,24 @@ def known_policies() -> Mapping[str, Make]:
     from hcsim.operate.scheduled import Scheduled
 
     return {"schedule": Scheduled, "follow": Follow}
+
+
+def maker_of(name: str) -> Make:
+    """A policy by name. Raises ConfigError for one that is not there."""
+    ours = known_policies()
+    if name in ours:
+        return ours[name]
+    module, mark, member = name.partition(":")
+    if not mark:
+        raise ConfigError(
+            f"There is no policy {name!r}.", f"{did_you_mean(name, ours)} Or module:Class of your own.".strip()
+        )
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        return getattr(importlib.import_module(module), member)  # type: ignore[no-any-return]
+    except ImportError as error:
+        raise ConfigError(f"Policy {name!r}: {error}.", "The module must be importable from here.") from None
+    except AttributeError:
+        raise ConfigError(f"Policy {name!r}: {module} has no {member}.") from None
+    finally:
+        sys.path.pop(0)

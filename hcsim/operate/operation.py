@@ -14,8 +14,11 @@ from hcsim.replay.options import ReplayOptions
 from hcsim.replay.run import judges_regulation
 from hcsim.replay.scheduled_devices import ScheduledDevices
 from hcsim.replay.series import DailySeries
+from hcsim.schedules.repeat import on_days
 from hcsim.workbench.allocation import Workbench
 from optim.data.operation import Operation
+from optim.data.profiles import Profiles
+from optim.data.schedule import Schedule
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,41 @@ class OperatedFeeder:
         """One day under a policy. Raises PolicyError for what a policy may not do, with its name and the step."""
         self._series.reload(self._bench.profiles.scaled(day.load))
         self._devices.take(self.plan.schedule)
-        run = _Run(self, day, policy, name, np.random.default_rng(seed))
+        return self._days(day, self._available(day), policy, name, seed)
+
+    def _available(self, day: Day) -> Floats:
+        """(T, G) what the sun would give on a day that is off from the planned one."""
+        s, profiles = self.plan.schedule, self.plan.profiles
+        with np.errstate(invalid="ignore", divide="ignore"):
+            planned = np.where(s.pv_kw > 0, s.pv_p_kw / np.where(s.pv_kw > 0, s.pv_kw, 1.0), 0.0)
+        sun = np.maximum(planned, profiles.pv_pu[:, None] * (s.pv_kw > 0))
+        return np.asarray(np.minimum(day.pv[:, None] * sun * s.pv_kw, _most_kw(s)))
+
+    def run_on(self, profiles: Profiles, policy: Policy, name: str, seed: int = 0) -> OperatedDay:
+        """Days on end, as `profiles` have load and sun, seamlessly over midnight; the plan of one day every day.
+
+        Raises PolicyError; ConfigError where the profiles are no whole days of the plan's steps, or the plan does not
+        end its day as it began.
+        """
+        s = self.plan.schedule
+        whole = on_days(s, profiles)
+        self._series = DailySeries(self._bench.circuit, self._bench.network, profiles)
+        self._devices.take(whole)
+        planned = self.plan.profiles
+        with np.errstate(invalid="ignore", divide="ignore"):
+            repeated = len(profiles) // len(planned)
+            load = profiles.load_kw(self._leg_kw) / np.tile(planned.load_kw(self._leg_kw), repeated)
+            sun = profiles.pv_pu / np.tile(planned.pv_pu, repeated)
+        day = Day(np.nan_to_num(load, nan=1.0, posinf=1.0), np.nan_to_num(sun, nan=1.0, posinf=1.0), "year")
+        available = np.minimum(profiles.sun(s.pv_nodes) * s.pv_kw, _most_kw(s))
+        return self._days(day, available, policy, name, seed)
+
+    @property
+    def _leg_kw(self) -> Floats:
+        return self._bench.network.loads.p_kw
+
+    def _days(self, day: Day, available_kw: Floats, policy: Policy, name: str, seed: int) -> OperatedDay:
+        run = _Run(self, day, available_kw, policy, name, np.random.default_rng(seed))
         recording = self._series.run(
             ReplayOptions("free"),
             before_step=run.begin,
@@ -93,34 +130,49 @@ class OperatedFeeder:
     def devices(self) -> ScheduledDevices:
         return self._devices
 
+    @property
+    def times(self) -> tuple[str, ...]:
+        """(T,) labels of what runs."""
+        return self._series.profiles.times
+
     def measure(self) -> tuple[Floats, Floats]:
         """(S,) head power and (M,) voltages of the present solution."""
-        v_v = self._bench.circuit.voltages_v()
-        v_pu = self._bench.network.judged_v_pu(v_v)[self._meters]
+        head_kw, v_pu = self.state()
+        return head_kw, v_pu[self._meters]
+
+    def state(self) -> tuple[Floats, Floats]:
+        """(S,) head power and (N,) voltages of the present solution, NaN where none is judged."""
+        network = self._bench.network
+        v_pu = np.where(network.v_judged, network.judged_v_pu(self._bench.circuit.voltages_v()), np.nan)
         return self._series.heads_kva().real, v_pu
+
+    def taps(self) -> dict[str, int]:
+        """Regulator -> position now."""
+        return self._bench.circuit.taps()
 
 
 class _Run:
     """A day in the making."""
 
     def __init__(
-        self, feeder: OperatedFeeder, day: Day, policy: Policy, name: str, random: np.random.Generator
+        self,
+        feeder: OperatedFeeder,
+        day: Day,
+        available_kw: Floats,
+        policy: Policy,
+        name: str,
+        random: np.random.Generator,
     ) -> None:
         self.feeder, self.day, self.policy, self.name, self.random = feeder, day, policy, name, random
-        plan = feeder.plan
-        s = plan.schedule
-        steps = len(plan.profiles)
-        self.steps, self.s = steps, s
-        kw = s.pv_kw if s.pv_kva is None else np.minimum(s.pv_kw, s.pv_kva)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            planned_sun = np.where(s.pv_kw > 0, s.pv_p_kw / np.where(s.pv_kw > 0, s.pv_kw, 1.0), 0.0)
-        sun = np.maximum(planned_sun, plan.profiles.pv_pu[:, None] * (s.pv_kw > 0))
-        self.available_kw = np.minimum(day.pv[:, None] * sun * s.pv_kw, kw)
-        self.rounds = np.zeros(steps)
+        self.available_kw = available_kw
+        self.s = feeder.plan.schedule
+        self.steps, self.of_plan = len(available_kw), len(feeder.plan.profiles)
+        self.rounds = np.zeros(self.steps)
         self.hunting: list[int] = []
         self.flows = 0
         self.past: list[tuple[Floats, Floats, Floats, Floats]] = []
         """Measurements of every finished step: head, voltages, p, q."""
+        self.times = feeder.times
         self.forecast_load, self.forecast_pv = self._forecasts()
 
     def _forecasts(self) -> tuple[Floats, Floats]:
@@ -169,6 +221,9 @@ class _Run:
         if self.past and self.random.random() < self.feeder.settings.lost_share:
             head, v, p, q = self.past[-1]
         self.past.append((head, v, p, q))
+        hear = getattr(self.policy, "finished", None)
+        if hear is not None:
+            hear(t % self.of_plan, self.feeder.taps(), *self.feeder.state(), why)
         return why
 
     def _old(self, t: int) -> tuple[int, Floats, Floats, Floats, Floats] | None:
@@ -194,32 +249,34 @@ class _Run:
         plan, t = self.feeder.plan, self.t
         none = np.zeros(0)
         step, head, v, p, q = seen if seen is not None else (-1, none, none, none, none)
+        day = slice(t - t % self.of_plan, t - t % self.of_plan + self.of_plan)
+        past = np.arange(self.steps)[day] < t
         sight = Sight(
-            step=t,
+            step=t % self.of_plan,
             iteration=self.iteration,
             age=0 if step == t else t - step,
-            measured_step=step,
+            measured_step=step % self.of_plan if step >= 0 else -1,
             head_kw=head,
             v_pu=v,
             p_kw=p,
             q_kvar=q,
             available_kw=self.available_kw[t],
             soc_kwh=self.feeder.devices.bess.joint_kwh.copy(),
-            forecast_load=np.where(np.arange(self.steps) < t, self.day.load, self.forecast_load),
-            forecast_pv=np.where(np.arange(self.steps) < t, self.day.pv, self.forecast_pv),
+            forecast_load=np.where(past, self.day.load[day], self.forecast_load[day]),
+            forecast_pv=np.where(past, self.day.pv[day], self.forecast_pv[day]),
         )
         try:
             commands = self.policy.act(sight)
         except PolicyError:
             raise
         except Exception as error:  # anybody's policy: whatever it raises is its fault, and named
-            where = f"policy {self.name}, step {t} ({plan.profiles.times[t]})"
+            where = f"policy {self.name}, step {t} ({self.times[t]})"
             raise PolicyError(f"{where}: {type(error).__name__}: {error}") from error
         if commands is None:
             if self.iteration == 0:
-                raise PolicyError(f"policy {self.name}, step {t} ({plan.profiles.times[t]}): set nothing at all.")
+                raise PolicyError(f"policy {self.name}, step {t} ({self.times[t]}): set nothing at all.")
             return None
-        return checked(commands, sight, plan, self.name)
+        return checked(commands, sight, plan, f"policy {self.name}, step {t} ({self.times[t]})")
 
     def _set(self, commands: Commands | None) -> None:
         if commands is None:
@@ -252,6 +309,11 @@ class _Run:
             tap_operations=tap_operations,
             power_flows=self.flows,
         )
+
+
+def _most_kw(s: Schedule) -> Floats:
+    """(G,) what module and inverter let through."""
+    return s.pv_kw if s.pv_kva is None else np.minimum(s.pv_kw, s.pv_kva)
 
 
 Make = Callable[[Plan], Policy]

@@ -92,13 +92,12 @@ class PolicyError(Exception):
     """A policy raised, returned nonsense, or set what it may not."""
 
 
-def checked(commands: Commands, sight: Sight, plan: Plan, name: str) -> Commands:
-    """The commands of a policy, held against what it may set.
+def checked(commands: Commands, sight: Sight, plan: Plan, at: str) -> Commands:
+    """The commands of a policy, held against what it may set; `at` names the policy and the step.
 
-    Raises PolicyError naming the policy, the step and what is wrong.
+    Raises PolicyError saying there what is wrong.
     """
     s = plan.schedule
-    at = f"policy {name}, step {sight.step} ({plan.profiles.times[sight.step]})"
     if not isinstance(commands, Commands):
         raise PolicyError(f"{at}: returned {type(commands).__name__}, not Commands.")
     shapes = {"pv_p_kw": len(s.pv_nodes), "pv_q_kvar": len(s.pv_nodes), "bess_p_kw": len(s.bess_nodes)}

@@ -21,6 +21,23 @@ def battery_kw(schedule: Schedule, profiles: Profiles) -> NDArray[np.float64]:
     return np.tile(schedule.bess_p_kw, (_days(schedule, profiles), 1))
 
 
+def on_days(schedule: Schedule, profiles: Profiles) -> Schedule:
+    """The whole schedule on every day of `profiles`: its batteries' and its reactive power as planned, PV as the sun of
+    `profiles` gives. Raises ConfigError likewise."""
+    days = _days(schedule, profiles)
+    plates = schedule.pv_kw if schedule.pv_kva is None else schedule.pv_kva
+    q = np.tile(schedule.pv_q_kvar, (days, 1))
+    room = np.sqrt(np.maximum(plates**2 - q**2, 0.0))
+    return replace(
+        batteries_on(schedule, profiles),
+        pv_nodes=schedule.pv_nodes,
+        pv_kw=schedule.pv_kw,
+        pv_kva=schedule.pv_kva,
+        pv_p_kw=np.minimum(profiles.sun(schedule.pv_nodes) * schedule.pv_kw, room),
+        pv_q_kvar=q,
+    )
+
+
 def batteries_on(schedule: Schedule, profiles: Profiles) -> Schedule:
     """The schedule's batteries, without its PV, on the steps of `profiles`; likewise."""
     days, steps = _days(schedule, profiles), len(profiles)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -12,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
-from hcsim.operate.days import OperatedDays, Progress, drawn, known_policies
-from hcsim.operate.operation import Day, Make
+from hcsim.operate.days import OperatedDays, Progress, drawn, maker_of
+from hcsim.operate.operation import Day
 from hcsim.operate.policy import PolicyError
 from hcsim.operate.settings import OperateSettings
 from hcsim.results.operate import OperateResult, in_words, write_operated
 from hcsim.schedules.dispatch.cells import read_table
 from hcsim.util.progress import Event, Listener, silent
-from hcsim.util.suggest import did_you_mean
 from hcsim.workbench.allocation import Workbench
 from optim.data.schedule import Schedule
 
@@ -92,27 +89,6 @@ def settings_of(bench: Workbench, **given: int | float | None) -> OperateSetting
     """[operate] of the study, with what the user asks for on top."""
     own = bench.case.config.operate.model_dump()
     return OperateSettings(**{**own, **{k: v for k, v in given.items() if v is not None}})
-
-
-def maker_of(name: str) -> Make:
-    """A policy by name. Raises ConfigError for one that is not there."""
-    ours = known_policies()
-    if name in ours:
-        return ours[name]
-    module, mark, member = name.partition(":")
-    if not mark:
-        raise ConfigError(
-            f"There is no policy {name!r}.", f"{did_you_mean(name, ours)} Or module:Class of your own.".strip()
-        )
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        return getattr(importlib.import_module(module), member)  # type: ignore[no-any-return]
-    except ImportError as error:
-        raise ConfigError(f"Policy {name!r}: {error}.", "The module must be importable from here.") from None
-    except AttributeError:
-        raise ConfigError(f"Policy {name!r}: {module} has no {member}.") from None
-    finally:
-        sys.path.pop(0)
 
 
 def read_days(file: Path, steps: int) -> list[Day]:

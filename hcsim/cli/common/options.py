@@ -176,7 +176,7 @@ def _confine(params: Mapping[str, Any]) -> None:
     """Where the command runs in a process of its own: see `hcsim.util.own_process`. Raises OutputError."""
     folders = [Path(params["out"] or RESULTS)] if "out" in params else []
     try:
-        own_process.confine(folders, connects=bool(params.get("scheduler")))
+        own_process.confine(folders, connects=bool(params.get("scheduler")) or "broker" in params)
     except OSError as error:
         raise cannot_write(folders[0], error) from error
 
