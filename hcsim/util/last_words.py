@@ -24,8 +24,9 @@ _DURING, _AFTER = b"\1", b"\2"
 """First byte: whether the call is still at work."""
 _kept: mmap.mmap | None = None
 _part = ""
-_begun_s: float | None = None
-"""Processor time at which the present call began."""
+_present: int | None = None
+"""Number of the present call; None between calls. Asking for the time at every call would cost more than many take."""
+_count = 0
 
 
 def keep_in(file: Path) -> None:
@@ -56,15 +57,16 @@ def part(name: str) -> None:
 @contextmanager
 def call(words: str) -> Iterator[None]:
     """One call of the engine. Of calls inside calls the innermost is told."""
-    global _begun_s
-    outer, _begun_s = _begun_s, time.process_time()
+    global _present, _count
+    _count += 1
+    outer, _present = _present, _count
     if _kept is not None:
         said = words if len(words) <= _LONGEST_CALL else f"{words[:_LONGEST_CALL]} ..."
         _write(_DURING, f"`{said}`" + (f", in {_part}" if _part else ""))
     try:
         yield
     finally:
-        _begun_s = outer
+        _present = outer
         if _kept is not None:
             _kept[:1] = _AFTER
 
@@ -73,10 +75,13 @@ def end_what_hangs(last: Callable[[], object] = lambda: None) -> None:
     """End this process where a call of the engine takes more than MOST_CPU_S, after `last`."""
 
     def watch() -> None:
+        seen, since_s = None, 0.0
         while True:
             time.sleep(2.0)
-            begun_s = _begun_s
-            if begun_s is not None and time.process_time() - begun_s > MOST_CPU_S:
+            now = _present
+            if now is None or now != seen:
+                seen, since_s = now, time.process_time()
+            elif time.process_time() - since_s > MOST_CPU_S:
                 last()
                 os._exit(HUNG)
 
