@@ -11,6 +11,7 @@ import json
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
@@ -81,7 +82,8 @@ class Exchange:
         self.tell(f"waiting for a controller at {address}")
         h.helicsFederateEnterExecutingModeAsync(fed)
         if not self._done_within(self.options.arrival_s):
-            self._gone = True
+            self._pending = True
+            self._leave()
             raise ConfigError(
                 f"No controller has joined at {address} within {self.options.arrival_s:g} s.",
                 f"Start it while hcsim waits; its commands are published as {self.options.commands}.",
@@ -150,14 +152,23 @@ class Exchange:
         return answer
 
     def __exit__(self, *_: object) -> None:
-        h = self.helics
-        try:
-            if not getattr(self, "_pending", True):
-                h.helicsFederateDisconnect(self._federate)
-        except h.HelicsException:
-            pass  # the other side has left already
+        self._leave()
+
+    def _leave(self) -> None:
+        """Whatever is outstanding ends with the connection; the other side may have left before."""
+        h, fed = self.helics, self._federate
+        with suppress(h.HelicsException):
+            if self._pending:
+                h.helicsCoreDisconnect(h.helicsFederateGetCore(fed))
+            else:
+                h.helicsFederateDisconnect(fed)
         if self._broker is not None:
+            if not self._pending:  # the controller hears of the end by it
+                h.helicsBrokerWaitForDisconnect(self._broker, 2000)
             h.helicsBrokerDisconnect(self._broker)
+        if self._pending:
+            self._done_within(2.0)
+        h.helicsFederateFree(fed)
         h.helicsCloseLibrary()
 
 

@@ -85,19 +85,29 @@ def conditions_in_words(found: OperateResult) -> str:
     return f"Measurements are {age}, {exact}; at the plan's full capacity."
 
 
+def share_in_words(found: PolicyDays) -> str:
+    """How many days pass; of one day no share."""
+    if len(found.broken) == 1:
+        return "the day passes" if not found.broken[0] else "the day breaks a limit"
+    low, high = found.interval()
+    return (
+        f"{100 * found.share_passed:.1f} % of {len(found.broken)} days pass "
+        f"({100 * low:.1f} to {100 * high:.1f} with 95 % confidence)"
+    )
+
+
 def in_words(name: str, found: PolicyDays) -> str:
     """A policy's outcome as one sentence."""
-    low, high = found.interval()
-    words = (
-        f"{name}: {100 * found.share_passed:.1f} % of {len(found.broken)} days pass "
-        f"({100 * low:.1f} to {100 * high:.1f} with 95 % confidence), "
-        f"{100 * found.curtailed_share.mean():.2f} % of the PV energy curtailed "
-        f"({100 * found.curtailed_share.max():.1f} % on the worst day)"
-    )
+    words = f"{name}: {share_in_words(found)}, {100 * found.curtailed_share.mean():.2f} % of the PV energy curtailed"
+    if len(found.broken) > 1:
+        words += f" ({100 * found.curtailed_share.max():.1f} % on the worst day)"
     if worst := found.worst():
         where = f"{worst['bus']}{'.' + worst['phase'] if worst['phase'] else ''}"
-        words += f"; most often {worst['criterion'].replace('_', ' ')} at {where}"
-        words += f", {100 * worst['share_of_days']:.0f} % of the days"
+        what = f"{worst['criterion'].replace('_', ' ')} at {where}"
+        if len(found.broken) > 1:
+            words += f"; most often {what}, {100 * worst['share_of_days']:.0f} % of the days"
+        else:
+            words += f"; {what} at {worst['hour']}"
     if found.hunting_days:
         words += f"; it hunts on {found.hunting_days} days"
     return words + "."

@@ -84,11 +84,15 @@ def headline(found: OperateResult) -> str:
         return f"No policy could be run on {found.case}."
     name, best = max(found.policies.items(), key=lambda item: item[1].share_passed)
     low, high = best.interval()
-    said = (
-        f"Operated by {name}, {found.schedule} with {found.hc_kw:,.0f} kW of PV on {found.case} holds on "
-        f"{100 * best.share_passed:.0f} % of {len(best.broken)} days of other load and sun ({100 * low:.0f} to "
-        f"{100 * high:.0f} % with 95 % confidence) for {100 * best.curtailed_share.mean():.1f} % of the PV energy"
-    )
+    said = f"Operated by {name}, {found.schedule} with {found.hc_kw:,.0f} kW of PV on {found.case} "
+    if len(best.broken) == 1:
+        said += "holds on the day run" if best.share_passed else "breaks a limit on the day run"
+    else:
+        said += (
+            f"holds on {100 * best.share_passed:.0f} % of {len(best.broken)} days of other load and sun "
+            f"({100 * low:.0f} to {100 * high:.0f} % with 95 % confidence)"
+        )
+    said += f" for {100 * best.curtailed_share.mean():.1f} % of the PV energy"
     if (plain := found.policies.get("schedule")) is not None and name != "schedule":
         said += f"; without acting it holds on {100 * plain.share_passed:.0f} %"
     if worst := best.worst():
