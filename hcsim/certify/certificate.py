@@ -78,6 +78,8 @@ class Certificate:
     """Which of the feeder's controls were free to act."""
     robustness: dict[str, Any] = field(default_factory=dict)
     """See `hcsim.certify.robustness`; empty where it was not asked for."""
+    operated: dict[str, Any] = field(default_factory=dict)
+    """See `hcsim.operate.capacity.Operated.to_json`; empty where no policy was asked for."""
     robust: Schedule | None = None
     """What the closed loop certifies with the margin of `robustness`; None where no margin was tried."""
 
@@ -209,6 +211,7 @@ def write_certificate(found: Certificate, folder: Path) -> Path:
         "controls",
         "error_budget",
         "robustness",
+        "operated",
         "existing_worse",
         "cut",
         "offered_kw",

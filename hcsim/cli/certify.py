@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from optim.data.schedule import Schedule
 
 
+PASS_PCT = 95.0
 MARGIN_SEARCH_S = 3600.0
 """Who asks for days of other load and sun here waits for the capacity that passes on 95 % of them, too."""
 
@@ -57,6 +58,14 @@ def certify(
         int, typer.Option(min=0, help="Replay under this many drawn days of load and PV off by 10 %; 200 is usual.")
     ] = 0,
     margin_time: MarginTimeOption = None,
+    policy: Annotated[
+        str | None,
+        typer.Option(help="Also the largest capacity that passes on other days with this policy acting: follow, ..."),
+    ] = None,
+    pass_pct: Annotated[
+        float | None, typer.Option("--pass", min=0.0, max=100.0, help="... on how many per cent of them. Default: 95.")
+    ] = None,
+    draws: Annotated[int | None, typer.Option(min=1, help="Drawn days for --policy. Default: 200.")] = None,
     seed: Annotated[int, typer.Option(help="Of the drawn days.")] = 1,
     free: FreeOption = None,
     lock: LockOption = None,
@@ -77,6 +86,7 @@ def certify(
     from hcsim.certify.loop import certify as close_loop
     from hcsim.certify.options import loop_options
     from hcsim.certify.robustness import RobustnessSettings, with_robustness
+    from hcsim.operate.days import maker_of
     from hcsim.report.allocation.certify_page import certify_page
     from hcsim.report.allocation.first import headline_of
     from hcsim.schedules.edit import with_pv_of
@@ -87,7 +97,13 @@ def certify(
     if schedules:
         refuse(ctx, ("programs",), "A loop that starts from schedules")
     if not robustness:
-        refuse(ctx, ("margin_time", "seed"), "A loop without drawn days", "Add --robustness 200, for one.")
+        refuse(ctx, ("margin_time",), "A loop without drawn days", "Add --robustness 200, for one.")
+    if not robustness and policy is None:
+        refuse(ctx, ("seed",), "A loop without drawn days", "Add --robustness 200, for one.")
+    if policy is None:
+        refuse(ctx, ("pass_pct", "draws"), "A loop without a policy", "Add --policy follow, for one.")
+    else:
+        maker_of(policy)
     bench = Workbench.open(load_case(case, None, day, zone), free or (), lock or ())
     if bench.selection.held:
         say(escape(bench.selection.words))
@@ -122,6 +138,8 @@ def certify(
                 settings = RobustnessSettings(draws=robustness, seed=seed, margin_s=margin_s)
                 other_days = partial(with_robustness, bench, found, settings, progress=work.count_parts)
                 found = kept.do(f"{claim.case} other days", other_days, asdict(settings), [step])
+        if policy is not None:
+            found = _operated(bench, found, (policy, draws or 200, pass_pct or PASS_PCT, seed), step, kept)
         done[claim.case] = found
         where = write_certificate(found, folder)
         say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")
@@ -131,6 +149,29 @@ def certify(
     page = certify_page(bench.case.name, bench.model, done, bench.bare("free").found, folder)
     say(f"[bold]{escape(headline_of(bench.case.name, done))}[/]")
     say(f"Results in {escape(str(folder))}; open {escape(str(page))}.")
+
+
+def _operated(
+    bench: Workbench, found: Certificate, asked: tuple[str, int, float, int], step: str, kept: KeptSteps
+) -> Certificate:
+    """With what is left of it on other days. `asked`: policy, days, per cent of them that pass, seed."""
+    from hcsim.operate.capacity import operated_capacity
+    from hcsim.operate.days import SPREAD, drawn
+    from hcsim.studies.operate import settings_of
+
+    policy, draws, pass_pct, seed = asked
+    settings = settings_of(bench, seed=seed)
+    days = drawn(draws, seed, SPREAD, len(bench.profiles))
+    with working(f"operated {found.case}") as work:
+
+        def told(kw: float, count: int, of: int) -> None:
+            work.count_parts(f"days at {kw:,.0f} kW", count, of)
+
+        def search() -> dict[str, Any]:
+            return operated_capacity(bench, found.schedule, policy, days, settings, pass_pct, told).to_json()
+
+        operated = kept.do(f"{found.case} operated", search, [asked, asdict(settings)], [step])
+    return replace(found, operated=operated)
 
 
 def _claims(bench: Workbench, folders: list[Path], programs: list[Program], kept: KeptSteps) -> list[Schedule]:
@@ -163,7 +204,7 @@ def _solved(bench: Workbench, name: str, kept: KeptSteps) -> Schedule:
 def _say_more(found: Certificate) -> None:
     from hcsim.certify.certificate import binding_in_words, existing_in_words
     from hcsim.certify.error_budget import budget_in_words
-    from hcsim.report.allocation.closed_loop import robustness_words
+    from hcsim.report.allocation.closed_loop import operated_words, robustness_words
 
     if found.bound_kw == found.bound_kw:
         say(f"At most {found.bound_kw:.1f} kW by the relaxed program of the last linearization, which no replay asked.")
@@ -172,6 +213,7 @@ def _say_more(found: Certificate) -> None:
         existing_in_words(found),
         budget_in_words(found.error_budget),
         robustness_words(found),
+        operated_words(found),
     ):
         if words:
             say(words)

@@ -49,13 +49,13 @@ def federate(
     """
     from hcsim.cases.case import load_case
     from hcsim.cli.common.progress import Show
-    from hcsim.operate.days import drawn
+    from hcsim.operate.days import SPREAD, drawn
     from hcsim.operate.federate import FederateOptions
     from hcsim.results.operate import conditions_in_words, in_words
     from hcsim.schedules.files import read_schedule
     from hcsim.studies.federate import federate as run_federate
     from hcsim.studies.federate import write_federated
-    from hcsim.studies.operate import SPREAD, read_days, settings_of
+    from hcsim.studies.operate import read_days, settings_of
     from hcsim.util.files import json_text
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench

@@ -59,7 +59,7 @@ def flexible(
     if schedules:
         refuse(ctx, ("programs",), "A study of given schedules")
     loaded = load_case(case, None, day, zone)
-    own = loaded.config.operate.model_dump()
+    own = loaded.config.operate.seen()
     settings = OperateSettings(**{**own, **({} if delay is None else {"delay_steps": delay})})
     folder = out or Path("hcsim-results") / loaded.name / "flexible"
     names = [p.value for p in programs] if programs else [p for p in PROGRAMS if p == "none" or loaded.config.bess]

@@ -38,10 +38,10 @@ def operate(
     """
     from hcsim.cases.case import load_case
     from hcsim.cli.common.progress import Show
-    from hcsim.operate.days import drawn
+    from hcsim.operate.days import SPREAD, drawn
     from hcsim.schedules.files import read_schedule
-    from hcsim.studies.operate import SPREAD, read_days, settings_of, write_all
     from hcsim.studies.operate import operate as run_policies
+    from hcsim.studies.operate import read_days, settings_of, write_all
     from hcsim.util.files import json_text
     from hcsim.util.locks import hold_folder
     from hcsim.workbench.allocation import Workbench

@@ -113,8 +113,10 @@ class PvFleet(_Fleet):
         now = np.stack([irradiance, q_kvar])
         if self._generation != self.circuit.generation:  # compiled anew: what was set before is lost
             self._last[:], self._generation = np.nan, self.circuit.generation
-        for g in np.flatnonzero((now != self._last).any(axis=0)):
-            self.circuit.set_pv(self._positions[g], float(irradiance[g]), float(q_kvar[g]))
+        moved = np.flatnonzero((now != self._last).any(axis=0))
+        if len(moved):
+            positions = [self._positions[g] for g in moved]
+            self.circuit.set_pv(positions, irradiance[moved].tolist(), np.asarray(q_kvar)[moved].tolist())
         self._last = now
 
 

@@ -9,7 +9,7 @@ where a name says otherwise.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -374,12 +374,15 @@ class Circuit:
         """PVSystem own name -> position for `set_pv`. Valid until elements are added."""
         return {name.lower(): i + 1 for i, name in enumerate(self._circuit.PVSystems.AllNames)}
 
-    def set_pv(self, position: int, irradiance: float, kvar: float) -> None:
-        """Operating point of one PVSystem. Unlike a text edit this does not rebuild the system matrix."""
-        pv = self._circuit.PVSystems
-        pv.idx = position
-        pv.Irradiance = irradiance
-        pv.kvar = kvar
+    def set_pv(self, positions: Sequence[int], irradiance: Sequence[float], kvar: Sequence[float]) -> None:
+        """Operating points of PVSystems. Unlike a text edit this does not rebuild the system matrix."""
+        lib = self._circuit._lib
+        at, sun, reactive = lib.PVSystems_Set_idx, lib.PVSystems_Set_Irradiance, lib.PVSystems_Set_kvar
+        for position, p, q in zip(positions, irradiance, kvar, strict=True):
+            at(position)
+            sun(p)
+            reactive(q)
+        self._circuit._check_for_error()
 
     def load_positions(self) -> dict[str, int]:
         """Load own name -> position for `set_load_kw`. Valid until loads are added."""

@@ -29,6 +29,8 @@ from optim.data.violations import Excess, worst_new
 
 Progress = Callable[[str, int, int], None]
 """Called with (policy, days done, of how many)."""
+SPREAD = 0.10
+"""By which load and sun of drawn days are off at most."""
 BATCH = 10
 """Days that are run before they are judged, where too many failures end the matter."""
 

@@ -14,6 +14,7 @@ from hcsim.hosting.result import baseline_summary
 from hcsim.replay.inverter_day import InverterDay, control_facts, day_facts
 from hcsim.replay.verdict import replay_summary, verdict, verdict_facts
 from hcsim.results.allocation import CaseResult, StudyResult
+from hcsim.results.words import PROGRAMS
 from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Floats, Schedule
@@ -197,7 +198,30 @@ def certified_summary(found: Certificate) -> dict[str, Any]:
             "error_budget": dict(found.error_budget),
             **({"robustness": _robustness(found.robustness)} if found.robustness else {}),
         },
+        **({"operated": dict(found.operated)} if found.operated else {}),
     }
+
+
+def operated_in_words(found: Mapping[str, Any]) -> str:
+    """ "operated by follow 3,541 kW on 95 % of 40 days, 1.2 % of the energy curtailed"; what there is of it."""
+    if found["hc_kw"] <= 0:
+        return f"operated by {found['policy']} no capacity tried passes on {found['pass_pct']:g} % of the days"
+    return (
+        f"operated by {found['policy']} {found['hc_kw']:,.0f} kW pass on {100 * found['share_passed']:.0f} % of "
+        f"{found['draws']} other days for {100 * found['curtailed_share_mean']:.1f} % of the energy"
+    )
+
+
+def beside_capacity(summary: Mapping[str, Any]) -> list[str]:
+    """A sentence for every certified capacity: what is lost and goes round for it, and what is left on other days."""
+    said = []
+    for name, case in summary["cases"].items():
+        if (found := case.get("certified")) is None:
+            continue
+        words = f"{PROGRAMS.get(name, name)}: {found['losses_pct']:.1f} % of the load's energy is lost"
+        words += f", {found['circulated_kwh']:,.0f} kWh go round between batteries"
+        said.append(words + (f"; {operated_in_words(case['operated'])}." if case.get("operated") else "."))
+    return said
 
 
 MIN_DAYS = 20

@@ -33,7 +33,7 @@ from hcsim.studies.parts.allocation import AllocationJob, BareDay, Claim, ClaimR
 from hcsim.studies.parts.collected import Collected
 from hcsim.studies.parts.graph import Asked, parts_of
 from hcsim.studies.parts.inverters import InverterReplay
-from hcsim.studies.parts.loops import Budget, ClosedLoop, OtherDays, SpreadForm
+from hcsim.studies.parts.loops import Budget, ClosedLoop, OperatedCapacity, OtherDays, SpreadForm
 from hcsim.studies.runner import CONTROLS, STUDY_PARTS, Parts, default_out, identity, versions
 from hcsim.util.files import output_folder, write_csv, write_text
 from hcsim.util.locks import folder_lock
@@ -227,7 +227,7 @@ class StudyRun(Parts):
                 folder = self.folder / "replays" / value[0] / f"{part.controls}_{part.control.mode}"
                 write_replay(value[1].replay, folder)
                 write_inverter_day(value[1], part.control, folder)
-            case ClosedLoop() | Budget() | OtherDays():
+            case ClosedLoop() | Budget() | OtherDays() | OperatedCapacity():
                 if (found := self.found.certificate(part.program)) is not None:
                     write_certificate(found, self.folder)
             case SpreadForm():

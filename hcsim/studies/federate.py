@@ -73,7 +73,7 @@ def federate(
         No broker answers; a command that names no device.
     """
     options = options or FederateOptions()
-    settings = settings or OperateSettings(**bench.case.config.operate.model_dump())
+    settings = settings or OperateSettings(**bench.case.config.operate.seen())
     steps = len(bench.profiles)
     chosen = tuple(days) if days is not None else (Day(np.ones(steps), np.ones(steps), "the study's day"),)
     work = OperatedDays(bench, schedule, settings)

@@ -107,7 +107,7 @@ def flexible_capacity(
     maker_of(policy)
     bench = Workbench.open(case)
     bench.check_sites()
-    settings = settings or OperateSettings(**bench.case.config.operate.model_dump())
+    settings = settings or OperateSettings(**bench.case.config.operate.seen())
     axis = with_existing(bench.case, bench.network, YEAR_H, year)
     plans, given = _plans(bench, programs, schedules)
     parts: list[Part] = [BareYear(str(year.resolve()) if year else None, _sha256(year) if year else "")]

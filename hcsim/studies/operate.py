@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.errors import ConfigError
-from hcsim.operate.days import OperatedDays, Progress, drawn, maker_of
+from hcsim.operate.days import SPREAD, OperatedDays, Progress, drawn, maker_of
 from hcsim.operate.operation import Day
 from hcsim.operate.policy import PolicyError
 from hcsim.operate.settings import OperateSettings
@@ -19,8 +19,6 @@ from hcsim.schedules.dispatch.cells import read_table
 from hcsim.util.progress import Event, Listener, silent
 from hcsim.workbench.allocation import Workbench
 from optim.data.schedule import Schedule
-
-SPREAD = 0.10
 
 
 def operate(
@@ -87,7 +85,7 @@ def operate(
 
 def settings_of(bench: Workbench, **given: int | float | None) -> OperateSettings:
     """[operate] of the study, with what the user asks for on top."""
-    own = bench.case.config.operate.model_dump()
+    own = bench.case.config.operate.seen()
     return OperateSettings(**{**own, **{k: v for k, v in given.items() if v is not None}})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -56,3 +56,15 @@ class OperateSection(Section):
     ramp_pct: Annotated[float, Field(gt=0.0, le=100.0)] = key(
         "Most that a PV plant's power changes from step to step, of its rating; 100 is no limit.", 100.0, unit="%"
     )
+    draws: Annotated[int, Field(ge=0, le=10**6)] = key(
+        "Drawn days of a study's column *operated*, load and sun each off by up to 10 %; 0: no such column.",
+        40,
+        unit="days",
+    )
+    pass_pct: Annotated[float, Field(gt=0.0, le=100.0)] = key(
+        "Share of these days on which the operated capacity passes.", 95.0, unit="%"
+    )
+
+    def seen(self) -> dict[str, Any]:
+        """What `OperateSettings` is made of."""
+        return self.model_dump(exclude={"draws", "pass_pct"})

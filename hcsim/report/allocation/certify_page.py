@@ -28,6 +28,7 @@ def certify_page(
             "status": c.word,
             "last_claim_kw": c.claim_kw,
             "losses_pct": c.losses_pct,
+            "circulated_kwh": float(c.schedule.circulated_kwh().sum()),
             "rounds": len(c.rounds),
             "power_flows": c.power_flows,
         }

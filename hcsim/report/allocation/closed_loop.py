@@ -14,7 +14,7 @@ from hcsim.certify.error_budget import PARTS, WORDS
 from hcsim.report import style
 from hcsim.report.allocation.tables import NOTHING, number
 from hcsim.results.allocation import StudyResult
-from hcsim.results.allocation_summary import enough_days, share_in_words
+from hcsim.results.allocation_summary import enough_days, operated_in_words, share_in_words
 from hcsim.results.words import PROGRAMS
 
 
@@ -44,6 +44,12 @@ def budget_rows(study: StudyResult) -> list[list[str]]:
         return []
     keys = {"claim_kw": "claim", **{k: WORDS[k] for k in (*PARTS, "rest_kw")}, "certified_kw": "certified"}
     return [[words, *(_kw(b.get(key, math.nan)) for b in budgets)] for key, words in keys.items()]
+
+
+def operated_words(found: Certificate) -> str:
+    """What a policy keeps of it on other days; "" where not asked."""
+    words = operated_in_words(found.operated) if found.operated else ""
+    return f"{words[:1].upper()}{words[1:]}." if words else ""
 
 
 def robustness_words(found: Certificate) -> str:

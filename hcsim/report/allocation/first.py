@@ -11,6 +11,7 @@ from hcsim.certify.certificate import Certificate
 from hcsim.feeder.topology import feeding_elements
 from hcsim.report.common.sites import LEAST_KW, sites_table
 from hcsim.results.allocation import StudyResult
+from hcsim.results.allocation_summary import operated_in_words
 from hcsim.results.words import PROGRAMS
 from optim.data.criteria import CRITERIA
 from optim.data.network import Network
@@ -50,7 +51,9 @@ def headline_of(feeder: str, found: Mapping[str, Certificate]) -> str:
     limit = limit_words(top)
     said += f", limited by {limit}." if limit else "."
     sure = "OpenDSS confirms it on the studied day, all controls acting"
-    if top.robustness.get("draws"):
+    if top.operated.get("hc_kw"):
+        sure += f"; {operated_in_words(top.operated)}"
+    elif top.robustness.get("draws"):
         sure += f"; it holds on {100 * top.robustness['share_passed']:.0f} % of days drawn with other load and sun"
     if top.word != "certified":
         sure += f"; more may be possible: {top.word}"

@@ -13,7 +13,7 @@ from hcsim.report.allocation import first, words
 from hcsim.report.allocation.definitions import DEFINITIONS
 from hcsim.report.allocation.figures import PICTURES, write_figures
 from hcsim.report.allocation.inverters import inverter_section
-from hcsim.report.allocation.tables import any_paper, main_rows, remarks
+from hcsim.report.allocation.tables import NOTHING, any_paper, main_rows, remarks
 from hcsim.report.common.page import environment, limit_rows
 from hcsim.report.common.tables import table
 from hcsim.report.map.data import Shown, map_of
@@ -72,6 +72,8 @@ def render_html(study: StudyResult, saved: Mapping[str, Saved], *, written: date
             written=(written or datetime.now()).strftime("%Y-%m-%d %H:%M"),
             rows=main_rows(summary),
             in_paper=any_paper(main_rows(summary)),
+            lost=any(row.losses != NOTHING for row in main_rows(summary)),
+            operated=any(row.operated != NOTHING for row in main_rows(summary)),
             headline=first.headline(study),
             sites=table("Sites", first.site_table(study), caption=SITES),
             map=feeder_map(study),

@@ -13,11 +13,12 @@ from rich.table import Table
 
 from hcsim.replay.verdict import place, quantity
 from hcsim.results.allocation import StudyResult
+from hcsim.results.allocation_summary import beside_capacity
 from hcsim.results.existing import EXISTING_FILE, existing_table
 from hcsim.results.words import PROGRAMS
 
 CALIBRATED = "calibr."
-WIDE, CERTIFIED_WIDE = 100, 112
+WIDE, CERTIFIED_WIDE, WIDEST = 100, 112, 150
 """Columns of a terminal that hold the table with one figure per cell; with certified capacities in it."""
 
 STATUS_WORDS = {
@@ -49,6 +50,10 @@ class MainRow:
     simulation_kw: str
     paper_kw: str
     deviation: str
+    losses: str = NOTHING
+    """Beside the certified value: per cent of the load's energy lost, and kWh that go round between batteries."""
+    operated: str = NOTHING
+    """What passes on other days with a policy acting: kW, share of days and of energy."""
     sign: str = ""
     """Before a certified value in a narrow table: a check mark only for a certificate."""
 
@@ -71,18 +76,20 @@ def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table
     """The main table for a terminal; under 100 columns it puts two figures into a cell to stay legible."""
     width = get_console().width if width is None else width
     rows = main_rows(summary)
-    wide = width >= (CERTIFIED_WIDE if any(r.certified_kw != NOTHING for r in rows) else WIDE)
+    certified = any(r.certified_kw != NOTHING for r in rows)
+    wide, all_of_it = width >= (CERTIFIED_WIDE if certified else WIDE), width >= WIDEST
+    said = [*remarks(summary), *([] if all_of_it else beside_capacity(summary))]
     table = Table(
         title=f"PV hosting capacity of {escape(summary['case'])} in kW",
         title_justify="left",
         box=SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
-        caption="\n".join(remarks(summary)) or None,
+        caption="\n".join(said) or None,
         caption_justify="left",
     )
     table.add_column("case", min_width=11, max_width=26 if wide else 11, overflow="fold")
-    columns = _wide_columns(rows) if wide else _narrow_columns(rows)
+    columns = _wide_columns(rows, beside=all_of_it) if wide else _narrow_columns(rows)
     for heading in columns:
         words = heading.startswith(("replay", "status"))
         least = {"st": 7, "re": 8}.get(heading[:2])
@@ -98,7 +105,7 @@ def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table
     return table
 
 
-def _wide_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
+def _wide_columns(rows: Sequence[MainRow], *, beside: bool) -> dict[str, list[str]]:
     columns = {
         "claim": [r.claim_kw for r in rows],
         "bound of\nthe LP": [r.bound_kw for r in rows],
@@ -107,12 +114,18 @@ def _wide_columns(rows: Sequence[MainRow]) -> dict[str, list[str]]:
         "replay,\nlocked": [_coloured(r.locked) for r in rows],
         "replay,\nfree": [_coloured(r.free) for r in rows],
         "certi-\nfied": [r.certified_kw for r in rows],
+        "lost, %\ncirculated": [r.losses for r in rows],
+        "operated": [r.operated for r in rows],
         "simul.\nHC": [r.simulation_kw for r in rows],
         "paper": [r.paper_kw for r in rows],
         "deviation": [r.deviation for r in rows],
     }
     if all(r.certified_kw == NOTHING for r in rows):
         del columns["certi-\nfied"]
+    if not beside or all(r.losses == NOTHING for r in rows):
+        del columns["lost, %\ncirculated"]
+    if not beside or all(r.operated == NOTHING for r in rows):
+        del columns["operated"]
     if not any_paper(rows):
         del columns["paper"], columns["deviation"]
     return columns
@@ -186,6 +199,8 @@ def _row(
         simulation_kw=simulation,
         paper_kw=number(paper),
         deviation=deviation if not (paper and calibrated and deviation == "+0.00 %") else f"{deviation}\n{CALIBRATED}",
+        losses=_burned(case.get("certified")),
+        operated=_operated(case.get("operated")),
         sign="✓ " if case.get("certified", {}).get("word") == "certified" else "",
     )
 
@@ -194,6 +209,19 @@ def _certified(case: Mapping[str, Any]) -> str:
     """The capacity; where it is not certified, "best found" and what cut it."""
     kw, word = number(case.get("certified_kw")), case.get("certified", {}).get("word", "certified")
     return kw if kw == NOTHING or word == "certified" else f"{kw}\nbest found"
+
+
+def _burned(found: Mapping[str, Any] | None) -> str:
+    return NOTHING if not found else f"{found['losses_pct']:.1f} %\n{found['circulated_kwh']:,.0f} kWh"
+
+
+def _operated(found: Mapping[str, Any] | None) -> str:
+    if not found:
+        return NOTHING
+    if found["hc_kw"] <= 0:
+        return "none passes"
+    passed, lost = 100 * found["share_passed"], 100 * found["curtailed_share_mean"]
+    return f"{number(found['hc_kw'])}\n{passed:.0f} % of days, {lost:.1f} % curtailed"
 
 
 def _simulated(baseline: Mapping[str, Any]) -> str:

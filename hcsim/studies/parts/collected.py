@@ -15,7 +15,7 @@ from hcsim.replay.result import ReplayResult
 from hcsim.results.allocation import CaseResult, InverterComparison, SharingRow, SpreadResult
 from hcsim.studies.parts.allocation import WITH_BESS, BareDay, Claim, ClaimReplay, PlainCapacity
 from hcsim.studies.parts.inverters import UNIFORM, InverterCapacity, InverterReplay
-from hcsim.studies.parts.loops import Budget, ClosedLoop, OtherDays, SpreadForm
+from hcsim.studies.parts.loops import Budget, ClosedLoop, OperatedCapacity, OtherDays, SpreadForm
 from optim.data.schedule import Schedule
 
 P = TypeVar("P", bound=Part)
@@ -70,9 +70,10 @@ class Collected:
         claim: Schedule = self._about(Claim, program)
         robustness, robust = self._about(OtherDays, program) or ({}, None)
         budget = error_budget(claim, found, steps) if steps else {}
-        return replace(found, error_budget=budget, robustness=robustness, robust=robust)
+        operated: dict[str, Any] = self._about(OperatedCapacity, program) or {}
+        return replace(found, error_budget=budget, robustness=robustness, robust=robust, operated=operated)
 
-    def _about(self, kind: type[Claim | ClosedLoop | Budget | OtherDays], program: str) -> Any:
+    def _about(self, kind: type[Claim | ClosedLoop | Budget | OtherDays | OperatedCapacity], program: str) -> Any:
         return next((found for part, found in self._of(kind).items() if part.program == program), None)
 
     @property

@@ -39,7 +39,7 @@ FIRST = 1.5
 """Of a plan's own capacity: where each is tried first."""
 TRIALS = 5
 """Years per point at most."""
-ENOUGH = 0.003
+ENOUGH = 0.01
 """A point whose next estimate is no more than this share above it is done."""
 NONE_PCT = 1e-3
 """Per cent of the year's energy that counts as no curtailment: the rule keeps a margin, and rests within it."""

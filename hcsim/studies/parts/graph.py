@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from hcsim.cases.case import Case
 from hcsim.cases.config.inverters import InverterWord
 from hcsim.jobs.parts import Part
+from hcsim.operate.settings import OperateSettings
 from hcsim.replay.recording import Controls
 from hcsim.studies.parts.allocation import BareDay, Claim, ClaimReplay, PlainCapacity, baseline_keys
 from hcsim.studies.parts.inverters import UNIFORM, InverterCapacity, InverterReplay, sharings
-from hcsim.studies.parts.loops import Budget, ClosedLoop, OtherDays, SpreadForm
+from hcsim.studies.parts.loops import Budget, ClosedLoop, OperatedCapacity, OtherDays, SpreadForm
+
+POLICY = "follow"
+"""Of the column *operated*."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ def _inverters(case: Case, asked: Asked) -> Iterator[Part]:
 
 
 def _closed_loop(case: Case, asked: Asked) -> Iterator[Part]:
+    operate = case.config.operate
     own, keys = case.config.certify, baseline_keys(asked.programs)
     draws = own.robustness_draws if asked.robustness_draws is None else asked.robustness_draws
     margin_s = own.margin_search_s if asked.margin_search_s is None else asked.margin_search_s
@@ -69,6 +74,9 @@ def _closed_loop(case: Case, asked: Asked) -> Iterator[Part]:
         yield Budget(name, asked.certify_time_s)
         if draws:
             yield OtherDays(name, draws, own.robustness_s, margin_s)
+        if operate.draws:
+            settings = OperateSettings(**operate.seen())
+            yield OperatedCapacity(name, POLICY, operate.draws, operate.pass_pct, settings)
     program = case.config.program
     if program.spread != "off" and program.objective == "total" and "none" in asked.programs:
         yield SpreadForm(program.spread, asked.gap, asked.time_limit_s, asked.certify_time_s)

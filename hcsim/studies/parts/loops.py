@@ -12,7 +12,11 @@ from hcsim.certify.loop import certify
 from hcsim.certify.options import loop_options
 from hcsim.certify.put_back import put_back
 from hcsim.certify.robustness import RobustnessSettings, with_robustness
+from hcsim.errors import HcsimError
 from hcsim.jobs.parts import Part, Tell
+from hcsim.operate.capacity import operated_capacity
+from hcsim.operate.days import SPREAD, drawn
+from hcsim.operate.settings import OperateSettings
 from hcsim.results.allocation import SpreadResult
 from hcsim.results.allocation_summary import share_in_words
 from hcsim.studies.parts.starts import starts_of
@@ -134,6 +138,44 @@ class OtherDays(Part):
         )
         tell(share_in_words(found.robustness))
         return found.robustness, found.robust
+
+
+@dataclass(frozen=True)
+class OperatedCapacity(Part):
+    """How much of the certified capacity a policy keeps on drawn days."""
+
+    work: ClassVar[float] = 10.0
+
+    program: str
+    policy: str
+    draws: int
+    pass_pct: float
+    settings: OperateSettings
+
+    @property
+    def name(self) -> str:
+        return f"{self.program} operated"
+
+    @property
+    def title(self) -> str:
+        return f"operated {self.program}"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        return (f"{self.program} certificate",)
+
+    def do(self, prepared: Workbench, given: Given, tell: Tell) -> dict[str, Any]:
+        schedule: Schedule = given[f"{self.program} certificate"].schedule
+        if schedule.hc_kw <= 0:
+            raise HcsimError("nothing is certified that could be operated")
+        days = drawn(self.draws, self.settings.seed, SPREAD, len(prepared.profiles))
+
+        def told(kw: float, done: int, of: int) -> None:
+            tell(f"{kw:,.0f} kW: {done} of {of} days", done / of)
+
+        found = operated_capacity(prepared, schedule, self.policy, days, self.settings, self.pass_pct, told)
+        tell(found.words)
+        return found.to_json()
 
 
 @dataclass(frozen=True)

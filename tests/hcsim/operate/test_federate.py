@@ -88,10 +88,7 @@ def test_a_federated_day_is_the_day_of_the_same_rule_in_this_process(bench, plan
         inside = feeder.run(day(bench), Federated(work.plan, InProcess()), "inside")
     process = started(port)
     try:
-        with (
-            Exchange(FederateOptions(port=port)) as exchange,
-            OperatedFeeder(bench, work.plan, settings) as feeder,
-        ):
+        with Exchange(FederateOptions(port=port)) as exchange, OperatedFeeder(bench, work.plan, settings) as feeder:
             outside = feeder.run(day(bench), Federated(work.plan, exchange), "outside")
         assert process.wait(30) == 0
     finally:
@@ -144,7 +141,10 @@ def test_what_acts_instead_is_as_told(bench, plan, port):
         ("[{'obj_name': 'pv.nowhere.1', 'obj_property': 'p_kw', 'val': 1}]", "there is no pv.nowhere.1"),
         ("[{'obj_name': 'pv.b.1', 'obj_property': 'p_kw'}]", "no number as val|there is no"),
         ("7", "no list of commands"),
-        ("[{'obj_name': sight['available_powers_real']['ids'][0], 'obj_property': 'p_kw', 'val': 1e6}]", "the sun gives"),
+        (
+            "[{'obj_name': sight['available_powers_real']['ids'][0], 'obj_property': 'p_kw', 'val': 1e6}]",
+            "the sun gives",
+        ),
     ],
 )
 def test_commands_that_mean_nothing_are_named(bench, plan, port, answer, words):
