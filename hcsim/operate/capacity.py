@@ -93,7 +93,8 @@ def operated_capacity(
         except PolicyError as error:
             raise HcsimError(str(error)) from None
         last = found
-        return found if len(found.broken) == len(days) else None
+        failed = sum(map(bool, found.broken))
+        return found if len(found.broken) == len(days) and failed <= allowed else None
 
     low, best, high = 0.0, None, 1.0
     if (found := run(1.0)) is not None:

@@ -33,6 +33,9 @@ Q_MOVE = 0.1
 """Share of its kVA by which an inverter's reactive power moves at most from one power flow to the next: regulators
 answer to it, and what they do the tangent does not know."""
 SOFT, HARD = 8, 0
+FAR = 1e30
+REACH_PU, REACH_KW = 0.01, 400.0
+"""Limits farther away than this are out of sight."""
 _VOLTAGE = ("overvoltage", "undervoltage")
 
 
@@ -51,6 +54,7 @@ class Follow:
         self._kva = np.maximum(s.pv_kw if s.pv_kva is None else s.pv_kva, 1e-9)
         share = np.array([s.bess[u].power_kw / s.bess_of.count(u) for u in s.bess_of]).reshape(-1)
         self._rated = np.maximum(share, 1e-9)
+        self._scale = np.concatenate([self._kva, self._kva, self._rated])
         self._bounds()
         g, d = len(s.pv_nodes), len(s.bess_nodes)
         w_p = np.full(g, WEIGHTS["curtail"]) / self._kva**2
@@ -84,6 +88,12 @@ class Follow:
         )
         own = plan.before.days[0].substation_kw
         self._head_low = np.fmin(self._head_low, own)  # a phase that is reversed without devices is not theirs
+        heads, meters = head.shape[1], len(at)
+        far = np.full(head.shape, np.inf)
+        self._upper = np.nan_to_num(np.hstack([self._v_high, far]), nan=FAR, posinf=FAR)
+        self._lower = np.nan_to_num(np.hstack([self._v_low, self._head_low]), nan=-FAR, neginf=-FAR)
+        self._unseen = np.clip((self._upper + self._lower) / 2.0, -1.0, 1.0)
+        self._reach = np.concatenate([np.full(meters, REACH_PU), np.full(heads, REACH_KW)])
 
     def _jacobian(self, t: int) -> Floats:
         """(M + S, 2G + D): voltages and head power per kW of PV, kvar of PV, kW of batteries.
@@ -149,21 +159,19 @@ class Follow:
         """The least correction, as a program of daqp: simple bounds first, then limits, soft."""
         g, now = len(self._kva), self._now
         reference = self._reference(sight)
-        low, high = self._ranges(sight, now)
         t, meters = sight.step, len(self._meter_rows)
-        j = self._jacobian(t)
-        upper = np.concatenate([self._v_high[t], np.full(len(values) - meters, np.inf)]) - values
-        lower = np.concatenate([self._v_low[t], self._head_low[t]]) - values
-        upper, lower = np.nan_to_num(upper, nan=1e30, posinf=1e30), np.nan_to_num(lower, nan=-1e30, neginf=-1e30)
-        near = (upper < self._reach(meters, len(values))) | (lower > -self._reach(meters, len(values)))
-        if not near.any() and np.allclose(now, reference, atol=1e-9):
-            return now
-        scale = np.concatenate([self._kva, self._kva, self._rated])  # unknowns as shares of ratings
+        values = np.where(np.isnan(values), self._unseen[t], values)  # what is not judged is far from everything
+        upper, lower = self._upper[t] - values, self._lower[t] - values
+        if np.array_equal(now, reference) and upper.min(initial=0.0) >= 0.0 >= lower.max(initial=0.0):
+            return now  # nothing is overstepped, and nothing is wanted
+        low, high = self._ranges(sight, now)
+        near = (upper < self._reach) | (lower > -self._reach)
+        j, scale = self._jacobian(t), self._scale  # unknowns as shares of ratings
         hessian = np.diag(2.0 * self._weights * scale**2)
         gradient = 2.0 * self._weights * (now - reference) * scale
         rows = j[near] * scale
         rows[np.flatnonzero(near) < meters, 2 * g :] = 0.0  # voltages are not mended with energy that is needed later
-        rows[(lower > -self._reach(meters, len(values)))[near] & (np.flatnonzero(near) < meters), :g] = 0.0
+        rows[(lower > -self._reach)[near] & (np.flatnonzero(near) < meters), :g] = 0.0
         rows = np.ascontiguousarray(rows)
         size = np.maximum(np.abs(rows).max(axis=1, initial=1e-12), 1e-12)
         rows /= size[:, None]
@@ -175,10 +183,6 @@ class Follow:
         if flag < 0:
             raise PolicyError(f"policy follow, step {sight.step}: its least correction has no solution (daqp: {flag}).")
         return np.asarray(np.clip(now + np.asarray(x) * scale, low, high))
-
-    def _reach(self, meters: int, count: int) -> Floats:
-        """Limits farther away than this are out of sight."""
-        return np.concatenate([np.full(meters, 0.01), np.full(count - meters, 400.0)])
 
     def _ranges(self, sight: Sight, now: Floats) -> tuple[Floats, Floats]:
         """(2G + D,) each. The circle of an inverter as a box around where it stands: P gives way to Q."""

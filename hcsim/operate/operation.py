@@ -168,6 +168,8 @@ class _Run:
         self.s = feeder.plan.schedule
         self.steps, self.of_plan = len(available_kw), len(feeder.plan.profiles)
         self.rounds = np.zeros(self.steps)
+        self._seen: tuple[Floats, Floats] | None = None
+        """Head power and voltages of the present solution, where they have been read."""
         self.hunting: list[int] = []
         self.flows = 0
         self.past: list[tuple[Floats, Floats, Floats, Floats]] = []
@@ -189,6 +191,13 @@ class _Run:
 
         return self.day.load * (1.0 + error()), self.day.pv * (1.0 + error())
 
+    def _known(self, t: int) -> tuple[Floats, Floats]:
+        """Of the day of step t what was, and what is forecast."""
+        day = slice(t - t % self.of_plan, t - t % self.of_plan + self.of_plan)
+        past = np.arange(self.of_plan) < t % self.of_plan
+        load = np.where(past, self.day.load[day], self.forecast_load[day])
+        return load, np.where(past, self.day.pv[day], self.forecast_pv[day])
+
     # -- the hooks of the series ----------------------------------------------------------------------------
 
     def begin(self, t: int) -> None:
@@ -204,19 +213,22 @@ class _Run:
         if self.iteration > self.feeder.settings.rounds:
             self.hunting.append(t)
             return False
-        head, v = self._noisy(*self.feeder.measure())
+        self._seen = self.feeder.measure()
+        head, v = self._noisy(*self._seen)
         p, q = self._delivered()
         commands = self._ask((t, head, v, p, q))
         if commands is None:
             return False
         self._set(commands)
+        self._seen = None
         self.rounds[t] = self.iteration
         self.flows += 1
         return True
 
     def finish(self, t: int, consumption_kva: object) -> str:
         why = self.feeder.devices.collect(t, consumption_kva)  # type: ignore[arg-type]
-        head, v = self._noisy(*self.feeder.measure())
+        head, v = self._noisy(*(self._seen or self.feeder.measure()))
+        self._seen = None
         p, q = self._delivered()
         if self.past and self.random.random() < self.feeder.settings.lost_share:
             head, v, p, q = self.past[-1]
@@ -249,8 +261,8 @@ class _Run:
         plan, t = self.feeder.plan, self.t
         none = np.zeros(0)
         step, head, v, p, q = seen if seen is not None else (-1, none, none, none, none)
-        day = slice(t - t % self.of_plan, t - t % self.of_plan + self.of_plan)
-        past = np.arange(self.steps)[day] < t
+        if self.iteration == 0:
+            self._forecast = self._known(t)
         sight = Sight(
             step=t % self.of_plan,
             iteration=self.iteration,
@@ -262,8 +274,8 @@ class _Run:
             q_kvar=q,
             available_kw=self.available_kw[t],
             soc_kwh=self.feeder.devices.bess.joint_kwh.copy(),
-            forecast_load=np.where(past, self.day.load[day], self.forecast_load[day]),
-            forecast_pv=np.where(past, self.day.pv[day], self.forecast_pv[day]),
+            forecast_load=self._forecast[0],
+            forecast_pv=self._forecast[1],
         )
         try:
             commands = self.policy.act(sight)
