@@ -32,7 +32,7 @@ def study_folder(folder: Path, **changes: str) -> Path:
     file = folder / "study.toml"
     text = file.read_text()
     assert AREAS in text
-    text = text.replace(AREAS, 'B = ["17", "18"]\nC = ["33"]\n').replace("gap = 1e-4", "gap = 1e-3")
+    text = text.replace(AREAS, 'B = ["17", "18"]\nC = ["33"]\n').replace("gap = 1e-4", "gap = 5e-3")
     for old, new in changes.values():
         assert old in text, old
         text = text.replace(old, new, 1)
