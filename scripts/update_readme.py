@@ -34,7 +34,7 @@ CASE, PICTURE = "ieee123", "07_hosting_capacity"
 def table_text(summary: dict) -> str:
     """The table of the terminal, as an indented block."""
     console = Console(file=io.StringIO(), width=WIDTH, color_system=None)
-    console.print(main_table(summary, width=WIDTH))
+    console.print(main_table(summary, width=WIDTH, beside=False))
     lines = [f"    {line.rstrip()}".rstrip() for line in console.file.getvalue().splitlines()]
     return "\n".join(lines).strip("\n")
 
@@ -46,7 +46,19 @@ def block(summary: dict) -> str:
 
 def study(folder: Path) -> Path:
     """What the table needs of a study: everything but the days of other load and sun."""
-    command = [sys.executable, "-m", "hcsim", "study", CASE, "--robustness", "0", "--out", str(folder)]
+    command = [
+        sys.executable,
+        "-m",
+        "hcsim",
+        "study",
+        CASE,
+        "--robustness",
+        "0",
+        "--operated",
+        "0",
+        "--out",
+        str(folder),
+    ]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder
 

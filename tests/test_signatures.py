@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 MOST = 7
 FRONT_DOORS = {
-    ("hcsim/cli/operate.py", "operate"),
+    ("hcsim/cli/operation/operate.py", "operate"),
     ("hcsim/cli/validate.py", "validate"),
     ("hcsim/studies/validation.py", "validate"),
     ("hcsim/studies/allocation.py", "Study.run"),
@@ -21,6 +21,9 @@ FRONT_DOORS = {
     ("hcsim/cli/simulation.py", "nodal"),
     ("hcsim/cli/simulation.py", "stochastic"),
     ("hcsim/cli/study.py", "study"),
+    ("hcsim/cli/operation/flexible.py", "flexible"),
+    ("hcsim/cli/operation/federate.py", "federate"),
+    ("hcsim/studies/flexible.py", "flexible_capacity"),
 }
 """`Study.run` and the commands: what a user may ask for stands there, one by one, each with its default."""
 

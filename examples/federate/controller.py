@@ -39,7 +39,7 @@ def main(broker="tcp://127.0.0.1:23404"):
     h.helicsFederateInfoSetCoreInitString(info, f"--broker={broker} --federates=1 --loglevel=no_print")
     me = h.helicsCreateValueFederate("controller", info)
     out = h.helicsFederateRegisterGlobalPublication(me, "controller/commands", h.HELICS_DATA_TYPE_STRING, "")
-    seen = h.helicsFederateRegisterSubscription(me, "hcsim/sight", "")
+    seen = h.helicsFederateRegisterSubscription(me, "feeder/sight", "")
     h.helicsFederateEnterExecutingMode(me)
     while h.helicsFederateRequestTime(me, h.HELICS_TIME_MAXTIME) < h.HELICS_TIME_MAXTIME:
         h.helicsPublicationPublishString(out, json.dumps(commands(json.loads(h.helicsInputGetString(seen)))))

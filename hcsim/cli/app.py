@@ -21,11 +21,11 @@ from hcsim.cli.certify import certify
 from hcsim.cli.common.allowed import ALLOWED, folders_allowed, take_allowed
 from hcsim.cli.common.console import DONE, FAILED, INTERRUPTED, WRONG_USE, err_console, out_console, quieted
 from hcsim.cli.common.options import Command, is_usage_error, take_flag, take_option
-from hcsim.cli.federate import federate
 from hcsim.cli.feeder import check, export, init
-from hcsim.cli.flexible import flexible
 from hcsim.cli.layers import layers
-from hcsim.cli.operate import operate
+from hcsim.cli.operation.federate import federate
+from hcsim.cli.operation.flexible import flexible
+from hcsim.cli.operation.operate import operate
 from hcsim.cli.optimize import optimize
 from hcsim.cli.replay import replay
 from hcsim.cli.simulation import nodal, stochastic

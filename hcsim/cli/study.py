@@ -39,7 +39,7 @@ class Exactness(StrEnum):
     none = "none"
 
 
-ALLOCATION_ONLY = ("programs", "certify", "certify_time", "inverters", "robustness", "margin_time")
+ALLOCATION_ONLY = ("programs", "certify", "certify_time", "inverters", "robustness", "operated", "margin_time")
 PLANNING_ONLY = ("schemes", "exactness")
 """Parameters that only one kind of study has a use for; the other refuses them."""
 
@@ -96,6 +96,12 @@ def study(
             "Default: [certify] robustness_draws.",
         ),
     ] = None,
+    operated: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Allocation: drawn days of the column *operated*; 0 for none. Default: [operate] draws."
+        ),
+    ] = None,
     margin_time: MarginTimeOption = None,
     schemes: Annotated[
         str | None, typer.Option(help="Planning: only these schemes, for example B or A,C. Default: all three.")
@@ -139,7 +145,7 @@ def study(
         return
     refuse(ctx, PLANNING_ONLY, "An allocation study", "They belong to `--study planning`.")
     if not certify:
-        refuse(ctx, ("certify_time", "robustness", "margin_time"), "A study with --no-certify")
+        refuse(ctx, ("certify_time", "robustness", "operated", "margin_time"), "A study with --no-certify")
     draws = loaded.config.certify.robustness_draws if robustness is None else robustness
     if margin_time and not draws:
         raise ConfigError("--margin-time has no use without drawn days.", "Add --robustness 200, for one.")
@@ -154,6 +160,7 @@ def study(
         certify_time_s=certify_time,
         inverters=inverters.value if inverters else None,
         robustness_draws=robustness,
+        operated_draws=operated,
         margin_search_s=margin_time,
         processes=processes,
         resume=resume,

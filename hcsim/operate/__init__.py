@@ -1,3 +1,3 @@
 """Policies that act while the day runs, days of other load and sun, and how many of them pass."""
 
-__all__ = ["days", "follow", "operation", "policy", "scheduled", "settings"]
+__all__ = ["capacity", "days", "federate", "follow", "operation", "policy", "scheduled", "settings", "year"]

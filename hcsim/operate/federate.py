@@ -24,7 +24,7 @@ from hcsim.operate.policy import Commands, Floats, Plan, PolicyError, Sight
 PORT = 23404
 ANSWER_S, BROKER_S, ARRIVAL_S = 10.0, 10.0, 120.0
 """Seconds for an answer, for a broker to take a connection, and for the controller to join."""
-SIGHT, TOPIC = "hcsim/sight", "controller/commands"
+TOPIC = "controller/commands"
 PARTS = ("voltages_magnitude", "head_powers_real", "powers_real", "powers_imaginary", "available_powers_real")
 STATES = "states_of_charge"
 Late = Literal["last", "schedule"]
@@ -75,7 +75,7 @@ class Exchange:
             raise ConfigError(f"The broker at {address} takes no feeder: {error}.") from None
         text = h.HELICS_DATA_TYPE_STRING
         self._topics = {
-            name: h.helicsFederateRegisterGlobalPublication(fed, f"hcsim/{name}", text, "")
+            name: h.helicsFederateRegisterGlobalPublication(fed, f"feeder/{name}", text, "")
             for name in ("sight", *PARTS, STATES, "taps", "verdict")
         }
         self._commands = h.helicsFederateRegisterSubscription(fed, self.options.commands, "")

@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -50,8 +51,18 @@ def svg_of(figure: Figure) -> str:
     """The figure as one SVG document, the same bytes every time."""
     out = io.StringIO()
     with style.house_style():
+        _lay_out(figure)
         figure.savefig(out, format="svg", metadata={"Date": None}, dpi=PNG_DPI)
     return out.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    """Once and for all: matplotlib would do so, and draw everything for it, each time that the figure is saved."""
+    if figure.get_layout_engine() is not None:
+        figure.set_dpi(PNG_DPI)
+        figure.draw_without_rendering()
+        with rc_context({"figure.constrained_layout.use": False, "figure.autolayout": False}):
+            figure.set_layout_engine(None)
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,7 @@ def _address(kind: str, text: str) -> str:
 
 def _save_png(figure: Figure, path: Path) -> None:
     with style.house_style():
+        _lay_out(figure)
         figure.savefig(path, format="png", dpi=PNG_DPI)
 
 

@@ -5,6 +5,7 @@ __all__ = [
     "allocation_summary",
     "bounds",
     "existing",
+    "flexible",
     "operate",
     "planning",
     "planning_summary",

@@ -91,6 +91,7 @@ class Study:
         certify_time_s: float | None = None,
         inverters: InverterWord | None = None,
         robustness_draws: int | None = None,
+        operated_draws: int | None = None,
         margin_search_s: float | None = None,
         processes: int | None = 1,
         resume: bool = False,
@@ -118,6 +119,8 @@ class Study:
             Which autonomous inverters are laid beside; default [inverters] compare.
         robustness_draws : int, optional
             Days of other load and sun; default [certify] robustness_draws.
+        operated_draws : int, optional
+            Of them under a policy that acts; default [operate] draws.
         margin_search_s : float, optional
             Seconds for a schedule that holds on most of these days, 0 for none.
         processes : int, optional
@@ -156,6 +159,7 @@ class Study:
                 certify_time_s=certify_time_s,
                 inverters=inverters,
                 robustness_draws=robustness_draws,
+                operated_draws=operated_draws,
                 margin_search_s=margin_search_s,
             )
             with work.until_interrupted():

@@ -72,13 +72,13 @@ def main_rows(summary: Mapping[str, Any]) -> list[MainRow]:
     return [_row(name, cases.get(name), baselines.get(simulation_beside(name, of)), calibrated) for name in wanted]
 
 
-def main_table(summary: Mapping[str, Any], *, width: int | None = None) -> Table:
+def main_table(summary: Mapping[str, Any], *, width: int | None = None, beside: bool = True) -> Table:
     """The main table for a terminal; under 100 columns it puts two figures into a cell to stay legible."""
     width = get_console().width if width is None else width
     rows = main_rows(summary)
     certified = any(r.certified_kw != NOTHING for r in rows)
     wide, all_of_it = width >= (CERTIFIED_WIDE if certified else WIDE), width >= WIDEST
-    said = [*remarks(summary), *([] if all_of_it else beside_capacity(summary))]
+    said = [*remarks(summary), *([] if all_of_it or not beside else beside_capacity(summary))]
     table = Table(
         title=f"PV hosting capacity of {escape(summary['case'])} in kW",
         title_justify="left",

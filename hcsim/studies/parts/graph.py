@@ -32,6 +32,7 @@ class Asked:
     inverters: InverterWord | None = None
     robustness_draws: int | None = None
     margin_search_s: float | None = None
+    operated_draws: int | None = None
 
 
 def parts_of(case: Case, asked: Asked) -> list[Part]:
@@ -66,6 +67,7 @@ def _inverters(case: Case, asked: Asked) -> Iterator[Part]:
 
 def _closed_loop(case: Case, asked: Asked) -> Iterator[Part]:
     operate = case.config.operate
+    operated = operate.draws if asked.operated_draws is None else asked.operated_draws
     own, keys = case.config.certify, baseline_keys(asked.programs)
     draws = own.robustness_draws if asked.robustness_draws is None else asked.robustness_draws
     margin_s = own.margin_search_s if asked.margin_search_s is None else asked.margin_search_s
@@ -74,9 +76,9 @@ def _closed_loop(case: Case, asked: Asked) -> Iterator[Part]:
         yield Budget(name, asked.certify_time_s)
         if draws:
             yield OtherDays(name, draws, own.robustness_s, margin_s)
-        if operate.draws:
+        if operated:
             settings = OperateSettings(**operate.seen())
-            yield OperatedCapacity(name, POLICY, operate.draws, operate.pass_pct, settings)
+            yield OperatedCapacity(name, POLICY, operated, operate.pass_pct, settings)
     program = case.config.program
     if program.spread != "off" and program.objective == "total" and "none" in asked.programs:
         yield SpreadForm(program.spread, asked.gap, asked.time_limit_s, asked.certify_time_s)
