@@ -4,6 +4,7 @@ folder cannot write down what it has run. tests/security has commands as users h
 import os
 import signal
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("HCSIM_GUARD", "trial")
@@ -13,6 +14,31 @@ os.environ.setdefault("HCSIM_GUARD", "trial")
 settings.register_profile("same", derandomize=True, database=None)
 settings.register_profile("search", derandomize=False)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "same"))
+
+# What takes longest begins first, so that no worker is left alone with it at the end; the others in random order.
+LONGEST = (
+    "test_planning_study",
+    "test_planning_ieee33",
+    "test_cli",
+    "test_feeder",
+    "test_tangent",
+    "test_examples",
+    "test_same_bytes",
+    "test_put_back",
+    "test_documents",
+    "test_flexible",
+    "test_check",
+    "test_tasks",
+    "test_certify",
+    "test_programs_ieee123",
+)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """With `--no-loadscope-reorder` xdist hands files out in this order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
 
 # A shell starts what runs in its background with Ctrl-C ignored, and every process that a test starts inherits that.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -29,6 +29,8 @@ MARGIN = {"overvoltage": 2e-4, "undervoltage": 2e-4, "reverse_flow": 0.5, "loadi
 """Distance from a limit that the first repair keeps, in the criterion's unit; doubled where that was not enough."""
 NEAR = {"overvoltage": 0.02, "undervoltage": 0.02, "reverse_flow": 500.0, "loading": 0.3}
 """What stands closer to its limit is held inside it while others move."""
+STILL_KWH = 1e-6
+"""A change below this is none: it would be replayed to the same end."""
 Q_MOVE = 0.2
 """Share of its kVA that an inverter's reactive power moves in one round: the tangent holds near its point."""
 KWH_PER_KVARH = 1e-2
@@ -50,20 +52,32 @@ class Repair:
 
 
 def least_change(
-    schedule: Schedule, run: Callable[[Schedule], Visit], limits: Limits, before: Before | None, rounds: int = ROUNDS
+    schedule: Schedule,
+    run: Callable[[Schedule], Visit],
+    limits: Limits,
+    before: Before | None,
+    rounds: int = ROUNDS,
+    *,
+    battery: float = 1.0,
 ) -> Repair | None:
-    """Repair `schedule`; `run` replays a schedule and keeps its operating points.
+    """Repair `schedule`; `run` replays a schedule and keeps its operating points. `battery`: what a kilowatt-hour moved
+    by batteries counts beside one of PV.
 
     None where some step has no answer, or where no change of the devices takes the violations back by the tangent.
     """
     seen, margin = run(schedule), 1.0
     now, best = schedule, None
+    if seen.found.converged.all() and not len(new_violations(seen.found.violations)):
+        return Repair(schedule, seen.found, True, 0.0, 0, ("", ""))
     for number in range(1, rounds + 1):
         if not seen.found.converged.all():
             return best
-        proposal = _proposal(schedule, now, seen, limits, before, margin)
-        if proposal is None:
-            return best
+        proposal = _proposal(schedule, now, seen, limits, (before, margin, battery))
+        if proposal is None or changed_kwh(now, proposal) + changed_kvarh(now, proposal) < STILL_KWH:
+            if proposal is None or margin > 1e3:
+                return best
+            margin *= 2.0
+            continue
         now, seen = proposal, run(proposal)
         left = len(new_violations(seen.found.violations))
         found = Repair(now, seen.found, left == 0, changed_kwh(schedule, now), number, _between(schedule, now))
@@ -117,7 +131,7 @@ class _Moves:
         kva_b = np.zeros_like(rated) if s.bess_q_kvar is None else rated if s.bess_kva is None else s.bess_kva
         self.kva_b = kva_b
         room_b, most_b, q_b = _circle(kva_b, now.bess_p_kw), Q_MOVE * kva_b, _bess_q(now)
-        idle_c, idle_d = now.p_charge_kw < 1e-9, now.p_discharge_kw < 1e-9
+        may_charge, may_discharge = _directions(now)
         none = np.zeros_like(now.p_charge_kw)
         # name, power into the network per kW, port of, upper bounds, is it reactive
         self.kinds: tuple[tuple[str, float, str, Floats, bool], ...] = (
@@ -127,9 +141,15 @@ class _Moves:
             ("q_down", -1.0, "pv", np.clip(room_q + now.pv_q_kvar, 0.0, most_q), True),
             ("bess_q_up", 1.0, "bess", np.clip(room_b - q_b, 0.0, most_b), True),
             ("bess_q_down", -1.0, "bess", np.clip(room_b + q_b, 0.0, most_b), True),
-            ("charge_more", -1.0, "bess", np.where(idle_d, np.maximum(rated - now.p_charge_kw, 0.0), none), False),
+            ("charge_more", -1.0, "bess", np.where(may_charge, np.maximum(rated - now.p_charge_kw, 0.0), none), False),
             ("charge_less", 1.0, "bess", now.p_charge_kw, False),
-            ("discharge_more", 1.0, "bess", np.where(idle_c, np.maximum(rated - now.p_discharge_kw, 0.0), none), False),
+            (
+                "discharge_more",
+                1.0,
+                "bess",
+                np.where(may_discharge, np.maximum(rated - now.p_discharge_kw, 0.0), none),
+                False,
+            ),
             ("discharge_less", -1.0, "bess", now.p_discharge_kw, False),
         )
         self.start, at = {}, 0
@@ -147,6 +167,22 @@ class _Moves:
         return x[self.start[name] : self.start[name] + shape[0] * shape[1]].reshape(shape)
 
 
+def _directions(s: Schedule) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """(T, D) each: where more may be charged, where discharged. A unit has one status for all its converters; one that
+    rests may charge while there is sun and discharge while there is none, or either where it has one converter."""
+    of = np.array(s.bess_of, dtype=np.int64)
+    shape = (len(s.times), len(s.bess))
+    charges, discharges = np.zeros(shape), np.zeros(shape)
+    np.add.at(charges.T, of, s.p_charge_kw.T)
+    np.add.at(discharges.T, of, s.p_discharge_kw.T)
+    charging, discharging = charges > 1e-9, discharges > 1e-9
+    alone = np.bincount(of, minlength=len(s.bess)) == 1
+    sun = (s.pv_p_kw.sum(axis=1) > 1e-9)[:, None]
+    may_charge = ~discharging & (charging | sun | alone)
+    may_discharge = ~charging & (discharging | ~sun | alone)
+    return may_charge[:, of], may_discharge[:, of]
+
+
 def _circle(kva: Floats, p_kw: Floats) -> Floats:
     """kvar beside a power."""
     return np.asarray(np.sqrt(np.maximum(kva**2 - p_kw**2, 0.0)))
@@ -157,16 +193,24 @@ def _kva(s: Schedule) -> Floats:
 
 
 def _proposal(
-    original: Schedule, now: Schedule, seen: Visit, limits: Limits, before: Before | None, margin: float
+    original: Schedule, now: Schedule, seen: Visit, limits: Limits, asked: tuple[Before | None, float, float]
 ) -> Schedule | None:
+    """`asked`: what the bare feeder breaks, the margin's multiple, what moving batteries costs."""
+    before, margin, battery = asked
     moves = _Moves(original, now)
     rows, sides = _limit_rows(now, seen, limits, before, moves, margin)
     energy, energy_sides, ends = _energy_rows(now, moves)
     step_h = now.step_h
     cost = np.concatenate(
         [
-            np.full(upper.size, step_h * (KWH_PER_KVARH if reactive else 1.0) * (-0.5 if name == "restore" else 1.0))
-            for name, _, _, upper, reactive in moves.kinds
+            np.full(
+                upper.size,
+                step_h
+                * (KWH_PER_KVARH if reactive else 1.0)
+                * (-0.5 if name == "restore" else 1.0)
+                * (battery if of == "bess" else 1.0),
+            )
+            for name, _, of, upper, reactive in moves.kinds
         ]
     )
     solved = linprog(

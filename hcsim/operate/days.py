@@ -170,9 +170,10 @@ class OperatedDays:
             return (Excess("convergence", "", self.bench.network.name, "", step, np.nan, np.nan),)
         if not worst_new(found.operation, limits):
             return ()
-        return worst_new(found.operation, limits, self._before(day.load))
+        return worst_new(found.operation, limits, self.before(day.load))
 
-    def _before(self, load: Floats) -> Before:
+    def before(self, load: Floats) -> Before:
+        """The bare feeder on a day of these loads; run once."""
         key = np.round(load, 4).tobytes()
         if key not in self._bare:
             bench = replace(self.bench, case=replace(self.bench.case, profiles=self.bench.profiles.scaled(load)))
@@ -224,9 +225,10 @@ def drawn(draws: int, seed: int, spread: float, steps: int) -> list[Day]:
 def known_policies() -> Mapping[str, Make]:
     """Name -> what makes it of a plan."""
     from hcsim.operate.follow import Follow
+    from hcsim.operate.rolling import Rolling
     from hcsim.operate.scheduled import Scheduled
 
-    return {"schedule": Scheduled, "follow": Follow}
+    return {"schedule": Scheduled, "follow": Follow, "rolling": Rolling}
 
 
 def maker_of(name: str) -> Make:

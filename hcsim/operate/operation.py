@@ -80,15 +80,8 @@ class OperatedFeeder:
         """One day under a policy. Raises PolicyError for what a policy may not do, with its name and the step."""
         self._series.reload(self._bench.profiles.scaled(day.load))
         self._devices.take(self.plan.schedule)
-        return self._days(day, self._available(day), policy, name, seed)
-
-    def _available(self, day: Day) -> Floats:
-        """(T, G) what the sun would give on a day that is off from the planned one."""
-        s, profiles = self.plan.schedule, self.plan.profiles
-        with np.errstate(invalid="ignore", divide="ignore"):
-            planned = np.where(s.pv_kw > 0, s.pv_p_kw / np.where(s.pv_kw > 0, s.pv_kw, 1.0), 0.0)
-        sun = np.maximum(planned, profiles.pv_pu[:, None] * (s.pv_kw > 0))
-        return np.asarray(np.minimum(day.pv[:, None] * sun * s.pv_kw, _most_kw(s)))
+        available = available_kw(self.plan.schedule, self.plan.profiles, day)
+        return self._days(day, available, policy, name, seed)
 
     def run_on(self, profiles: Profiles, policy: Policy, name: str, seed: int = 0) -> OperatedDay:
         """Days on end, as `profiles` have load and sun, seamlessly over midnight; the plan of one day every day.
@@ -321,6 +314,14 @@ class _Run:
             tap_operations=tap_operations,
             power_flows=self.flows,
         )
+
+
+def available_kw(s: Schedule, profiles: Profiles, day: Day) -> Floats:
+    """(T, G) what the sun would give on a day that is off from the planned one."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        planned = np.where(s.pv_kw > 0, s.pv_p_kw / np.where(s.pv_kw > 0, s.pv_kw, 1.0), 0.0)
+    sun = np.maximum(planned, profiles.pv_pu[:, None] * (s.pv_kw > 0))
+    return np.asarray(np.minimum(day.pv[:, None] * sun * s.pv_kw, _most_kw(s)))
 
 
 def _most_kw(s: Schedule) -> Floats:

@@ -94,7 +94,8 @@ class YearOfDays:
 
     def _judged(self, plan: Plan, found: OperatedDay) -> YearRun:
         s, limits, step_h = plan.schedule, self.bench.limits, self.profiles.step_h
-        lost = np.maximum(found.available_kw - found.pv_p_kw, 0.0)
+        # what a step without an answer would have delivered nobody knows: it counts as a violation, not as curtailed
+        lost = np.nan_to_num(np.maximum(found.available_kw - found.pv_p_kw, 0.0))
         lost[lost < CURTAILED_KW / max(len(s.pv_nodes), 1)] = 0.0
         count, worst, limit = 0, dict[str, Any](), dict[str, Any]()
         if found.operation is None:
@@ -109,7 +110,7 @@ class YearOfDays:
             limit = held_by(found.operation, limits, lost.sum(axis=1))
         energy = np.array([u.energy_kwh for u in s.bess])
         out = np.zeros(len(s.bess))
-        np.add.at(out, list(s.bess_of), np.maximum(found.bess_p_kw, 0.0).sum(axis=0) * step_h)
+        np.add.at(out, list(s.bess_of), np.nan_to_num(np.maximum(found.bess_p_kw, 0.0)).sum(axis=0) * step_h)
         return YearRun(
             hc_kw=s.hc_kw,
             nodes=s.pv_nodes,

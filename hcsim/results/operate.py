@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hcsim.operate.days import PolicyDays
+from hcsim.operate.foresight import Foresight
 from hcsim.operate.operation import Day
 from hcsim.util.files import output_folder, write_csv, write_json
 
@@ -27,6 +28,8 @@ class OperateResult:
     settings: Mapping[str, Any]
     cut: Mapping[str, str] = field(default_factory=dict)
     """Policy -> why it has no result."""
+    foresight: Foresight | None = None
+    """Of the first days; None where it was not asked for."""
 
     @property
     def table(self) -> pd.DataFrame:
@@ -54,6 +57,25 @@ class OperateResult:
                 )
         return pd.DataFrame(rows)
 
+    def regret(self, name: str) -> dict[str, float | None]:
+        """What a policy curtailed beyond perfect foresight, kWh a day and per cent; empty where that was not asked."""
+        if self.foresight is None:
+            return {}
+        kwh, pct = self.foresight.regret(self.policies[name].curtailed_share)
+        return {"regret_kwh_mean": kwh if np.isfinite(kwh) else None, "regret_pct": pct if np.isfinite(pct) else None}
+
+    def _foresight(self) -> dict[str, Any]:
+        found = self.foresight
+        assert found is not None
+        known = np.isfinite(found.curtailed_kwh)
+        share = found.curtailed_kwh[known].sum() / max(found.available_kwh[known].sum(), 1e-9)
+        return {
+            "days": len(known),
+            "found": found.found,
+            "curtailed_share_mean": float(share) if known.any() else None,
+            "status": "best found: a program per day on its tangent, replayed until OpenDSS passed it",
+        }
+
     def to_json(self) -> dict[str, Any]:
         """What summary.json holds."""
         return {
@@ -61,7 +83,8 @@ class OperateResult:
             "schedule": self.schedule,
             "hc_kw": self.hc_kw,
             "days": len(self.days),
-            "policies": {name: found.to_json() for name, found in self.policies.items()},
+            "policies": {name: found.to_json() | self.regret(name) for name, found in self.policies.items()},
+            **({"foresight": self._foresight()} if self.foresight else {}),
             "missing": dict(self.cut),
             "settings": dict(self.settings),
         }
@@ -72,6 +95,27 @@ def write_operated(found: OperateResult, folder: Path) -> Path:
     folder = output_folder(folder)
     write_csv(folder / "days.csv", found.table)
     return write_json(folder / "summary.json", found.to_json())
+
+
+def foresight_in_words(found: OperateResult) -> list[str]:
+    """What every policy curtailed beyond what all of the day known would have; empty where not asked."""
+    seen = found.foresight
+    if seen is None:
+        return []
+    if not seen.found:
+        return [f"With the whole day known no schedule was found that passes on any of {len(seen.curtailed_kwh)} days."]
+    known = np.isfinite(seen.curtailed_kwh)
+    share = 100 * seen.curtailed_kwh[known].sum() / max(seen.available_kwh[known].sum(), 1e-9)
+    said = [
+        f"With the whole day known {share:.2f} % would have been curtailed (best found, on {seen.found} of "
+        f"{len(known)} days tried)."
+    ]
+    for name in found.policies:
+        r = found.regret(name)
+        if name != "schedule" and r["regret_kwh_mean"] is not None:
+            more = f"{r['regret_kwh_mean']:,.0f} kWh a day more, {r['regret_pct']:.2f} % of the energy"
+            said.append(f"{name} curtails {more}.")
+    return said
 
 
 def conditions_in_words(found: OperateResult) -> str:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hcsim.errors import ConfigError
 from hcsim.operate.days import SPREAD, OperatedDays, Progress, drawn, maker_of
+from hcsim.operate.foresight import foresight
 from hcsim.operate.operation import Day
 from hcsim.operate.policy import PolicyError
 from hcsim.operate.settings import OperateSettings
@@ -28,6 +29,7 @@ def operate(
     days: Sequence[Day] | None = None,
     settings: OperateSettings | None = None,
     *,
+    foresight_days: int = 0,
     listener: Listener = silent,
 ) -> OperateResult:
     """Run every policy on the same days.
@@ -44,6 +46,8 @@ def operate(
         Factors of load and sun; None: 200 drawn days, load and sun each off by up to 10 %.
     settings
         Delay, errors, meters; None: [operate] of the study.
+    foresight_days
+        On so many of the days also what perfect foresight would have curtailed.
 
     Returns
     -------
@@ -80,7 +84,14 @@ def operate(
             _tell(listener, part, "failed", str(error))
             continue
         _tell(listener, part, "done", in_words(name, found[name]))
-    return OperateResult(bench.case.name, schedule.case, schedule.hc_kw, chosen, found, asdict(settings), cut)
+    seen = None
+    if foresight_days:
+        part = "perfect foresight"
+        _tell(listener, part, "started")
+        told = _counting(listener, part)
+        seen = foresight(bench, schedule, chosen[:foresight_days], work.before, lambda k, of: told(part, k, of))
+        _tell(listener, part, "done", f"{seen.found} of {len(seen.curtailed_kwh)} days have a schedule")
+    return OperateResult(bench.case.name, schedule.case, schedule.hc_kw, chosen, found, asdict(settings), cut, seen)
 
 
 def settings_of(bench: Workbench, **given: int | float | None) -> OperateSettings:

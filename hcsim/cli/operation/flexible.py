@@ -34,7 +34,7 @@ def flexible(
         Path | None,
         typer.Option(help="CSV of a year: hour, load_pu, pv_pu. Default: the feeder's own shapes, or made of the day."),
     ] = None,
-    policy: Annotated[str, typer.Option(help="Which curtails: follow, schedule, or module:Class.")] = "follow",
+    policy: Annotated[str, typer.Option(help="Which curtails: follow, rolling, schedule, or module:Class.")] = "follow",
     delay: Annotated[
         int | None, typer.Option(min=0, help="Steps by which measurements are late. Default: [operate].")
     ] = None,

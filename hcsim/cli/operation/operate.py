@@ -17,7 +17,9 @@ def operate(
     schedule: Annotated[Path, typer.Argument(metavar="SCHEDULE", help="Schedule folder, as of `hcsim certify`.")],
     policies: Annotated[
         list[str] | None,
-        typer.Option("--policy", help="schedule, follow, or module:Class; repeatable. Default: schedule and follow."),
+        typer.Option(
+            "--policy", help="schedule, follow, rolling, or module:Class; repeatable. Default: schedule and follow."
+        ),
     ] = None,
     draws: Annotated[int, typer.Option(min=1, help="Days drawn, load and sun each off by up to 10 %.")] = 200,
     days: Annotated[
@@ -26,6 +28,9 @@ def operate(
     delay: Annotated[
         int | None, typer.Option(min=0, help="Steps by which measurements are late. Default: [operate].")
     ] = None,
+    foresight: Annotated[
+        int, typer.Option(min=0, help="On so many of the days also what perfect foresight would have curtailed.")
+    ] = 10,
     seed: Annotated[int, typer.Option(help="Of the drawn days.")] = 1,
     day: DayOption = None,
     zone: ZoneOption = None,
@@ -53,17 +58,26 @@ def operate(
     steps = len(bench.profiles)
     chosen = read_days(days, steps) if days else drawn(draws, seed, SPREAD, steps)
     with Show(err_console) as listener:
-        found = run_policies(bench, plan, policies or ("schedule", "follow"), chosen, settings, listener=listener)
+        found = run_policies(
+            bench,
+            plan,
+            policies or ("schedule", "follow"),
+            chosen,
+            settings,
+            foresight_days=foresight,
+            listener=listener,
+        )
         page = write_all(found, folder)
     if as_json:
         out_console.file.write(json_text(found.to_json()) + "\n")
     else:
-        from hcsim.results.operate import conditions_in_words, in_words
+        from hcsim.results.operate import conditions_in_words, foresight_in_words, in_words
 
         say(f"{escape(found.schedule)}, {found.hc_kw:,.1f} kW of PV:")
         for name, each in found.policies.items():
             say(f"  {escape(in_words(name, each))}")
-        say(f"  {escape(conditions_in_words(found))}")
+        for words in (*foresight_in_words(found), conditions_in_words(found)):
+            say(f"  {escape(words)}")
         say(f"Results in {escape(str(folder))}; open {escape(str(page))}.")
     for name, why in found.cut.items():
         err_console.print(f"[yellow]Missing: {escape(name)}[/]: {escape(why)}", soft_wrap=True)

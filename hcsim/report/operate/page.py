@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from hcsim.report import style
 from hcsim.report.simulation.page import Answer, Shown, write_page
-from hcsim.results.operate import OperateResult, conditions_in_words, in_words
+from hcsim.results.operate import OperateResult, conditions_in_words, foresight_in_words, in_words
 
 
 def operate_page(found: OperateResult, folder: Path) -> Path:
@@ -42,6 +42,9 @@ def operate_page(found: OperateResult, folder: Path) -> Path:
                 "95 % interval": f"{100 * content['share_low']:.1f} to {100 * content['share_high']:.1f}",
                 "curtailed, % of PV energy": round(100 * content["curtailed_share_mean"], 2),
                 "worst day, %": round(100 * content["curtailed_share_worst"], 1),
+                **(
+                    {} if found.foresight is None else {"beyond foresight, %": _round(found.regret(name)["regret_pct"])}
+                ),
                 "tap steps a day": round(content["tap_operations_mean"], 1),
                 "days hunting": content["hunting_days"],
             }
@@ -65,7 +68,11 @@ def operate_page(found: OperateResult, folder: Path) -> Path:
     ]
     answer = Answer(
         headline(found),
-        [*(in_words(name, each) for name, each in found.policies.items()), conditions_in_words(found)],
+        [
+            *(in_words(name, each) for name, each in found.policies.items()),
+            *foresight_in_words(found),
+            conditions_in_words(found),
+        ],
         first={"Policies": pd.DataFrame(rows), "What breaks most often": pd.DataFrame(broken)},
     )
     tables = {"Curtailed by site, mean": sites, "Days": found.table}
@@ -76,6 +83,10 @@ def operate_page(found: OperateResult, folder: Path) -> Path:
         "settings": dict(found.settings),
     }
     return write_page("Operated", summary, pictures, tables, folder, "operate.html", answer)
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def headline(found: OperateResult) -> str:
