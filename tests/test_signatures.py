@@ -24,6 +24,7 @@ FRONT_DOORS = {
     ("hcsim/cli/operation/flexible.py", "flexible"),
     ("hcsim/cli/operation/federate.py", "federate"),
     ("hcsim/studies/flexible.py", "flexible_capacity"),
+    ("hcsim/studies/year_plan.py", "plan_year"),
 }
 """`Study.run` and the commands: what a user may ask for stands there, one by one, each with its default."""
 

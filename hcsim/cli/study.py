@@ -39,8 +39,19 @@ class Exactness(StrEnum):
     none = "none"
 
 
-ALLOCATION_ONLY = ("programs", "certify", "certify_time", "inverters", "robustness", "operated", "margin_time")
+ALLOCATION_ONLY = (
+    "year",
+    "profiles",
+    "programs",
+    "certify",
+    "certify_time",
+    "inverters",
+    "robustness",
+    "operated",
+    "margin_time",
+)
 PLANNING_ONLY = ("schemes", "exactness")
+DAY_ONLY = ("certify", "inverters", "robustness", "operated", "margin_time", "accept_gate")
 """Parameters that only one kind of study has a use for; the other refuses them."""
 
 
@@ -71,6 +82,16 @@ def study(
     day: DayOption = None,
     zone: ZoneOption = None,
     accept_gate: AcceptOption = False,
+    year: Annotated[
+        bool,
+        typer.Option(
+            "--year", help="Allocation: a plan that passes every day of a year, worst days first, 8,760 hours."
+        ),
+    ] = False,
+    profiles: Annotated[
+        Path | None,
+        typer.Option(help="With --year: CSV of a year. Default: the feeder's own shapes, or made of the day."),
+    ] = None,
     programs: Annotated[
         list[Program] | None,
         typer.Option("--program", help="Allocation: only this program; repeat for several. Default: all four."),
@@ -99,7 +120,7 @@ def study(
     operated: Annotated[
         int | None,
         typer.Option(
-            min=0, help="Allocation: drawn days of the column *operated*; 0 for none. Default: [operate] draws."
+            min=0, help="Allocation: drawn days of the column operated; 0 for none. Default: [operate] draws."
         ),
     ] = None,
     margin_time: MarginTimeOption = None,
@@ -144,6 +165,21 @@ def study(
         )
         return
     refuse(ctx, PLANNING_ONLY, "An allocation study", "They belong to `--study planning`.")
+    if year:
+        refuse(ctx, DAY_ONLY, "A study of a year", "It certifies over chosen days, and runs all of them.")
+        _year(
+            loaded,
+            out,
+            profiles,
+            programs=[p.value for p in programs] if programs else None,
+            gap=gap,
+            time_limit_s=time_limit,
+            certify_time_s=certify_time,
+            processes=processes,
+            resume=resume,
+        )
+        return
+    refuse(ctx, ("profiles",), "A study of a day", "It belongs to `--year`.")
     if not certify:
         refuse(ctx, ("certify_time", "robustness", "operated", "margin_time"), "A study with --no-certify")
     draws = loaded.config.certify.robustness_draws if robustness is None else robustness
@@ -199,6 +235,24 @@ def _allocation(case: Case, out: Path | None, **asked: Any) -> None:
     ):
         say(escape(sentence))
     end_of_study(folder, result.missing)
+
+
+def _year(case: Case, out: Path | None, profiles: Path | None, *, programs: list[str] | None, **asked: Any) -> None:
+    """Plans the year, prints what each program comes to, and says where the rest is."""
+    from hcsim.report.operate.year_page import headline, year_page
+    from hcsim.studies.year_plan import PROGRAMS, plan_year
+
+    folder = out or Path("hcsim-results") / case.name / "year"
+    names = programs or [p for p in PROGRAMS if p == "none" or case.config.bess or case.wanted]
+    with Show() as listener:
+        found = plan_year(case, profiles, folder, names, **asked, listener=listener)
+        year_page(found, folder)
+    say(f"[bold]{escape(headline(found))}[/]")
+    for plan in found.plans.values():
+        say(escape(f"{plan.words}."))
+    for note in found.notes:
+        say(escape(note))
+    end_of_study(folder, found.missing, "year.html")
 
 
 def _planning(case: Case, out: Path | None, *, schemes: str | None, **asked: Any) -> None:

@@ -48,7 +48,7 @@ class Foresight:
             return float("nan"), float("nan")
         mine = curtailed_share[: len(known)][known] * self.available_kwh[known]
         more = float(np.mean(mine - self.curtailed_kwh[known]))
-        return more, 100.0 * more / float(self.available_kwh[known].mean())
+        return more, 100.0 * more / max(float(self.available_kwh[known].mean()), 1e-9)
 
 
 def foresight(

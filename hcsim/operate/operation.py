@@ -57,6 +57,28 @@ class OperatedDay:
         return np.asarray(np.maximum(self.available_kw - self.pv_p_kw, 0.0).sum(axis=0) * step_h)
 
 
+@dataclass(frozen=True)
+class PlanOfDay:
+    """Plans of one day each, for the same devices, and which of them each day of a longer time follows."""
+
+    plans: tuple[Plan, ...]
+    choice: tuple[int, ...] = ()
+    """Empty: the first, every day."""
+
+    @classmethod
+    def same(cls, plan: Plan) -> PlanOfDay:
+        """One plan for every day."""
+        return cls((plan,))
+
+    def on(self, days: int) -> PlanOfDay:
+        """With a choice for so many days."""
+        return self if self.choice else PlanOfDay(self.plans, (0,) * days)
+
+    def of_day(self, day: int) -> int:
+        """Which plan."""
+        return self.choice[day] if self.choice else 0
+
+
 class OperatedFeeder:
     """Use as a context; nothing else may use the circuit meanwhile. Controls are free."""
 
@@ -81,33 +103,38 @@ class OperatedFeeder:
         self._series.reload(self._bench.profiles.scaled(day.load))
         self._devices.take(self.plan.schedule)
         available = available_kw(self.plan.schedule, self.plan.profiles, day)
-        return self._days(day, available, policy, name, seed)
+        return self._days(day, available, ([policy], PlanOfDay.same(self.plan)), name, seed)
 
-    def run_on(self, profiles: Profiles, policy: Policy, name: str, seed: int = 0) -> OperatedDay:
-        """Days on end, as `profiles` have load and sun, seamlessly over midnight; the plan of one day every day.
+    def run_on(self, profiles: Profiles, plans: PlanOfDay, make: Make, name: str, seed: int = 0) -> OperatedDay:
+        """Days on end, as `profiles` have load and sun, seamlessly over midnight; each day by the plan chosen for it.
 
-        Raises PolicyError; ConfigError where the profiles are no whole days of the plan's steps, or the plan does not
-        end its day as it began.
+        Raises PolicyError; ConfigError where the profiles are no whole days of the plans' steps, or a plan does not end
+        its day as it began.
         """
         s = self.plan.schedule
         whole = on_days(s, profiles)
         self._series = DailySeries(self._bench.circuit, self._bench.network, profiles)
         self._devices.take(whole)
-        planned = self.plan.profiles
+        plans = plans.on(len(profiles) // len(self.plan.profiles))
+        planned = [plan.profiles for plan in plans.plans]
         with np.errstate(invalid="ignore", divide="ignore"):
-            repeated = len(profiles) // len(planned)
-            load = profiles.load_kw(self._leg_kw) / np.tile(planned.load_kw(self._leg_kw), repeated)
-            sun = profiles.pv_pu / np.tile(planned.pv_pu, repeated)
+            load = profiles.load_kw(self._leg_kw) / np.concatenate(
+                [planned[k].load_kw(self._leg_kw) for k in plans.choice]
+            )
+            sun = profiles.pv_pu / np.concatenate([planned[k].pv_pu for k in plans.choice])
         day = Day(np.nan_to_num(load, nan=1.0, posinf=1.0), np.nan_to_num(sun, nan=1.0, posinf=1.0), "year")
         available = np.minimum(profiles.sun(s.pv_nodes) * s.pv_kw, _most_kw(s))
-        return self._days(day, available, policy, name, seed)
+        policies = [make(plan) for plan in plans.plans]
+        return self._days(day, available, (policies, plans), name, seed)
 
     @property
     def _leg_kw(self) -> Floats:
         return self._bench.network.loads.p_kw
 
-    def _days(self, day: Day, available_kw: Floats, policy: Policy, name: str, seed: int) -> OperatedDay:
-        run = _Run(self, day, available_kw, policy, name, np.random.default_rng(seed))
+    def _days(
+        self, day: Day, available_kw: Floats, asked: tuple[list[Policy], PlanOfDay], name: str, seed: int
+    ) -> OperatedDay:
+        run = _Run(self, day, available_kw, asked, (name, np.random.default_rng(seed)))
         recording = self._series.run(
             ReplayOptions("free"),
             before_step=run.begin,
@@ -152,12 +179,12 @@ class _Run:
         feeder: OperatedFeeder,
         day: Day,
         available_kw: Floats,
-        policy: Policy,
-        name: str,
-        random: np.random.Generator,
+        asked: tuple[list[Policy], PlanOfDay],
+        named: tuple[str, np.random.Generator],
     ) -> None:
-        self.feeder, self.day, self.policy, self.name, self.random = feeder, day, policy, name, random
-        self.available_kw = available_kw
+        self.feeder, self.day, self.available_kw = feeder, day, available_kw
+        self.policies, self.plans = asked
+        self.name, self.random = named
         self.s = feeder.plan.schedule
         self.steps, self.of_plan = len(available_kw), len(feeder.plan.profiles)
         self.rounds = np.zeros(self.steps)
@@ -195,6 +222,8 @@ class _Run:
 
     def begin(self, t: int) -> None:
         self.t, self.iteration = t, 0
+        chosen = self.plans.of_day(t // self.of_plan)
+        self.policy, self.plan = self.policies[chosen], self.plans.plans[chosen]
         self._set(self._ask(self._old(t)))
         self.flows += 1
 
@@ -251,7 +280,7 @@ class _Run:
         return np.concatenate([c.pv_p_kw, c.bess_p_kw]), np.concatenate([c.pv_q_kvar, q_bess])
 
     def _ask(self, seen: tuple[int, Floats, Floats, Floats, Floats] | None) -> Commands | None:
-        plan, t = self.feeder.plan, self.t
+        plan, t = self.plan, self.t
         none = np.zeros(0)
         step, head, v, p, q = seen if seen is not None else (-1, none, none, none, none)
         if self.iteration == 0:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hcsim.operate.operation import Make, OperatedDay, OperatedFeeder
+from hcsim.operate.operation import Make, OperatedDay, OperatedFeeder, PlanOfDay
 from hcsim.operate.policy import Floats, Plan
 from hcsim.operate.settings import OperateSettings
 from hcsim.schedules.edit import resized
@@ -53,6 +53,9 @@ class YearRun:
     full_cycles: Floats
     """(U,) energy discharged over the unit's own."""
     power_flows: int
+    broken: Floats
+    """(T,) how far the worst new violation of a step is beyond what is allowed, in distances of NEAR; 0 where none is,
+    infinite where the step has no answer."""
 
     @property
     def passed(self) -> bool:
@@ -80,17 +83,18 @@ class YearOfDays:
     """The bare feeder's year, and the plan whose PV is operated in it."""
 
     bench: Workbench
-    plan: Plan
+    plans: PlanOfDay
     profiles: Profiles
     before: Before
     settings: OperateSettings
 
     def run(self, hc_kw: float, make: Make, name: str) -> YearRun:
         """PV in the plan's shares at `hc_kw`, its batteries' day repeated. Raises PolicyError, ConfigError."""
-        plan = replace(self.plan, schedule=resized(self.plan.schedule, hc_kw))
-        with OperatedFeeder(self.bench, plan, self.settings) as feeder:
-            found = feeder.run_on(self.profiles, make(plan), name, seed=self.settings.seed)
-        return self._judged(plan, found)
+        sized = tuple(replace(plan, schedule=resized(plan.schedule, hc_kw)) for plan in self.plans.plans)
+        with OperatedFeeder(self.bench, sized[0], self.settings) as feeder:
+            plans = PlanOfDay(sized, self.plans.choice)
+            found = feeder.run_on(self.profiles, plans, make, name, seed=self.settings.seed)
+        return self._judged(sized[0], found)
 
     def _judged(self, plan: Plan, found: OperatedDay) -> YearRun:
         s, limits, step_h = plan.schedule, self.bench.limits, self.profiles.step_h
@@ -98,14 +102,18 @@ class YearOfDays:
         lost = np.nan_to_num(np.maximum(found.available_kw - found.pv_p_kw, 0.0))
         lost[lost < CURTAILED_KW / max(len(s.pv_nodes), 1)] = 0.0
         count, worst, limit = 0, dict[str, Any](), dict[str, Any]()
+        broken = np.zeros(len(self.profiles))
         if found.operation is None:
             step, why = min(found.failures.items())
             count = len(found.failures)
+            broken[list(found.failures)] = np.inf
             worst = {"criterion": "convergence", "element": "", "phase": "", "time": self.profiles.times[step]}
             worst |= {"beyond": None, "unit": "", "why": why}
         else:
             fresh = new_violations(violations(found.operation, limits, self.before))
             count = len(fresh)
+            beyond = np.abs(fresh["value"] - fresh["limit"]).to_numpy(float) / fresh["unit"].map(NEAR).to_numpy(float)
+            np.maximum.at(broken, fresh["step"].to_numpy(int), beyond)
             worst = _worst(found.operation, limits, self.before) if count else worst
             limit = held_by(found.operation, limits, lost.sum(axis=1))
         energy = np.array([u.energy_kwh for u in s.bess])
@@ -127,6 +135,7 @@ class YearOfDays:
             hunting_steps=len(found.hunting),
             full_cycles=out / np.maximum(energy, 1e-9),
             power_flows=found.power_flows,
+            broken=broken,
         )
 
 

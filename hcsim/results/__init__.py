@@ -11,4 +11,5 @@ __all__ = [
     "planning_summary",
     "validation",
     "words",
+    "year_plan",
 ]

@@ -154,6 +154,8 @@ class StudyResult:
     loads_follow: tuple[str, ...] = ()
     """Sentences on whose curve the loads follow, and which day it is."""
     spread: SpreadResult | None = None
+    programs: tuple[str, ...] = ()
+    """Those that were asked for; the others have no row. Empty: not known."""
 
     @property
     def table(self) -> pd.DataFrame:

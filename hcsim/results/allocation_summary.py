@@ -93,6 +93,7 @@ def summarize(study: StudyResult) -> dict[str, Any]:
         "controls": asdict(study.controls),
         "assumptions": dict(study.assumptions),
         "cut": cut_word(cuts(study)),
+        **({"programs": list(study.programs)} if study.programs else {}),
         "cases": {name: case_summary(study, name, case) for name, case in study.cases.items()},
         "baseline": {
             name: baseline_summary(found, study.with_schedule_case if name == "with_schedule" else None)

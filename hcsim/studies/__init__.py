@@ -12,4 +12,5 @@ __all__ = [
     "stochastic",
     "validation",
     "year",
+    "year_plan",
 ]

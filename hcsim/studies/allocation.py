@@ -283,6 +283,7 @@ class StudyRun(Parts):
             gates=self.bench.day_gates.to_json(),
             loads_follow=self.case.time_notes,
             spread=found.spread,
+            programs=tuple(part.program for part in found.parts if isinstance(part, Claim)),
             **self._in_order(found.parts),
         )
 

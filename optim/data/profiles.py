@@ -50,6 +50,8 @@ class Profiles:
     """Bus -> (T,)."""
     start_h: float = 0.0
     """Hour of the year at which step 0 begins: where shapes that the feeder's elements have themselves are read."""
+    days: int = 1
+    """Whole days one after another that need not follow each other: stored energy returns at the end of each."""
     of_year: bool = False
     """Whether the axis is one of calendar days: an element's own `yearly` shape then comes before its `daily`."""
 
@@ -57,6 +59,8 @@ class Profiles:
         if len(set(self.times)) < len(self.times):
             twice = next(t for i, t in enumerate(self.times) if t in self.times[:i])
             raise ModelError(f"Two steps are labelled {twice}.", "Steps are told apart by their label.")
+        if self.days < 1 or len(self.times) % self.days:
+            raise ModelError(f"{len(self.times)} steps are not {self.days} days of equal length.")
         own = {f"pv_pu:{bus}": curve for bus, curve in self.pv_of.items()}
         for name, column in {"load_pu": self.load_pu, "pv_pu": self.pv_pu, **own}.items():
             per_load = name == "load_pu" and column.ndim == 2
@@ -99,6 +103,25 @@ class Profiles:
         column = factor[:, None] if self.per_load else factor
         q = None if self.load_q_pu is None else self.load_q_pu * column
         return replace(self, load_pu=self.load_pu * column, load_q_pu=q)
+
+    @property
+    def day_ends(self) -> tuple[int, ...]:
+        """The number of steps after which each day is over."""
+        per_day = len(self) // self.days
+        return tuple(per_day * (k + 1) for k in range(self.days))
+
+    def taken(self, steps: NDArray[np.int64], days: int = 1) -> Profiles:
+        """These steps alone, in this order, as so many days."""
+        return replace(
+            self,
+            times=tuple(self.times[int(t)] for t in steps),
+            load_pu=self.load_pu[steps],
+            load_q_pu=None if self.load_q_pu is None else self.load_q_pu[steps],
+            pv_pu=self.pv_pu[steps],
+            pv_of={bus: curve[steps] for bus, curve in self.pv_of.items()},
+            fixed=tuple(replace(own, p_kw=own.p_kw[steps]) for own in self.fixed),
+            days=days,
+        )
 
     @property
     def sunny(self) -> NDArray[np.bool_]:

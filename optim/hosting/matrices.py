@@ -156,10 +156,14 @@ class Matrices:
                 entries.append((t * at.units + u, at.less + t * at.converters + c, -held))
                 begun[t * at.units + u] -= held * self._p_from[t, c]
         last = steps * at.units
-        for u in range(at.units):
-            entries += [(last + u, at.energy + steps * at.units + u, 1.0), (last + u, at.energy + u, -1.0)]
+        ends = p.profiles.day_ends
+        for k, end in enumerate(ends):
+            for u in range(at.units):
+                row = last + k * at.units + u
+                entries += [(row, at.energy + end * at.units + u, 1.0), (row, at.energy + u, -1.0)]
+        begun = np.concatenate([begun[:last], np.zeros(len(ends) * at.units)])
         i, j, values = (np.array(column) for column in zip(*entries, strict=True))
-        m = last + at.units
+        m = last + len(ends) * at.units
         balance = sp.csr_array((values.astype(float), (i.astype(int), j.astype(int))), shape=(m, at.count))
         keys = [("energy", k) for k in range(m)]
         return [*found, Rows(balance, begun, begun, keys)]

@@ -42,7 +42,7 @@ def build(problem: HostingProblem) -> pyo.ConcreteModel:
         storage.status_needs_unit(m, fleet)
         storage.energy_balance(m, fleet, problem.profiles.step_h)
         storage.energy_range(m, fleet, steps)
-        storage.energy_returns(m, steps)
+        storage.energy_returns(m, problem.profiles.day_ends)
         storage.number_of_units(m, fleet)
         if fleet.circulation == "forbid" and problem.charging is None:
             storage.one_status_for_all(m, fleet)

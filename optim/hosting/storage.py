@@ -125,9 +125,14 @@ def energy_range(m: pyo.ConcreteModel, fleet: Fleet, steps: int) -> None:
     )
 
 
-def energy_returns(m: pyo.ConcreteModel, steps: int) -> None:
-    """(7d)"""
-    m.energy_returns = pyo.Constraint(m.unit, rule=lambda m, u: m.energy[u, steps] == m.energy[u, 0])
+def energy_returns(m: pyo.ConcreteModel, day_ends: tuple[int, ...]) -> None:
+    """(7d), at the end of every day"""
+    *between, last = day_ends
+    m.energy_returns = pyo.Constraint(m.unit, rule=lambda m, u: m.energy[u, last] == m.energy[u, 0])
+    if between:
+        m.energy_returns_daily = pyo.Constraint(
+            m.unit, between, rule=lambda m, u, end: m.energy[u, end] == m.energy[u, 0]
+        )
 
 
 def number_of_units(m: pyo.ConcreteModel, fleet: Fleet) -> None:

@@ -33,7 +33,7 @@ _threads_in_use: object = None
 def use_threads(threads: object) -> None:
     """HiGHS refuses another thread count than its scheduler's until that is reset."""
     global _threads_in_use
-    if _threads_in_use not in (None, threads):
+    if _threads_in_use != threads:  # also at first: others of this process may have run HiGHS with more
         highspy.Highs.resetGlobalScheduler(True)
     _threads_in_use = threads
 

@@ -12,6 +12,7 @@ import pytest
 from guards import HANG_S
 
 ROOT = Path(__file__).parents[2]
+THREE_BUS = ROOT / "tests" / "cases" / "three_bus"
 
 PROGRAM = """
 import sys
@@ -79,3 +80,22 @@ threads = [threading.Thread(target=t) for t in (write, write_below, *[solve] * 6
 """
     lines = output_of(code.strip()).split()
     assert sorted(lines) == sorted(["python"] * 2000 + [str(i) for i in range(2000)] + ["below"] * 2000)
+
+
+def test_what_others_did_with_highs_before_changes_nothing():
+    """HiGHS keeps the threads of its first run in a process: a certificate came out as its claim, without a word."""
+    code = (
+        "import hcsim\nfrom optim.hosting.search import solve_hosting\n"
+        f"bench = hcsim.Workbench.open({str(THREE_BUS)!r})\n"
+        "claim = solve_hosting(bench.problem('centralized'), 'centralized', bench.solve_options())\n"
+        "print(hcsim.certify(bench, claim, hcsim.LoopOptions(bound=False)).certified_kw.hex())\n"
+    )
+    before = (
+        "import highspy\nhighs = highspy.Highs()\nhighs.setOptionValue('threads', 2)\n"
+        "highs.setOptionValue('parallel', 'on')\nhighs.addVar(0, 1)\nhighs.changeColCost(0, -1.0)\nhighs.run()\n"
+    )
+    found = [
+        subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout.split()[-1]
+        for text in (code, before + code)
+    ]
+    assert found[0] == found[1]

@@ -45,11 +45,11 @@ def command(*words: object) -> str:
     return escape(shlex.join(str(word) for word in words))
 
 
-def end_of_study(folder: Path, missing: Mapping[str, str]) -> None:
+def end_of_study(folder: Path, missing: Mapping[str, str], page: str = "report.html") -> None:
     """Where the results are and what is missing of them; exits with FAILED or INTERRUPTED where a part is."""
     from hcsim.studies.runner import INTERRUPTED as BY_USER
 
-    say(f"Results in {escape(str(folder))}; open {escape(str(folder / 'report.html'))}.")
+    say(f"Results in {escape(str(folder))}; open {escape(str(folder / page))}.")
     for part, reason in missing.items():
         err_console.print(f"[yellow]Missing: {escape(part)}[/]: {escape(reason)}", soft_wrap=True)
     if BY_USER in missing.values():

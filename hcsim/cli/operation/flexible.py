@@ -62,7 +62,11 @@ def flexible(
     own = loaded.config.operate.seen()
     settings = OperateSettings(**{**own, **({} if delay is None else {"delay_steps": delay})})
     folder = out or Path("hcsim-results") / loaded.name / "flexible"
-    names = [p.value for p in programs] if programs else [p for p in PROGRAMS if p == "none" or loaded.config.bess]
+    names = (
+        [p.value for p in programs]
+        if programs
+        else [p for p in PROGRAMS if p == "none" or loaded.config.bess or loaded.wanted]
+    )
     with Show(err_console) as listener:
         found = flexible_capacity(
             loaded,

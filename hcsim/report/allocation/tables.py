@@ -67,7 +67,8 @@ def main_rows(summary: Mapping[str, Any]) -> list[MainRow]:
     """The rows of the main table from the content of summary.json; a case that is missing has no figures."""
     cases, baselines = summary["cases"], summary["baseline"]
     of = baselines.get("with_schedule", {}).get("case")
-    wanted = [*PROGRAMS, *(c for c in cases if c not in PROGRAMS)]
+    asked = summary.get("programs") or list(PROGRAMS)
+    wanted = [*(p for p in PROGRAMS if p in asked), *(c for c in cases if c not in asked)]
     calibrated = any(str(words).startswith("calibrated") for words in summary.get("assumptions", {}).values())
     return [_row(name, cases.get(name), baselines.get(simulation_beside(name, of)), calibrated) for name in wanted]
 

@@ -39,7 +39,7 @@ DEFINITIONS = (
         "PV that may be added at the candidate buses beside the existing PV, as a constant injection, in a "
         "scenario of its own with its own dispatch and limits.",
     ),
-    ("Bound, gap", "No plan of the program can cost less than the bound; gap = (cost − bound) / cost."),
+    ("Bound of the program, gap", "No plan of the program can cost less; gap = (cost − bound) / cost."),
     (
         "Cone slack",
         "l·u − P² − Q² of the relaxed branch equation (36), squared pu on 1 MVA: 0 where the program's "

@@ -20,6 +20,7 @@ from hcsim.errors import HcsimError
 from hcsim.feeder.model import FeederModel
 from hcsim.jobs.parts import Part, Tell
 from hcsim.operate.days import maker_of, plan_of
+from hcsim.operate.operation import PlanOfDay
 from hcsim.operate.policy import PolicyError
 from hcsim.operate.settings import OperateSettings
 from hcsim.operate.year import YearOfDays, YearRun
@@ -204,7 +205,7 @@ def _year(prepared: Workbench, given: Given, program: str, settings: OperateSett
     schedule: Schedule = found if isinstance(found, Schedule) else found.schedule
     profiles, before = given["bare year"]
     plan = plan_of(prepared, schedule, settings)
-    return YearOfDays(prepared, plan, profiles, before, settings), schedule
+    return YearOfDays(prepared, PlanOfDay.same(plan), profiles, before, settings), schedule
 
 
 def _run(year: YearOfDays, hc_kw: float, policy: str) -> YearRun:

@@ -14,6 +14,7 @@ from hcsim.errors import ConfigError
 from hcsim.feeder.model import FeederModel
 from hcsim.operate.capacity import operated_capacity
 from hcsim.operate.days import OperatedDays, drawn, maker_of, plan_of
+from hcsim.operate.operation import PlanOfDay
 from hcsim.operate.settings import OperateSettings
 from hcsim.operate.year import YearOfDays, YearRun
 from hcsim.replay.options import ReplayOptions
@@ -50,7 +51,7 @@ def year_of(bench, schedule, week, settings=None):
     settings = settings or OperateSettings()
     model = FeederModel(bench.circuit, bench.network, week, bench.limits)
     before = replay(model, None, ReplayOptions()).before
-    return YearOfDays(bench, plan_of(bench, schedule, settings), week, before, settings)
+    return YearOfDays(bench, PlanOfDay.same(plan_of(bench, schedule, settings)), week, before, settings)
 
 
 @pytest.mark.parametrize("program", ["none", "centralized"])
@@ -104,7 +105,7 @@ def run_of(per_kw, through, hc_kw):
     empty = np.zeros(1)
     lost = np.array([(available - delivered).sum()])
     return YearRun(
-        hc_kw, ("a.1",), np.array([hc_kw]), available, delivered, lost, empty, 0.0, 0, {}, {}, 0, 0, empty, 0
+        hc_kw, ("a.1",), np.array([hc_kw]), available, delivered, lost, empty, 0.0, 0, {}, {}, 0, 0, empty, 0, empty
     )
 
 
