@@ -81,8 +81,8 @@ def test_the_exported_tangent_says_what_opendss_does(tmp_path):
 
 @pytest.mark.parametrize("notebook", sorted((EXAMPLES / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
 def test_notebooks_run_from_top_to_bottom(notebook, tmp_path):
-    """In a kernel of its own, in a folder of its own; they are kept without outputs, and each shows something. The whole
-    study on three buses instead of 123, which leads through the same lines in a sixth of the time."""
+    """In a kernel of its own, in a folder of its own; they are kept without outputs, and each shows something. The
+    whole study on three buses instead of 123, which leads through the same lines in a sixth of the time."""
     import nbclient
     import nbformat
 
