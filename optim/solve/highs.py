@@ -26,7 +26,7 @@ from pyomo.repn.plugins.standard_form import LinearStandardFormCompiler
 
 from optim.data.schedule import SolveStatus
 from optim.errors import InfeasibleError, SolverError
-from optim.solve.highs_process import QuietHighs, use_threads
+from optim.solve.highs_process import QuietHighs, run, use_threads
 from optim.solve.options import Progress, ProgressCallback, SolveOptions
 from optim.solve.outcome import Outcome, relative_gap
 
@@ -288,7 +288,7 @@ class HighsSession:
 
         def work() -> None:
             try:
-                self._h.run()
+                run(self._h)
             except BaseException as error:
                 failure.append(error)
             finally:

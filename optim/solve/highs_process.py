@@ -38,6 +38,15 @@ def use_threads(threads: object) -> None:
     _threads_in_use = threads
 
 
+def run(session: highspy.Highs) -> None:
+    """Run a session. HiGHS does nothing where somebody else of the process has made its scheduler with other threads
+    since: that is reset, and it runs again."""
+    session.run()
+    if session.getModelStatus() == highspy.HighsModelStatus.kNotset:
+        highspy.Highs.resetGlobalScheduler(True)
+        session.run()
+
+
 @contextmanager
 def others_may_use_highs() -> Iterator[None]:
     """Around a solver that may make HiGHS instances of its own, as Pyomo's `appsi_highs` does.

@@ -17,7 +17,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from optim.errors import InfeasibleError, SolverError
-from optim.solve.highs_process import QuietHighs, use_threads
+from optim.solve.highs_process import QuietHighs, run, use_threads
 
 Floats = NDArray[np.float64]
 INF = highspy.kHighsInf
@@ -123,7 +123,7 @@ class LinearPrograms:
         """Raises InfeasibleError, SolverError (unbounded, numerical trouble twice)."""
         kinds = highspy.HighsModelStatus
         self._h.setOptionValue("time_limit", self._h.getRunTime() + self._guard_s)
-        self._h.run()
+        run(self._h)
         if self._h.getModelStatus() in (kinds.kUnknown, kinds.kSolveError):
             self._h.clearSolver()  # numerical trouble from the last basis; a run from nothing mostly ends it
             self._h.run()

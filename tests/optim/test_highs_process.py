@@ -94,8 +94,9 @@ def test_what_others_did_with_highs_before_changes_nothing():
         "import highspy\nhighs = highspy.Highs()\nhighs.setOptionValue('threads', 2)\n"
         "highs.setOptionValue('parallel', 'on')\nhighs.addVar(0, 1)\nhighs.changeColCost(0, -1.0)\nhighs.run()\n"
     )
+    between = code.replace("print(", "highspy.Highs.resetGlobalScheduler(True)\n" + before.split("\n", 1)[1] + "print(")
     found = [
         subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout.split()[-1]
-        for text in (code, before + code)
+        for text in (code, before + code, "import highspy\n" + between)
     ]
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
