@@ -2,8 +2,8 @@
 
     python scripts/update_readme.py              # runs the study, then writes README.md and docs/
     python scripts/update_readme.py RESULTS      # of a folder that `hcsim study ieee123` has written
-    python scripts/update_readme.py --check      # compares only; 1 where a claim or verdict differs, or a certified value by more than
-                                                 what another kind of processor makes of a loop
+    python scripts/update_readme.py --check      # compares only; 1 where a claim or verdict differs, or a certified
+                                                 # value by more than another kind of processor makes of a loop
 
 Nothing that the table shows depends on the clock. What is certified must not either, so a study that a guard has cut
 is refused.
