@@ -14,6 +14,8 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from hcsim.util.arithmetic import arithmetic_for, processor_flags
+
 if TYPE_CHECKING:
     from hcsim import plot
     from hcsim.cases.case import Case, load_case
@@ -56,6 +58,10 @@ if TYPE_CHECKING:
 # long), and how a sum is split must not decide its last bit. Read when numpy is first loaded.
 for _name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+# ... nor must the processor: numpy and OpenBLAS compute with wider registers where there are any, to other last digits,
+# and a linear program may take another way for one of them.
+os.environ.update({k: v for k, v in arithmetic_for(processor_flags()).items() if k not in os.environ})
 
 __version__ = "0.3.0"
 logging.getLogger("hcsim").addHandler(logging.NullHandler())  # silent until a user of the library, or --log, asks

@@ -2,8 +2,7 @@
 
     python scripts/update_readme.py              # runs the study, then writes README.md and docs/
     python scripts/update_readme.py RESULTS      # of a folder that `hcsim study ieee123` has written
-    python scripts/update_readme.py --check      # compares only; 1 where a claim or verdict differs, or a certified
-                                                 # value by more than another kind of processor makes of a loop
+    python scripts/update_readme.py --check      # compares only; 1 where a claim, verdict or certified value differs
 
 Nothing that the table shows depends on the clock. What is certified must not either, so a study that a guard has cut
 is refused.
@@ -29,8 +28,6 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 WIDTH = 116
-LOOPS = 0.015
-"""By which certified capacities of two kinds of processors may differ."""
 CASE, PICTURE = "ieee123", "07_hosting_capacity"
 
 
@@ -70,26 +67,6 @@ def cut_by_time(summary: dict) -> list[str]:
     return [name for name, case in summary["cases"].items() if case.get("certified", {}).get("cut") == "time"]
 
 
-def alike(old: str, new: str) -> bool:
-    """Whether two tables say the same, loops of another kind of processor aside: its last digits lead a loop another
-    way, to a capacity nearby, and to another word for how it ended. Claims and verdicts are the same everywhere."""
-
-    def words(text: str) -> list[str]:
-        lines = [line for line in text.splitlines() if "best found (" not in line]
-        return [word for line in lines for word in line.split() if word not in ("best", "found", "✓")]
-
-    def same(a: str, b: str) -> bool:
-        if a == b:
-            return True
-        try:
-            return abs(float(a) - float(b)) <= LOOPS * abs(float(a))
-        except ValueError:
-            return False
-
-    ours, theirs = words(old), words(new)
-    return len(ours) == len(theirs) and all(same(a, b) for a, b in zip(ours, theirs, strict=True))
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("results", type=Path, nargs="?", help="folder that `hcsim study ieee123` has written")
@@ -108,10 +85,6 @@ def main() -> int:
         if wanted.check:
             lines = (f"{BEGIN}{old}{END}".splitlines(), fresh.splitlines())
             diff = list(difflib.unified_diff(*lines, "README.md", "a fresh study", lineterm=""))
-            if diff and alike(*("\n".join(part) for part in lines)):
-                print("\n".join(diff))
-                print(f"The same but for loops of another processor, all within {LOOPS:.0%}.")
-                return 0
             print("\n".join(diff) if diff else "README's table is what a fresh study says.")
             return 1 if diff else 0
         (ROOT / "docs").mkdir(exist_ok=True)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from optim.data.schedule import Schedule
 
 
-PASS_PCT = 95.0
+PASS_PCT, DRAWS = 95.0, 200
 MARGIN_SEARCH_S = 3600.0
 """Who asks for days of other load and sun here waits for the capacity that passes on 95 % of them, too."""
 
@@ -139,7 +139,9 @@ def certify(
                 other_days = partial(with_robustness, bench, found, settings, progress=work.count_parts)
                 found = kept.do(f"{claim.case} other days", other_days, asdict(settings), [step])
         if policy is not None:
-            found = _operated(bench, found, (policy, draws or 200, pass_pct or PASS_PCT, seed), step, kept)
+            found = _operated(
+                bench, found, (policy, draws or DRAWS, PASS_PCT if pass_pct is None else pass_pct, seed), step, kept
+            )
         done[claim.case] = found
         where = write_certificate(found, folder)
         say(f"[bold]{escape(claim.case)}: {escape(certified_in_words(found))}[/]")

@@ -51,7 +51,7 @@ ALLOCATION_ONLY = (
     "margin_time",
 )
 PLANNING_ONLY = ("schemes", "exactness")
-DAY_ONLY = ("certify", "inverters", "robustness", "operated", "margin_time", "accept_gate")
+DAY_ONLY = ("certify", "inverters", "robustness", "operated", "margin_time")
 """Parameters that only one kind of study has a use for; the other refuses them."""
 
 
@@ -175,6 +175,7 @@ def study(
             gap=gap,
             time_limit_s=time_limit,
             certify_time_s=certify_time,
+            accept_gate=accept_gate,
             processes=processes,
             resume=resume,
         )

@@ -114,14 +114,11 @@ class OperatedDays:
     bench: Workbench
     schedule: Schedule
     settings: OperateSettings = field(default_factory=OperateSettings)
+    bare: dict[bytes, Before] = field(default_factory=dict)
+    """Bare days that were run already; may be shared by all of one feeder."""
 
     def __post_init__(self) -> None:
-        self._bare: dict[bytes, Before] = {}
         self.plan = plan_of(self.bench, self.schedule, self.settings)
-
-    def share_bare(self, known: dict[bytes, Before]) -> None:
-        """Bare days that others of the same feeder have simulated already, or will."""
-        self._bare = known
 
     def run(
         self,
@@ -175,10 +172,10 @@ class OperatedDays:
     def before(self, load: Floats) -> Before:
         """The bare feeder on a day of these loads; run once."""
         key = np.round(load, 4).tobytes()
-        if key not in self._bare:
+        if key not in self.bare:
             bench = replace(self.bench, case=replace(self.bench.case, profiles=self.bench.profiles.scaled(load)))
-            self._bare[key] = bench.replay(None, "free").before
-        return self._bare[key]
+            self.bare[key] = bench.replay(None, "free").before
+        return self.bare[key]
 
 
 def plan_of(bench: Workbench, schedule: Schedule, settings: OperateSettings) -> Plan:

@@ -20,6 +20,7 @@ import numpy as np
 
 from hcsim.errors import ConfigError, HcsimError
 from hcsim.operate.policy import Commands, Floats, Plan, PolicyError, Sight
+from hcsim.operate.scheduled import Scheduled
 
 PORT = 23404
 ANSWER_S, BROKER_S, ARRIVAL_S = 10.0, 10.0, 120.0
@@ -89,7 +90,7 @@ class Exchange:
                 f"Start it while hcsim waits; its commands are published as {self.options.commands}.",
             )
         h.helicsFederateEnterExecutingModeComplete(fed)
-        self._pending = False
+        self._pending = self._alone = False
         self.tell("the controller has joined")
         return self
 
@@ -105,25 +106,29 @@ class Exchange:
 
     def publish(self, name: str, content: Mapping[str, Any]) -> None:
         """One topic; nothing goes out while an answer is outstanding."""
-        if not self._pending:
+        if not self._pending and not self._alone:
             self.helics.helicsPublicationPublishString(self._topics[name], json.dumps(content, allow_nan=False))
 
     def ask(self, sight: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         """The answer, None where there is none in time. Raises PolicyError for an answer that is no command list."""
         h = self.helics
         number, self.count = self.count, self.count + 1
-        wait_s = self.options.answer_s
+        if self._alone:
+            self.late.append(number)
+            return None
         if self._pending:  # an older answer is still outstanding: it is not waited for twice
             if not self._done_within(0.0):
                 self.late.append(number)
                 return None
-            self._receive()
+            self._receive()  # too late for its step, and so for nothing
+            if self._alone:
+                return None
         for part in (*PARTS, STATES):
             self.publish(part, sight[part])
         self.publish("sight", sight)
         h.helicsFederateRequestTimeAsync(self._federate, float(number + 1))
         self._pending = True
-        if not self._done_within(wait_s):
+        if not self._done_within(self.options.answer_s):
             self.late.append(number)
             return None
         return self._receive()
@@ -134,7 +139,8 @@ class Exchange:
             granted = h.helicsFederateRequestTimeComplete(self._federate)
         except h.HelicsException:
             granted = h.HELICS_TIME_MAXTIME
-        if granted >= h.HELICS_TIME_MAXTIME:  # everybody else has left
+        if granted >= h.HELICS_TIME_MAXTIME:
+            self._alone = True
             self.late.append(self.count - 1)
             return None
         self._pending = False
@@ -185,7 +191,7 @@ class Federated:
         self._bess = {f"bess.{node}": d for d, node in enumerate(s.bess_nodes)}
         self._devices = [*self._pv, *self._bess]
         self._heads = [f"head.{k + 1}" for k in range(plan.planned.substation_kw.shape[1])]
-        self._kva = s.pv_kw if s.pv_kva is None else s.pv_kva
+        self._scheduled = Scheduled(plan)
         self.late_steps: list[int] = []
 
     def act(self, sight: Sight) -> Commands | None:
@@ -197,7 +203,7 @@ class Federated:
                 return None
             return self._late(sight)
         if sight.iteration == 0:
-            self._now = self._planned(sight)
+            self._now = self._scheduled.commands(sight)
         elif not answer:
             return None
         self._now = self._told(answer, self._now, sight)
@@ -206,17 +212,12 @@ class Federated:
     def _late(self, sight: Sight) -> Commands:
         last = getattr(self, "_now", None)
         if last is None or self.exchange.options.late == "schedule":
-            self._now = self._planned(sight)
+            self._now = self._scheduled.commands(sight)
         else:
             self._now = Commands(
                 np.minimum(last.pv_p_kw, sight.available_kw), last.pv_q_kvar, last.bess_p_kw, last.bess_q_kvar
             )
         return self._now
-
-    def _planned(self, sight: Sight) -> Commands:
-        s, t = self.plan.schedule, sight.step
-        room = np.sqrt(np.maximum(self._kva**2 - s.pv_q_kvar[t] ** 2, 0.0))
-        return Commands(np.minimum(sight.available_kw, room), s.pv_q_kvar[t], s.bess_p_kw[t])
 
     def _told(self, answer: list[dict[str, Any]], now: Commands, sight: Sight) -> Commands:
         p, q, b = now.pv_p_kw.copy(), now.pv_q_kvar.copy(), now.bess_p_kw.copy()

@@ -109,7 +109,8 @@ class Rolling(Follow):
         rows = np.vstack([moved[up], -moved[down]])
         sides = np.concatenate([(upper - without)[up], (without - lower)[down]])
         of_voltage = np.concatenate([np.flatnonzero(up) < meters, np.flatnonzero(down) < meters])
-        near = sides < np.where(of_voltage, 2e-2, 2e3)  # what no device reaches need not be a row
+        most = np.concatenate([available, self._rated, self._rated])
+        near = sides < np.maximum(rows, 0.0) @ most  # what no device can break need not be a row
         return sparse.csr_array(rows[near]), sides[near], of_voltage[near]
 
     def _energy(self, sight: Sight, steps: int, width: int) -> tuple[sparse.csr_array, Floats, Floats]:

@@ -15,8 +15,10 @@ class Scheduled:
         self._kva = plan.schedule.pv_kw if plan.schedule.pv_kva is None else plan.schedule.pv_kva
 
     def act(self, sight: Sight) -> Commands | None:
-        if sight.iteration:
-            return None
+        return None if sight.iteration else self.commands(sight)
+
+    def commands(self, sight: Sight) -> Commands:
+        """What the plan has at this step, with the sun there is."""
         s, t = self._schedule, sight.step
         room = np.sqrt(np.maximum(self._kva**2 - s.pv_q_kvar[t] ** 2, 0.0))
         return Commands(np.minimum(sight.available_kw, room), s.pv_q_kvar[t], s.bess_p_kw[t])

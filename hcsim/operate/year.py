@@ -33,6 +33,7 @@ class YearRun:
     nodes: tuple[str, ...]
     pv_kw: Floats
     """(G,)"""
+    step_h: float
     available_kw: Floats
     """(T,) what the sun gives at all sites."""
     delivered_kw: Floats
@@ -64,13 +65,7 @@ class YearRun:
     @property
     def curtailed_share(self) -> float:
         """Of the year's energy that the sun gives."""
-        return float(self.curtailed_kwh.sum() / max(self._available_kwh, 1e-9))
-
-    @property
-    def _available_kwh(self) -> float:
-        lost = float(np.maximum(self.available_kw - self.delivered_kw, 0.0).sum())
-        step_h = float(self.curtailed_kwh.sum()) / lost if lost > 1e-9 else 1.0
-        return float(self.available_kw.sum()) * step_h
+        return float(self.curtailed_kwh.sum() / max(float(self.available_kw.sum()) * self.step_h, 1e-9))
 
     def let_through_kw(self) -> Floats:
         """(T,) what went through where something was curtailed; infinite elsewhere."""
@@ -123,6 +118,7 @@ class YearOfDays:
             hc_kw=s.hc_kw,
             nodes=s.pv_nodes,
             pv_kw=s.pv_kw,
+            step_h=step_h,
             available_kw=found.available_kw.sum(axis=1),
             delivered_kw=(found.available_kw - lost).sum(axis=1),
             curtailed_kwh=lost.sum(axis=0) * step_h,

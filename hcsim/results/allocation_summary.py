@@ -11,6 +11,7 @@ import pandas as pd
 
 from hcsim.certify.certificate import Certificate
 from hcsim.hosting.result import baseline_summary
+from hcsim.operate.capacity import operated_in_words
 from hcsim.replay.inverter_day import InverterDay, control_facts, day_facts
 from hcsim.replay.verdict import replay_summary, verdict, verdict_facts
 from hcsim.results.allocation import CaseResult, StudyResult
@@ -201,16 +202,6 @@ def certified_summary(found: Certificate) -> dict[str, Any]:
         },
         **({"operated": dict(found.operated)} if found.operated else {}),
     }
-
-
-def operated_in_words(found: Mapping[str, Any]) -> str:
-    """ "operated by follow 3,541 kW on 95 % of 40 days, 1.2 % of the energy curtailed"; what there is of it."""
-    if found["hc_kw"] <= 0:
-        return f"operated by {found['policy']} no capacity tried passes on {found['pass_pct']:g} % of the days"
-    return (
-        f"operated by {found['policy']} {found['hc_kw']:,.0f} kW pass on {100 * found['share_passed']:.0f} % of "
-        f"{found['draws']} other days for {100 * found['curtailed_share_mean']:.1f} % of the energy"
-    )
 
 
 def beside_capacity(summary: Mapping[str, Any]) -> list[str]:

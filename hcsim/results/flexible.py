@@ -14,8 +14,6 @@ from hcsim.operate.year import YearRun
 from hcsim.results.words import PROGRAMS
 from hcsim.util.files import output_folder, write_csv, write_json
 
-VERIFIED, REFUTED, NOTHING_FOUND = "verified", "refuted", "not found"
-
 
 @dataclass(frozen=True)
 class Point:
@@ -28,20 +26,8 @@ class Point:
     refuted: YearRun | None
     """The last year tried in which a limit broke."""
     trials: int
-    times: tuple[str, ...] = ()
-
-    @classmethod
-    def of(
-        cls,
-        case: str,
-        curtailment_pct: float,
-        run: YearRun | None,
-        refuted: YearRun | None,
-        trials: int,
-        times: tuple[str, ...],
-    ) -> Point:
-        """As the search ended."""
-        return cls(case, curtailment_pct, run, refuted, trials, times)
+    settled: bool
+    """Whether no more than 1 % was to be gained when the search ended; else its years were over."""
 
     @property
     def verified(self) -> bool:
@@ -57,6 +43,7 @@ class Point:
         run = self.run
         said = f"{title}, {self.curtailment_pct:g} %: {run.hc_kw:,.0f} kW, {run.curtailed_kwh.sum():,.0f} kWh curtailed"
         said += f" ({100 * run.curtailed_share:.2f} %) in {run.hours_curtailed:,.0f} hours"
+        said += "" if self.settled else f", best found in {self.trials} years"
         return f"{said}; {held_in_words(run.limit)}" if run.limit else said
 
     @property
@@ -84,6 +71,7 @@ class Point:
             "hours_curtailed": None if run is None else run.hours_curtailed,
             "verified": self.verified,
             "trials": self.trials,
+            "cut": "" if self.settled else "work",
         }
         if run is not None:
             content |= {
@@ -121,7 +109,14 @@ class FlexibleResult:
             columns = ("case", "curtailment_pct", "hc_kw", "curtailed_kwh", "curtailed_pct", "hours_curtailed")
             row = {key: found[key] for key in columns}
             row |= {key: limit.get(key) or "" for key in ("criterion", "element", "phase", "time")}
-            rows.append({**row, "verified": found["verified"], "why_not": "" if point.verified else point.why_not})
+            rows.append(
+                {
+                    **row,
+                    "verified": found["verified"],
+                    "cut": found["cut"],
+                    "why_not": "" if point.verified else point.why_not,
+                }
+            )
         return pd.DataFrame(rows)
 
     @property

@@ -25,8 +25,12 @@ class YearRound:
 
     days: tuple[str, ...]
     claim_kw: float
+    claim_status: str
+    """"optimal", "gap", ...: how far the program's claim is proven."""
     hc_kw: float
     """What the closed loop leaves of the claim over these days."""
+    certificate: str
+    """The loop's word for it: "certified", or "best found" with what is missing."""
     days_failing: int
     new_violations: int
     worst_day: str
@@ -64,7 +68,8 @@ class YearPlan:
     def words(self) -> str:
         """One sentence."""
         title = PROGRAMS.get(self.program, self.program)
-        said = f"{title}: {self.schedule.hc_kw:,.0f} kW, decided by {len(self.days)} days ({', '.join(self.days)}); "
+        said = f"{title}: {self.schedule.hc_kw:,.0f} kW, {self.word} over its days, "
+        said += f"decided by {len(self.days)} days ({', '.join(self.days)}); "
         if self.open_loop.passed:
             return f"{said}no limit breaks in 8,760 hours, no hand on it"
         open_loop = f"{len(self.failing)} days break a limit by schedule alone"

@@ -21,6 +21,25 @@ def battery_kw(schedule: Schedule, profiles: Profiles) -> NDArray[np.float64]:
     return np.tile(schedule.bess_p_kw, (_days(schedule, profiles), 1))
 
 
+def part_of(schedule: Schedule, at: slice) -> Schedule:
+    """The steps `at` of a schedule by themselves, with the energy that it has there; what was predicted is left."""
+    s = schedule
+    return replace(
+        s,
+        times=s.times[at],
+        pv_p_kw=s.pv_p_kw[at],
+        pv_q_kvar=s.pv_q_kvar[at],
+        p_charge_kw=s.p_charge_kw[at],
+        p_discharge_kw=s.p_discharge_kw[at],
+        bess_q_kvar=None if s.bess_q_kvar is None else s.bess_q_kvar[at],
+        soc_kwh=s.soc_kwh[at.start : at.stop + 1],
+        predicted_nodes=(),
+        predicted_v_pu=None,
+        substation_phases=(),
+        predicted_substation_kw=None,
+    )
+
+
 def on_days(schedule: Schedule, profiles: Profiles) -> Schedule:
     """The whole schedule on every day of `profiles`: its batteries' and its reactive power as planned, PV as the sun of
     `profiles` gives. Raises ConfigError likewise."""

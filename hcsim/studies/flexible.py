@@ -12,7 +12,6 @@ from hcsim.cases.case import Case
 from hcsim.cases.existing_devices import with_existing
 from hcsim.errors import ConfigError
 from hcsim.jobs.parts import Part
-from hcsim.jobs.side_by_side import Ended
 from hcsim.operate.days import maker_of
 from hcsim.operate.settings import OperateSettings
 from hcsim.results.flexible import FlexibleResult, Point, write_flexible
@@ -20,7 +19,7 @@ from hcsim.schedules.files import read_schedule
 from hcsim.studies.parts.allocation import Claim, PlainCapacity, baseline_keys
 from hcsim.studies.parts.flexible import YEAR_H, BareYear, CurvePoint, FirstYear, FlexibleJob, GivenPlan
 from hcsim.studies.parts.loops import ClosedLoop
-from hcsim.studies.runner import Parts, identity
+from hcsim.studies.runner import PartsAlone, gaps_in_words, opened
 from hcsim.util.files import output_folder
 from hcsim.util.locks import alone_in_folder
 from hcsim.util.progress import Listener, silent
@@ -29,26 +28,6 @@ from optim.data.schedule import Schedule
 
 CURTAILMENT_PCT = (0.0, 1.0, 2.0, 5.0)
 PROGRAMS = ("none", "centralized", "distributed")
-
-
-class _Flexible(Parts):
-    """The parts, done; what they hand back is kept by part."""
-
-    def __init__(self, bench: Workbench, folder: Path, listener: Listener) -> None:
-        super().__init__(folder, listener)
-        self.bench = bench
-        self.found: dict[Part, object] = {}
-
-    def do(self, parts: Sequence[Part], processes: int | None, *, resume: bool) -> None:
-        bench = self.bench
-        with self._opening():
-            self._hire(FlexibleJob(bench.case, bench.circuit.source_sha256), bench, processes)
-            self._open_files(identity(bench, "flexible", bench.profiles), processes, resume=resume)
-        with self.until_interrupted():
-            self._do_parts(parts, bench, self._take)
-
-    def _take(self, ended: Ended) -> None:
-        self.found[ended.part] = ended.value
 
 
 @alone_in_folder
@@ -62,6 +41,7 @@ def flexible_capacity(
     schedules: Sequence[Path] = (),
     policy: str = "follow",
     settings: OperateSettings | None = None,
+    accept_gate: bool = False,
     processes: int | None = None,
     resume: bool = False,
     listener: Listener = silent,
@@ -88,6 +68,8 @@ def flexible_capacity(
         Which curtails.
     settings : OperateSettings, optional
         Default: [operate].
+    accept_gate : bool
+        Go on where the network is not quite the feeder.
     processes : int, optional
         Worker processes; None for as many as there are cores and memory for.
     resume : bool
@@ -105,8 +87,7 @@ def flexible_capacity(
     begun = time.perf_counter()
     shares = _shares(curtailment_pct)
     maker_of(policy)
-    bench = Workbench.open(case)
-    bench.check_sites()
+    bench = opened(case, accept_gate=accept_gate)
     settings = settings or OperateSettings(**bench.case.config.operate.seen())
     axis = with_existing(bench.case, bench.network, YEAR_H, year)
     plans, given = _plans(bench, programs, schedules)
@@ -115,16 +96,16 @@ def flexible_capacity(
     for name in given:
         parts.append(FirstYear(name, policy, settings))
         parts += [CurvePoint(name, share, policy, settings) for share in shares]
-    work = _Flexible(bench, output_folder(folder), listener)
-    work.do(parts, processes, resume=resume)
-    made = {name: work.found.get(part) for name, part in given.items()}
+    work = PartsAlone(bench, output_folder(folder), listener)
+    work.do(FlexibleJob(bench.case, bench.circuit.source_sha256), parts, "flexible", processes, resume=resume)
+    made = {name: work.values.get(part) for name, part in given.items()}
     found = FlexibleResult(
         case=bench.case.name,
         policy=policy,
-        points=[p for part in parts if isinstance(p := work.found.get(part), Point)],
-        plans_kw={n: (p if isinstance(p, Schedule) else p.schedule).hc_kw for n, p in made.items() if p is not None},  # type: ignore[attr-defined]
+        points=[p for part in parts if isinstance(p := work.values.get(part), Point)],
+        plans_kw={n: (p if isinstance(p, Schedule) else p.schedule).hc_kw for n, p in made.items() if p is not None},
         settings=asdict(settings),
-        notes=axis.notes,
+        notes=gaps_in_words(axis),
         missing=work.missing,
         seconds=time.perf_counter() - begun,
     )

@@ -16,7 +16,8 @@ from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
 from hcsim.results.validation import Scales
 from hcsim.schedules.edit import with_parts
-from optim.data.profiles import FixedInjection, Profiles
+from hcsim.schedules.repeat import part_of
+from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 from optim.data.violations import new_violations
 
@@ -69,7 +70,7 @@ def pieces(
         at = slice(day * per_day, min((day + 1) * per_day, steps))
         part = replace(model, profiles=_profiles(model.profiles, at))
         before = replay(part, None, ReplayOptions()).before
-        made.append(Piece(part, _schedule(schedule, at), ReplayOptions(before=before), at.start))
+        made.append(Piece(part, part_of(schedule, at), ReplayOptions(before=before), at.start))
     return made, len(bad)
 
 
@@ -141,33 +142,8 @@ def _least(piece: Piece) -> Repair | None:
 
 
 def _profiles(whole: Profiles, at: slice) -> Profiles:
-    return replace(
-        whole,
-        times=whole.times[at],
-        load_pu=whole.load_pu[at],
-        pv_pu=whole.pv_pu[at],
-        fixed=tuple(FixedInjection(f.node, f.p_kw[at]) for f in whole.fixed),
-        load_q_pu=None if whole.load_q_pu is None else whole.load_q_pu[at],
-        pv_of={bus: curve[at] for bus, curve in whole.pv_of.items()},
-        start_h=whole.start_h + at.start * whole.step_h,
-    )
-
-
-def _schedule(s: Schedule, at: slice) -> Schedule:
-    return replace(
-        s,
-        times=s.times[at],
-        pv_p_kw=s.pv_p_kw[at],
-        pv_q_kvar=s.pv_q_kvar[at],
-        p_charge_kw=s.p_charge_kw[at],
-        p_discharge_kw=s.p_discharge_kw[at],
-        bess_q_kvar=None if s.bess_q_kvar is None else s.bess_q_kvar[at],
-        soc_kwh=s.soc_kwh[at.start : at.stop + 1],
-        predicted_nodes=(),
-        predicted_v_pu=None,
-        substation_phases=(),
-        predicted_substation_kw=None,
-    )
+    part = whole.taken(np.arange(at.start, at.stop))
+    return replace(part, start_h=whole.start_h + at.start * whole.step_h)
 
 
 def _spliced(whole: Schedule, part: Schedule, first: int) -> Schedule:
@@ -186,5 +162,8 @@ def _spliced(whole: Schedule, part: Schedule, first: int) -> Schedule:
         pv_q_kvar=put(whole.pv_q_kvar, part.pv_q_kvar),
         p_charge_kw=put(whole.p_charge_kw, part.p_charge_kw),
         p_discharge_kw=put(whole.p_discharge_kw, part.p_discharge_kw),
+        bess_q_kvar=None
+        if whole.bess_q_kvar is None or part.bess_q_kvar is None
+        else put(whole.bess_q_kvar, part.bess_q_kvar),
         soc_kwh=soc,
     )

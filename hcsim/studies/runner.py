@@ -13,6 +13,7 @@ from typing import Any
 
 from hcsim import __version__
 from hcsim.cases.case import Case
+from hcsim.cases.time_axis import TimeAxis
 from hcsim.errors import HcsimError
 from hcsim.hosting.open_feeder import FeederFiles, identity_of
 from hcsim.jobs.kept_steps import KeptSteps
@@ -165,6 +166,41 @@ class Parts:
             (self.folder / file).unlink(missing_ok=True)
         for name in ("schedules", "replays", "baselines", "certificates", "figures"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
+
+
+class PartsAlone(Parts):
+    """Parts whose results are written together at the end: `values` by part, as far as they came."""
+
+    def __init__(self, bench: Workbench, folder: Path, listener: Listener) -> None:
+        super().__init__(folder, listener)
+        self.bench = bench
+        self.values: dict[Part, Any] = {}
+
+    def do(self, job: PartsJob, parts: Sequence[Part], kind: str, processes: int | None, *, resume: bool) -> None:
+        """All of them; what ends without a result is named in `missing`. Raises ConfigError, OutputError."""
+        with self._opening():
+            self._hire(job, self.bench, processes)
+            self._open_files(identity(self.bench, kind, self.bench.profiles), processes, resume=resume)
+        with self.until_interrupted():
+            self._do_parts(parts, self.bench, self._take)
+
+    def _take(self, ended: Ended) -> None:
+        self.values[ended.part] = ended.value
+
+
+def opened(case: Case, *, accept_gate: bool) -> Workbench:
+    """A case ready for a study: gated, its sites found. Raises FeederError, ConfigError."""
+    bench = Workbench.open(case)
+    bench.require_gate(accept=accept_gate)
+    bench.require_days(accept=accept_gate)
+    bench.check_sites()
+    return bench
+
+
+def gaps_in_words(axis: TimeAxis) -> tuple[str, ...]:
+    """What a year says of itself, gaps included."""
+    gaps = len(axis.skip_steps)
+    return (*axis.notes, f"{gaps} hours are gaps in the profile: there is no PV in them.") if gaps else axis.notes
 
 
 def versions() -> dict[str, str]:

@@ -11,38 +11,17 @@ from hcsim.cases.case import Case
 from hcsim.cases.existing_devices import with_existing
 from hcsim.errors import ConfigError
 from hcsim.jobs.parts import Part
-from hcsim.jobs.side_by_side import Ended
 from hcsim.operate.settings import OperateSettings
-from hcsim.results.year_plan import YearPlan, YearPlans, write_year_plans
+from hcsim.results.year_plan import YearPlans, write_year_plans
 from hcsim.studies.parts.flexible import YEAR_H, BareYear
 from hcsim.studies.parts.year_plan import PlanOfYear, YearJob
-from hcsim.studies.runner import Parts, identity
+from hcsim.studies.runner import PartsAlone, gaps_in_words, opened
 from hcsim.util.files import output_folder
 from hcsim.util.locks import alone_in_folder
 from hcsim.util.progress import Listener, silent
-from hcsim.workbench.allocation import Workbench
 
 PROGRAMS = ("none", "centralized", "distributed")
 POLICY = "follow"
-
-
-class _Year(Parts):
-    def __init__(self, bench: Workbench, folder: Path, listener: Listener) -> None:
-        super().__init__(folder, listener)
-        self.bench = bench
-        self.plans: dict[str, YearPlan] = {}
-
-    def do(self, parts: Sequence[Part], processes: int | None, *, resume: bool) -> None:
-        bench = self.bench
-        with self._opening():
-            self._hire(YearJob(bench.case, bench.circuit.source_sha256), bench, processes)
-            self._open_files(identity(bench, "year", bench.profiles), processes, resume=resume)
-        with self.until_interrupted():
-            self._do_parts(parts, bench, self._take)
-
-    def _take(self, ended: Ended) -> None:
-        if isinstance(ended.part, PlanOfYear):
-            self.plans[ended.part.program] = ended.value
 
 
 @alone_in_folder
@@ -55,6 +34,7 @@ def plan_year(
     gap: float | None = None,
     time_limit_s: float | None = None,
     certify_time_s: float | None = None,
+    accept_gate: bool = False,
     processes: int | None = None,
     resume: bool = False,
     listener: Listener = silent,
@@ -72,6 +52,8 @@ def plan_year(
         Which of none, centralized, distributed, distributed_no_circulation.
     gap, time_limit_s, certify_time_s : float, optional
         As in a study.
+    accept_gate : bool
+        Go on where the network is not quite the feeder.
     processes : int, optional
         Worker processes; None for as many as there are cores and memory for.
     resume : bool
@@ -89,8 +71,7 @@ def plan_year(
     FeederError, ConvergenceError, OutputError
     """
     begun = time.perf_counter()
-    bench = Workbench.open(case)
-    bench.check_sites()
+    bench = opened(case, accept_gate=accept_gate)
     if len(bench.profiles) * bench.profiles.step_h != 24 or bench.profiles.step_h != 1.0:
         raise ConfigError(
             f"A year is planned in hours; the case has {len(bench.profiles)} steps of {bench.profiles.step_h:g} h.",
@@ -101,9 +82,9 @@ def plan_year(
     sha = hashlib.sha256(year.read_bytes()).hexdigest() if year else ""
     parts: list[Part] = [BareYear(str(year.resolve()) if year else None, sha)]
     parts += [PlanOfYear(name, POLICY, settings, gap, time_limit_s, certify_time_s) for name in programs]
-    work = _Year(bench, output_folder(folder), listener)
-    work.do(parts, processes, resume=resume)
-    ordered = {name: work.plans[name] for name in programs if name in work.plans}
-    found = YearPlans(bench.case.name, ordered, axis.notes, work.missing, time.perf_counter() - begun)
+    work = PartsAlone(bench, output_folder(folder), listener)
+    work.do(YearJob(bench.case, bench.circuit.source_sha256), parts, "year", processes, resume=resume)
+    ordered = {p.program: work.values[p] for p in parts if isinstance(p, PlanOfYear) and p in work.values}
+    found = YearPlans(bench.case.name, ordered, gaps_in_words(axis), work.missing, time.perf_counter() - begun)
     write_year_plans(found, folder)
     return found

@@ -4,8 +4,6 @@ import os
 import time
 from collections.abc import Callable
 
-import pytest
-
 HANG_S = 600.0
 """A process, or a wait for it, that takes longer has come to a halt; a busy machine takes a tenth."""
 NEVER_S = 1e6
@@ -26,7 +24,3 @@ def unmeasured() -> dict[str, str]:
     between leaves them taken for good. Commands run in processes of their own, as at a user's."""
     left_out = ("COVERAGE", "COV_CORE", "HCSIM_GUARD")
     return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
-
-
-long = pytest.mark.skipif("HCSIM_LONG" not in os.environ, reason="minutes of work: HCSIM_LONG=1 runs it")
-"""What smaller tests cover in kind; to be run before a release."""

@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hcsim.cli.common.console import FAILED, err_console, out_console, say
-from hcsim.cli.common.options import CaseArgument, DayOption, Program, ResumeOption, ZoneOption, refuse
+from hcsim.cli.common.options import AcceptOption, CaseArgument, DayOption, Program, ResumeOption, ZoneOption, refuse
 from hcsim.errors import ConfigError
 
 
@@ -41,6 +41,7 @@ def flexible(
     day: DayOption = None,
     zone: ZoneOption = None,
     processes: Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: all cores.")] = None,
+    accept_gate: AcceptOption = False,
     resume: ResumeOption = False,
     out: Annotated[Path | None, typer.Option(help="Results folder. Default: hcsim-results/CASE/flexible.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="summary.json on standard output, nothing else.")] = False,
@@ -77,6 +78,7 @@ def flexible(
             schedules=schedules or (),
             policy=policy,
             settings=settings,
+            accept_gate=accept_gate,
             processes=processes,
             resume=resume,
             listener=listener,

@@ -11,10 +11,11 @@ from matplotlib.ticker import MaxNLocator
 
 from hcsim.certify.certificate import Certificate
 from hcsim.certify.error_budget import PARTS, WORDS
+from hcsim.operate.capacity import operated_in_words
 from hcsim.report import style
 from hcsim.report.allocation.tables import NOTHING, number
 from hcsim.results.allocation import StudyResult
-from hcsim.results.allocation_summary import enough_days, operated_in_words, share_in_words
+from hcsim.results.allocation_summary import enough_days, share_in_words
 from hcsim.results.words import PROGRAMS
 
 

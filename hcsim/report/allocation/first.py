@@ -9,9 +9,9 @@ import pandas as pd
 
 from hcsim.certify.certificate import Certificate
 from hcsim.feeder.topology import feeding_elements
+from hcsim.operate.capacity import operated_in_words
 from hcsim.report.common.sites import LEAST_KW, sites_table
 from hcsim.results.allocation import StudyResult
-from hcsim.results.allocation_summary import operated_in_words
 from hcsim.results.words import PROGRAMS
 from optim.data.criteria import CRITERIA
 from optim.data.network import Network

@@ -150,7 +150,7 @@ class CurvePoint(Part):
         last: YearRun = given[f"{self.program} first year"]
         best: YearRun | None = None
         refuted: YearRun | None = None
-        above, tried = np.inf, 0
+        above, tried, settled = np.inf, 0, False
         hc_kw = capacity_at(last, allowed)
         while tried < TRIALS:
             tried += 1
@@ -169,10 +169,11 @@ class CurvePoint(Part):
             if best is not None:
                 if wanted >= above:
                     wanted = (best.hc_kw + above) / 2.0
-                if wanted <= (1.0 + ENOUGH) * best.hc_kw:
+                settled = wanted <= (1.0 + ENOUGH) * best.hc_kw
+                if settled:
                     break
             hc_kw = wanted
-        found = Point.of(self.program, self.curtailment_pct, best, refuted, tried, year.profiles.times)
+        found = Point(self.program, self.curtailment_pct, best, refuted, tried, settled)
         tell(found.words)
         return found
 

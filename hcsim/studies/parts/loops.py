@@ -12,9 +12,8 @@ from hcsim.certify.loop import certify
 from hcsim.certify.options import loop_options
 from hcsim.certify.put_back import put_back
 from hcsim.certify.robustness import RobustnessSettings, with_robustness
-from hcsim.errors import HcsimError
 from hcsim.jobs.parts import Part, Tell
-from hcsim.operate.capacity import operated_capacity
+from hcsim.operate.capacity import operated_capacity, operated_in_words
 from hcsim.operate.days import SPREAD, drawn
 from hcsim.operate.settings import OperateSettings
 from hcsim.results.allocation import SpreadResult
@@ -167,15 +166,17 @@ class OperatedCapacity(Part):
     def do(self, prepared: Workbench, given: Given, tell: Tell) -> dict[str, Any]:
         schedule: Schedule = given[f"{self.program} certificate"].schedule
         if schedule.hc_kw <= 0:
-            raise HcsimError("nothing is certified that could be operated")
+            tell("nothing is certified that could be operated")
+            return {}
         days = drawn(self.draws, self.settings.seed, SPREAD, len(prepared.profiles))
 
         def told(kw: float, done: int, of: int) -> None:
             tell(f"{kw:,.0f} kW: {done} of {of} days", done / of)
 
         found = operated_capacity(prepared, schedule, self.policy, days, self.settings, self.pass_pct, told)
-        tell(found.words)
-        return found.to_json()
+        facts = found.to_json()
+        tell(operated_in_words(facts))
+        return facts
 
 
 @dataclass(frozen=True)

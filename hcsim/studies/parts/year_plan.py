@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -28,6 +27,7 @@ from hcsim.operate.settings import OperateSettings
 from hcsim.operate.year import YearOfDays, YearRun
 from hcsim.replay.own_power import has_own_power
 from hcsim.results.year_plan import YearPlan, YearRound
+from hcsim.schedules.repeat import part_of
 from hcsim.studies.parts.flexible import CLASSES as FLEXIBLE_CLASSES
 from hcsim.studies.parts.flexible import FlexibleJob, Given
 from hcsim.workbench.allocation import Workbench
@@ -89,12 +89,12 @@ class PlanOfYear(Part):
         days = first_days(prepared, year, per_day)
         rounds: list[YearRound] = []
         while True:
-            found = self._planned(prepared, year, days, per_day, tell)
+            claim, found = self._planned(prepared, year, days, per_day, tell)
             plans, choice = self._plans(prepared, year, days, found.schedule, per_day)
             operated = YearOfDays(prepared, PlanOfDay(plans, choice), year, before, self.settings)
             run = _run(operated, found.schedule.hc_kw, "schedule")
             broken = run.broken.reshape(-1, per_day).max(axis=1)
-            rounds.append(_round(year, days, found, run, broken, per_day))
+            rounds.append(_round(year, days, (claim, found), (run, broken), per_day))
             tell(f"{found.schedule.hc_kw:,.0f} kW over {len(days)} days; {int((broken > 0).sum())} days break a limit")
             new = [int(d) for d in np.argsort(-broken, kind="stable") if broken[d] > 0 and d not in days]
             if not new or len(days) >= MOST_DAYS:
@@ -115,8 +115,10 @@ class PlanOfYear(Part):
         tell(plan.words)
         return plan
 
-    def _planned(self, bench: Workbench, year: Profiles, days: Sequence[int], per_day: int, tell: Tell) -> Certificate:
-        """The closed loop over these days."""
+    def _planned(
+        self, bench: Workbench, year: Profiles, days: Sequence[int], per_day: int, tell: Tell
+    ) -> tuple[Schedule, Certificate]:
+        """What the program claims over these days, and the closed loop."""
         together = on_days_of(bench, year, days, per_day)
         solver = together.solve_options(self.gap, self.time_limit_s)
         claim = solve_hosting(together.problem(self.program), self.program, solver)
@@ -126,7 +128,7 @@ class PlanOfYear(Part):
             tell(f"{len(days)} days, {round_in_words(r)}")
 
         options = replace(loop_options(bench, self.certify_time_s), bound=False)
-        return certify(together, claim, options, told)
+        return claim, certify(together, claim, options, told)
 
     def _plans(
         self, bench: Workbench, year: Profiles, days: Sequence[int], schedule: Schedule, per_day: int
@@ -135,7 +137,8 @@ class PlanOfYear(Part):
         plans = []
         for k, day in enumerate(days):
             own = on_days_of(bench, year, [day], per_day)
-            plans.append(plan_of(own, day_of(schedule, k, per_day), self.settings))
+            day_plan = part_of(schedule, slice(k * per_day, (k + 1) * per_day))
+            plans.append(plan_of(own, day_plan, self.settings))
         return tuple(plans), most_similar(bench, year, days, per_day)
 
 
@@ -163,31 +166,6 @@ def on_days_of(bench: Workbench, year: Profiles, days: Sequence[int], per_day: i
     return replace(bench, case=replace(bench.case, profiles=profiles))
 
 
-def day_of(schedule: Schedule, k: int, per_day: int) -> Schedule:
-    """The k-th day of a schedule over several."""
-    steps = slice(k * per_day, (k + 1) * per_day)
-    part = partial(_part, steps=steps)
-    return replace(
-        schedule,
-        times=schedule.times[steps],
-        pv_p_kw=schedule.pv_p_kw[steps],
-        pv_q_kvar=schedule.pv_q_kvar[steps],
-        bess_q_kvar=part(schedule.bess_q_kvar),
-        p_charge_kw=schedule.p_charge_kw[steps],
-        p_discharge_kw=schedule.p_discharge_kw[steps],
-        soc_kwh=schedule.soc_kwh[k * per_day : (k + 1) * per_day + 1],
-        predicted_nodes=(),
-        predicted_v_pu=None,
-        substation_phases=(),
-        predicted_substation_kw=None,
-        solve=None,
-    )
-
-
-def _part(values: Floats | None, steps: slice) -> Floats | None:
-    return None if values is None else values[steps]
-
-
 def _by_day(bench: Workbench, year: Profiles, per_day: int) -> tuple[Floats, Floats]:
     """(days, steps) load in kW and sun per kW."""
     load = year.load_kw(bench.network.loads.p_kw)
@@ -200,13 +178,21 @@ def label(year: Profiles, day: int, per_day: int) -> str:
 
 
 def _round(
-    year: Profiles, days: Sequence[int], found: Certificate, run: YearRun, broken: Floats, per_day: int
+    year: Profiles,
+    days: Sequence[int],
+    planned: tuple[Schedule, Certificate],
+    judged: tuple[YearRun, Floats],
+    per_day: int,
 ) -> YearRound:
+    claim, found = planned
+    run, broken = judged
     worst = int(np.argmax(broken)) if broken.max() > 0 else -1
     return YearRound(
         days=tuple(label(year, d, per_day) for d in days),
-        claim_kw=found.rounds[0].claim_kw if found.rounds else found.claim_kw,
+        claim_kw=claim.hc_kw,
+        claim_status=claim.solve.status if claim.solve else "",
         hc_kw=found.schedule.hc_kw,
+        certificate=found.word,
         days_failing=int((broken > 0).sum()),
         new_violations=run.new_violations,
         worst_day=label(year, worst, per_day) if worst >= 0 else "",

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from guards import long
 from typer.testing import CliRunner
 
 from hcsim.cli.app import app
@@ -146,7 +145,6 @@ def test_default_ratings_are_named():
     assert set(ratings.default) <= {r.element for r in found.ledger if r.rating == 400.0}
 
 
-@long
 def test_the_benchmark_prints_a_row_per_feeder():
     script = ROOT / "scripts" / "bench_feeders.py"
     nasty = ROOT / "tests" / "cases" / "nasty" / "no_convergence.dss"

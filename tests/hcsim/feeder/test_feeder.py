@@ -23,6 +23,7 @@ RADIAL = (
     "34Bus/ieee34Mod1.dss",
     "34Bus/ieee34Mod2.dss",
     "ckt5/Master_ckt5.dss",
+    "8500-Node/Master.dss",
     "8500-Node/Master-unbal.dss",
     "traps/explicit_neutral.dss",
     "traps/like_and_disabled.dss",

@@ -114,6 +114,22 @@ def test_a_controller_that_dies_costs_no_day(bench, plan, port):
     assert "late_steps" in found.to_json()
 
 
+def test_a_controller_that_leaves_in_order_costs_no_day(bench, plan, port):
+    """It says goodbye in the middle of the day, so that there is nobody left to wait for."""
+    goes = (
+        "import helics as h\nseen, real = [], h.helicsFederateRequestTime\n"
+        "def request(me, until):\n    seen.append(1)\n"
+        "    return h.HELICS_TIME_MAXTIME if len(seen) > 20 else real(me, until)\n"
+        "h.helicsFederateRequestTime = request"
+    )
+    process = started(port, goes)
+    found = federate(bench, plan, FederateOptions(port=port, answer_s=5.0))
+    assert process.wait(30) == 0
+    assert found.late and found.late[0] != bench.profiles.times[0]
+    assert found.late[-1] == bench.profiles.times[-1]
+    assert len(found.operated.policies["federate"].broken) == 1
+
+
 def test_what_acts_instead_is_as_told(bench, plan, port):
     """An answer that never comes at all: the schedule, exactly."""
     from hcsim.operate.scheduled import Scheduled
@@ -139,7 +155,7 @@ def test_what_acts_instead_is_as_told(bench, plan, port):
     ("answer", "words"),
     [
         ("[{'obj_name': 'pv.nowhere.1', 'obj_property': 'p_kw', 'val': 1}]", "there is no pv.nowhere.1"),
-        ("[{'obj_name': 'pv.b.1', 'obj_property': 'p_kw'}]", "no number as val|there is no"),
+        ("[{'obj_name': sight['available_powers_real']['ids'][0], 'obj_property': 'p_kw'}]", "no number as val"),
         ("7", "no list of commands"),
         (
             "[{'obj_name': sight['available_powers_real']['ids'][0], 'obj_property': 'p_kw', 'val': 1e6}]",

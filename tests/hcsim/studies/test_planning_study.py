@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from guards import long
 from typer.testing import CliRunner
 
 from hcsim.cases.config.limits import BandSection
@@ -281,7 +280,6 @@ def test_a_meshed_feeder_is_refused(tmp_path):
     assert "Not radial" in found.output and "is fed by Line." in found.output
 
 
-@long
 def test_a_second_feeder(tmp_path):
     """The unbalanced 123-bus feeder with regulators: it says what it works on, and replays all phases."""
     result = PlanningStudy.load("ieee123").run(tmp_path / "out", schemes=["A"])

@@ -10,7 +10,8 @@ import pytest
 
 from hcsim.cases.existing_devices import with_existing
 from hcsim.certify.decisions import decisions_of
-from hcsim.studies.parts.year_plan import day_of, first_days, most_similar, on_days_of
+from hcsim.schedules.repeat import part_of
+from hcsim.studies.parts.year_plan import first_days, most_similar, on_days_of
 from hcsim.studies.year_plan import plan_year
 from hcsim.workbench.allocation import Workbench
 from optim.data.profiles import Profiles
@@ -77,7 +78,7 @@ def test_matrices_and_equations_agree_on_two_days(bench):
 def test_a_day_cut_out_is_a_schedule_of_its_own(bench):
     two = days_of(bench, 1.0, 0.8)
     found = solved(two, "centralized")
-    second = day_of(found, 1, 24)
+    second = part_of(found, slice(24, 48))
     assert len(second.times) == 24 and second.soc_kwh.shape == (25, 1)
     gained = second.p_charge_kw @ np.ones(3) * second.bess[0].eta_charge
     gained -= second.p_discharge_kw @ np.ones(3) / second.bess[0].eta_discharge

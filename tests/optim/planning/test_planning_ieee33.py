@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from guards import NEVER_S, long
+from guards import NEVER_S
 
 from hcsim.feeder.read import read_network
 from hcsim.opendss.circuit import Circuit
@@ -113,7 +113,6 @@ def test_hosting_capacity_follows_the_voltage_limit(case):
         assert found.pvhc_mw == pytest.approx(expected, abs=0.02)
 
 
-@long
 def test_without_current_limit_and_with_tenfold_revenue(case, results):
     free = replace(case, pvhc=ScenarioLimits(0.90, 1.09))
     assert solve_planning(free, "C", ROUGH).pvhc_mw == pytest.approx(12.80, abs=0.05)
@@ -146,7 +145,6 @@ def test_scheme_a_without_a_looser_limit_names_bus_and_hour(case):
         solve_planning(replace(case, pvhc=ScenarioLimits(0.90, 1.05)), "A", OPTIONS)
 
 
-@long
 def test_time_limit_in_the_rounds_keeps_the_best_plan(case, monkeypatch):
     """The guard runs out with the first round, however fast the machine is."""
     improve = HighsEngine.improve
