@@ -39,7 +39,7 @@ class Point:
         """One sentence."""
         title = PROGRAMS.get(self.case, self.case)
         if self.run is None:
-            return f"{title}, {self.curtailment_pct:g} %: no capacity tried passes the year ({self.why_not})."
+            return f"{title}, {self.curtailment_pct:g} %: no capacity tried passes the year ({self.why_not})"
         run = self.run
         said = f"{title}, {self.curtailment_pct:g} %: {run.hc_kw:,.0f} kW, {run.curtailed_kwh.sum():,.0f} kWh curtailed"
         said += f" ({100 * run.curtailed_share:.2f} %) in {run.hours_curtailed:,.0f} hours"

@@ -222,7 +222,7 @@ def _operated(found: Mapping[str, Any] | None) -> str:
     if found["hc_kw"] <= 0:
         return "none passes"
     passed, lost = 100 * found["share_passed"], 100 * found["curtailed_share_mean"]
-    return f"{number(found['hc_kw'])}\n{passed:.0f} % of days, {lost:.1f} % curtailed"
+    return f"{number(found['hc_kw'])}\n{passed:.0f} % of days\n{lost:.1f} % curtailed"
 
 
 def _simulated(baseline: Mapping[str, Any]) -> str:

@@ -56,11 +56,15 @@ def flexible_page(found: FlexibleResult, folder: Path) -> Path:
                     _profile(found, case),
                 )
             )
-    table = found.table.drop(columns=["verified"]).rename(columns={"criterion": "held by", "element": "at"})
+    table = found.table[found.table["verified"]].copy()
+    held = [f"{c.replace('_', ' ')} at {e}" for c, e in zip(table["criterion"], table["element"], strict=True)]
+    table["held by"] = [f"{h}, phase {p}" if p else h for h, p in zip(held, table["phase"], strict=True)]
     table["case"] = [PROGRAMS.get(c, c) for c in table["case"]]
     for column, digits in {"hc_kw": 0, "curtailed_kwh": 0, "curtailed_pct": 3, "hours_curtailed": 0}.items():
         table[column] = table[column].astype(float).round(digits)
-    sentences = [p.words + "." for p in found.points]
+    shown = ["case", "curtailment_pct", "hc_kw", "curtailed_kwh", "curtailed_pct", "hours_curtailed", "held by", "time"]
+    table = table[shown]
+    sentences = [f"{p.words}." for p in found.points]
     sentences.append(
         f"The policy {found.policy} curtails; sites keep the plan's shares and reactive power, batteries repeat "
         "its day. The export profile is what this policy let through; it was not run as a limit of its own."
@@ -108,6 +112,7 @@ def _profile(found: FlexibleResult, case: str) -> Figure:
     figure = Figure(figsize=(style.PAGE_INCHES, 3.0), layout="constrained")
     axes = figure.subplots()
     image = axes.imshow(np.where(grid < run.hc_kw - 1e-6, grid, np.nan), aspect="auto", cmap="viridis")
+    axes.grid(visible=False)
     axes.set(xlabel="hour", yticks=range(len(NAMES)), yticklabels=NAMES)
     figure.colorbar(image, ax=axes, label="kW")
     return figure

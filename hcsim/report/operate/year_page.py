@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.dates import DateFormatter, MonthLocator
 from matplotlib.figure import Figure
 
 from hcsim.report import style
@@ -44,8 +45,9 @@ def year_page(found: YearPlans, folder: Path) -> Path:
                 _days(plan),
             )
             for name, plan in found.plans.items()
+            if plan.failing or plan.operated.curtailed_kwh.sum() > 0  # else there is nothing to draw
         ]
-    table = found.table
+    table = found.table.drop(columns=["new_violations_operated", "curtailed_kwh", "full_cycles_most"])
     table["program"] = [PROGRAMS.get(name, name) for name in table.get("program", [])]
     rounds = pd.DataFrame(
         [
@@ -90,5 +92,7 @@ def _days(plan: YearPlan) -> Figure:
     chosen = [dates[names.index(d)] for d in plan.days if d in names]
     axes.plot(chosen, [1.15 * top] * len(chosen), "v", color=style.BLUE, label="in the program")
     axes.set(ylabel="kWh a day")
+    axes.xaxis.set_major_locator(MonthLocator())  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_formatter(DateFormatter("%b"))  # type: ignore[no-untyped-call]
     axes.legend(loc="upper right", ncols=3, fontsize=7)
     return figure

@@ -79,4 +79,4 @@ def test_a_feeder_in_no_paper_has_no_column_for_one(width):
     bare = replace(made, paper={})
     assert any("paper" in str(c.header) for c in main_table(summarize(made), width=width).columns)
     assert not any("paper" in str(c.header) for c in main_table(summarize(bare), width=width).columns)
-    assert ">paper</th>" in render_html(made, {}) and ">paper</th>" not in render_html(bare, {})
+    assert ">paper,<br>" in render_html(made, {}) and ">paper,<br>" not in render_html(bare, {})
