@@ -24,6 +24,8 @@ FRONT_DOORS = {
     ("hcsim/cli/operation/flexible.py", "flexible"),
     ("hcsim/cli/operation/federate.py", "federate"),
     ("hcsim/studies/flexible.py", "flexible_capacity"),
+    ("hcsim/cli/options.py", "options"),
+    ("hcsim/studies/options.py", "rank_options"),
     ("hcsim/studies/year_plan.py", "plan_year"),
 }
 """`Study.run` and the commands: what a user may ask for stands there, one by one, each with its default."""

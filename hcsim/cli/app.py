@@ -27,6 +27,7 @@ from hcsim.cli.operation.federate import federate
 from hcsim.cli.operation.flexible import flexible
 from hcsim.cli.operation.operate import operate
 from hcsim.cli.optimize import optimize
+from hcsim.cli.options import options
 from hcsim.cli.replay import replay
 from hcsim.cli.simulation import nodal, stochastic
 from hcsim.cli.study import study
@@ -120,6 +121,7 @@ COMMANDS = (
     operate,
     flexible,
     federate,
+    options,
     replay,
     baseline,
     bound,
@@ -139,7 +141,7 @@ def _version(wanted: bool) -> None:
 
 
 @app.callback()
-def options(
+def everywhere(
     debug: Annotated[bool, typer.Option(help="Show the traceback of a fault in hcsim itself.")] = False,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Version.")] = False,
     allow_folder: Annotated[

@@ -154,7 +154,7 @@ def check(
     file = master_of(master)
     loaded = load_case(master, None, day, zone)
     try:
-        found = check_feeder(file, loaded.config.feeder.zone)
+        found = check_feeder(file, loaded.config.feeder.zone, loaded.config.feeder.edits)
     except (FeederError, ConvergenceError) as error:
         if not as_json:
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,8 +102,8 @@ class FeederCheck:
         }
 
 
-def check_feeder(master: Path, zone: str = "") -> FeederCheck:
-    """Compile, read, gate, linearize; of a `zone` only what lies behind that EnergyMeter.
+def check_feeder(master: Path, zone: str = "", edits: Sequence[str] = ()) -> FeederCheck:
+    """Compile, read, gate, linearize; of a `zone` only what lies behind that EnergyMeter, with [feeder] edits.
 
     Raises ConfigError where there is no such file, FeederError and ConvergenceError where the feeder cannot be
     read or solved.
@@ -110,7 +111,7 @@ def check_feeder(master: Path, zone: str = "") -> FeederCheck:
     if not master.is_file():
         raise ConfigError(f"There is no feeder file {master}.", "Name the master .dss file.")
     clock = Clock()
-    circuit = Circuit.compile(master)
+    circuit = Circuit.compile(master, edits=edits)
     circuit.solve(controls=False)
     clock.lap("compile")
     network, ledger = read_network(circuit, zone)

@@ -44,7 +44,7 @@ class OpenFeeder:
 
 def open_feeder(case: Case) -> OpenFeeder:
     """Raises FeederError, ConvergenceError."""
-    circuit = Circuit.compile(case.master)
+    circuit = Circuit.compile(case.master, edits=case.config.feeder.edits)
     circuit.solve(controls=False)
     network, ledger = read_network(circuit, case.config.feeder.zone)
     case = case.timed(circuit, network).completed(network, ledger)
@@ -54,7 +54,8 @@ def open_feeder(case: Case) -> OpenFeeder:
     notes += [] if lines_are_rated(network) else [NO_RATINGS]
     notes += ungrounded(network)
     notes += [selection.words] if selection.held else []
-    files = FeederFiles(case.master.resolve(), circuit.source_sha256, selection.held, case.config.feeder.zone)
+    section = case.config.feeder
+    files = FeederFiles(case.master.resolve(), circuit.source_sha256, selection.held, section.zone, section.edits)
     return OpenFeeder(case, files, network, tuple(notes))
 
 
@@ -122,10 +123,12 @@ class FeederFiles:
     """Controls that do not act where controls are free."""
     zone: str = ""
     """The EnergyMeter whose zone is studied."""
+    edits: tuple[str, ...] = ()
+    """[feeder] edits."""
 
     def open(self) -> tuple[Circuit, Network]:
         """Compiled and read with the taps of its files. Raises FeederError where the files differ."""
-        circuit = Circuit.compile(self.master)
+        circuit = Circuit.compile(self.master, edits=self.edits)
         if circuit.source_sha256 != self.source_sha256:
             raise FeederError(
                 f"{self.master} is not the feeder that this study began with.",

@@ -146,7 +146,7 @@ def _put_back(
     """Whether what is found holds in a circuit that nothing has run in yet; what does not is searched again below."""
     if not found.passed_somewhere or found.hc_kw == 0:
         return found.passed_somewhere
-    circuit = Circuit.compile(model.circuit.master)
+    circuit = Circuit.compile(model.circuit.master, edits=model.circuit.edits)
     circuit.solve(controls=False)
     hold(circuit, model.circuit.held)
     fresh = replace(model, circuit=circuit)

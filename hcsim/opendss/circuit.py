@@ -41,9 +41,9 @@ class Circuit:
     and, for commands and elements, `Session`.
     """
 
-    def __init__(self, master: Path) -> None:
-        self.master = master.resolve()
-        self._session = Session(self.master)
+    def __init__(self, master: Path, edits: Sequence[str] = ()) -> None:
+        self.master, self.edits = master.resolve(), tuple(edits)
+        self._session = Session(self.master, self.edits)
         self._dss, self._circuit = self._session.dss, self._session.circuit
         self._controls = FeederControls(self._session)
         self._solver = Solver(self._session)
@@ -83,18 +83,20 @@ class Circuit:
         return self._solver.fault
 
     @classmethod
-    def compile(cls, master: Path | str, *, controls: bool = True) -> Circuit:
+    def compile(cls, master: Path | str, *, controls: bool = True, edits: Sequence[str] = ()) -> Circuit:
         """Compile `master` and solve its base case once, with regulators and capacitor controls acting or
-        standing where the files leave them (a `solve` inside the files obeys the files' own settings).
+        standing where the files leave them (a `solve` inside the files obeys the files' own settings). `edits` are
+        commands that follow the files: another setting of a control, another conductor.
 
         Raises FeederError with OpenDSS's message, file and line; ConvergenceError from the solve.
         """
-        circuit = cls(Path(master))
+        circuit = cls(Path(master), edits)
         if not circuit.master.is_file():
             raise FeederError(f"No such feeder file: {master}.", "Name the master .dss file.")
         circuit._session.read_scripts()
         if circuit._dss.NumCircuits == 0:
             raise FeederError(f"{master} defines no circuit.", "Name the file with `New Circuit.`.")
+        circuit._session.require_edited()
         if odd := [name for name in circuit.element_names() if '"' in name or name.endswith(".")]:
             kind, _, name = odd[0].partition(".")
             raise FeederError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,7 @@ _JSON_STATED, _JSON_FULL = 0x000, 0x001
 
 
 _WORDS = re.compile(r'^(new|edit|batchedit)\s+("[^"]+"|\S+)(.*)$', re.IGNORECASE | re.DOTALL)
+_EDITED = re.compile(r"""\s*(\w+)\s+(?:object=)?["'(\[{]?([^\s"')\]}]+)""", re.IGNORECASE)
 _KEY = re.compile(r"([%\w]+)\s*=")
 Action = Callable[[], object]
 
@@ -42,8 +43,8 @@ class Session:
     """What a `Circuit`, its controls and its solver share: the context, the scripts it reads, and the doors of the
     engine below its API's surface. The scratch folder for OpenDSS's own output ends with it."""
 
-    def __init__(self, master: Path) -> None:
-        self.master = master
+    def __init__(self, master: Path, edits: Sequence[str] = ()) -> None:
+        self.master, self.edits = master, tuple(edits)
         self._scratch = scratch_folder("circuit")
         self.dss = _context()
         self.dss.DataPath = self._scratch.name
@@ -87,14 +88,14 @@ class Session:
     def read_scripts(self) -> None:
         """Let OpenDSS read the feeder's files; where their own solve fails, without it."""
         scratch = Path(self._scratch.name)
-        self.scripts = read_scripts(self.master, vocabulary(), scratch)
+        self.scripts = read_scripts(self.master, vocabulary(), scratch, edits=self.edits)
         self._try_out()
         try:
             self._redirect()
         except FeederError as fault:
             if not self.scripts.solves:
                 raise
-            self.scripts = read_scripts(self.master, vocabulary(), scratch, without_solves=True)
+            self.scripts = read_scripts(self.master, vocabulary(), scratch, without_solves=True, edits=self.edits)
             self._try_out()
             self.command("clear")
             try:
@@ -151,6 +152,19 @@ class Session:
         self.circuit._lib.Batch_SetFloat64ArrayS(pointer[0], count, property_name.encode(), data, 0)
         self.circuit._lib.Batch_Dispose(pointer[0])
         self.circuit._check_for_error()
+
+    def require_edited(self) -> None:
+        """OpenDSS passes over an edit of what is not there. Raises FeederError naming it."""
+        for edit in self.edits:
+            found = _EDITED.match(edit)
+            if found is None or found[1].lower() != "edit":
+                continue
+            kind, _, name = found[2].partition(".")
+            if kind.lower() not in vocabulary().classes:
+                raise FeederError(f"{edit!r}: OpenDSS has no class {kind}.")
+            if name.lower() not in (names := self.names(kind)):
+                there = f"There are: {', '.join(names[:10])}." if names else f"The feeder has no {kind}."
+                raise FeederError(f"{edit!r}: the feeder has no {kind}.{name}.", there)
 
     def read(self, kind: str, pattern: str, property_name: str) -> NDArray[np.float64]:
         """The counterpart of `write`."""

@@ -7,6 +7,7 @@ __all__ = [
     "existing",
     "flexible",
     "operate",
+    "options",
     "planning",
     "planning_summary",
     "validation",

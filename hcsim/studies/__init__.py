@@ -6,6 +6,7 @@ __all__ = [
     "flexible",
     "nodal",
     "operate",
+    "options",
     "planning",
     "planning_sweep",
     "runner",

@@ -32,8 +32,8 @@ from hcsim.schedules.dispatch.signs import Sign
 from hcsim.schedules.dispatch.understood import Dispatch
 from hcsim.schedules.dispatch.write import dispatch_table, units_table
 from hcsim.schedules.files import read_schedule, write_schedule
-from hcsim.studies.dispatch_axis import on_one_axis
-from hcsim.studies.how_far import judged, pieces, repaired, scales
+from hcsim.studies.validate.dispatch_axis import on_one_axis
+from hcsim.studies.validate.how_far import judged, pieces, repaired, scales
 from hcsim.util.files import output_folder, write_csv
 from hcsim.util.progress import Event, Listener, silent
 from hcsim.workbench.allocation import Workbench

@@ -68,7 +68,7 @@ def run_year(
     caps = caps_of(config.pv, network, nodes, f"{opened.case.study_file}, [pv]")
     terms = shares_of(network, nodes, settings.weights, None, caps)
     beside = batteries_on(bess, profiles) if bess else None
-    circuit = Circuit.compile(opened.case.master)
+    circuit = Circuit.compile(opened.case.master, edits=config.feeder.edits)
     circuit.solve(controls=False)
     hold(circuit, opened.feeder.held)
 

@@ -3,6 +3,7 @@
 __all__ = [
     "allocation",
     "bounds",
+    "changes",
     "dispatch_template",
     "gates",
     "own_devices",

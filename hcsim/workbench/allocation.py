@@ -99,7 +99,7 @@ class Workbench:
             The feeder as it is cannot be solved.
         """
         case = case if isinstance(case, Case) else load_case(case)
-        circuit = Circuit.compile(case.master)
+        circuit = Circuit.compile(case.master, edits=case.config.feeder.edits)
         circuit.solve(controls=False)
         network, ledger = read_network(circuit, case.config.feeder.zone)
         case = case.timed(circuit, network).completed(network, ledger)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from hcsim.cases.config.types import Section, key
+from pydantic import field_validator
+
+from hcsim.cases.config.types import Section, Sentences, key
 
 
 class FeederSection(Section):
@@ -14,11 +16,24 @@ class FeederSection(Section):
     zone: str = key(
         "Study only what lies behind this EnergyMeter, reverse flow judged at its head; empty: the whole feeder.", ""
     )
+    edits: Sentences = key(
+        "OpenDSS commands that follow the files, each an edit of an element: other settings, another conductor.",
+        (),
+        example=["edit regcontrol.reg1 vreg=122"],
+    )
     crs: str = key(
         "Coordinate system of the feeder's bus coordinates, for map layers: EPSG:4326 for longitude and latitude, or "
         "another code; empty: not known, and no GeoJSON is written.",
         "",
     )
+
+    @field_validator("edits")
+    @classmethod
+    def _only_edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
+        for edit in edits:
+            if "\n" in edit or edit.split(None, 1)[:1] not in (["edit"], ["batchedit"]):
+                raise ValueError(f"{edit!r} is no edit of an element; for one: edit regcontrol.reg1 vreg=122")
+        return edits
 
 
 class ProfilesSection(Section):

@@ -35,13 +35,17 @@ class Scripts:
     solves: bool = False
     """Whether a snapshot is solved in the files."""
     lines: int = 0
+    edits: tuple[str, ...] = ()
+    """Commands of the study's own behind the last line of the files."""
 
     @property
     def sha256(self) -> str:
-        """Hash over the contents of all files of the feeder, in reading order, names excluded."""
+        """Hash over the contents of all files of the feeder, in reading order, names excluded, and over the edits."""
         whole = hashlib.sha256()
         for digest in self.files.values():
             whole.update(digest)
+        for edit in self.edits:
+            whole.update(b"edit" + hashlib.sha256(edit.encode()).digest())
         return whole.hexdigest()
 
 
@@ -52,10 +56,11 @@ def read_scripts(
     *,
     without_solves: bool = False,
     allowed: Sequence[Path] | None = None,
+    edits: Sequence[str] = (),
 ) -> Scripts:
     """Follow `master` through its redirects and write what may pass to `scratch`. `without_solves` leaves out every
     solve, not only those of a time series. `allowed`: folders that the feeder may read from beside its own, by
-    default those of `--allow-folder`.
+    default those of `--allow-folder`. `edits` are commands to follow the files, and pass as what stands in them.
 
     Raises FeederError, with file and line, for files that are not there or lie outside, for files that redirect to
     themselves, and for what is not allowed.
@@ -64,10 +69,13 @@ def read_scripts(
     folder = FeederFolder(master, place, allowed_folders() if allowed is None else allowed)
     reader = _Reader(folder, LineReader(words, folder, without_solves), place)
     try:
-        start, _ = reader.follow(master, ())
+        start, base = reader.follow(master, ())
+        reader.add(edits, start, Place(master, 0, base))
     except OSError as error:
         raise FeederError(f"{error.filename or master} cannot be read: {error.strerror or error}.") from error
-    return Scripts(start, folder.digests, reader.sentences(), reader.origin, reader.lines.solves, reader.count)
+    return Scripts(
+        start, folder.digests, reader.sentences(), reader.origin, reader.lines.solves, reader.count, tuple(edits)
+    )
 
 
 class _Reader:
@@ -115,6 +123,18 @@ class _Reader:
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_text("\n".join(written) + "\n", encoding="utf-8")
         return copy, at.base
+
+    def add(self, edits: Sequence[str], copy: Path, at: Place) -> None:
+        """Let commands follow a script that has been read."""
+        if not edits:
+            return
+        with copy.open("a", encoding="utf-8") as file:
+            for edit in edits:
+                read = self.lines.read(edit, at)
+                if read.script is not None or read.text.startswith("!"):
+                    raise FeederError(f"{edit!r} is no edit of an element.", "For one: edit regcontrol.reg1 vreg=122")
+                file.write(f"{read.text}\n")
+                self.count += 1
 
     def _text(self, script: Path) -> str:
         """A file as text. OpenDSS takes bytes; names that are not UTF-8 would come back as nothing."""

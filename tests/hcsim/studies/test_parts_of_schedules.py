@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hcsim.schedules.repeat import on_days, part_of
-from hcsim.studies.how_far import _spliced
+from hcsim.studies.validate.how_far import _spliced
 from hcsim.workbench.allocation import Workbench
 from optim.data.profiles import Profiles
 from optim.hosting.search import solve_hosting

@@ -18,7 +18,7 @@ from hcsim.errors import ConfigError
 from hcsim.schedules.dispatch.layout import Reading
 from hcsim.schedules.dispatch.read import read_dispatch
 from hcsim.schedules.files import write_schedule
-from hcsim.studies.dispatch_axis import with_loads
+from hcsim.studies.validate.dispatch_axis import with_loads
 from hcsim.studies.validation import Asked, judge, validate, write_all
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.own_devices import own_units
