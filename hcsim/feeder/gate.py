@@ -22,6 +22,7 @@ from optim.data.profiles import Profiles
 from optim.errors import ModelError
 from optim.feeder import power_flow
 from optim.linearize import lindist3flow, tangent
+from optim.linearize.response import OperatingPoint
 
 Floats = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
@@ -142,7 +143,7 @@ def linearization_errors(network: Network) -> LinearizationErrors:
 def tangent_at(network: Network, v_v: Complexes, ports: tuple[str, ...], load_pu: float = 1.0) -> LinearModel:
     """The tangent at one solved point without devices."""
     legs = np.full(len(network.loads.names), load_pu)
-    point = tangent.OperatingPoint(v_v, legs, np.zeros(len(ports)), np.zeros(len(ports)))
+    point = OperatingPoint(v_v, legs, np.zeros(len(ports)), np.zeros(len(ports)))
     return tangent.linearize(network, [point], ("base",), ports, "the base case")
 
 

@@ -19,7 +19,8 @@ from optim.data.network import Complexes, Network
 from optim.data.profiles import Profiles
 from optim.data.schedule import Schedule
 from optim.linearize import tangent
-from optim.linearize.tangent import Acting, OperatingPoint
+from optim.linearize.response import OperatingPoint
+from optim.linearize.tangent import Acting
 
 BARE = "bare feeder"
 """What a replay without a schedule calls its case."""

@@ -12,7 +12,7 @@ from hcsim.opendss.circuit import Circuit
 from hcsim.opendss.series.shapes import own_shapes
 from optim.data.linear_model import Floats
 from optim.data.network import Complexes, Network
-from optim.linearize.tangent import OperatingPoint
+from optim.linearize.response import OperatingPoint
 
 OWN = ("generator", "pvsystem", "storage", "indmach012", "isource", "windgen")
 

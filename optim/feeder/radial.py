@@ -22,6 +22,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 S_BASE_MVA = 1.0
+_FULL = 300
+"""Buses up to which products with a full matrix are faster than with a sparse one."""
 _NEGLIGIBLE_PU = 1e-6
 """An impedance below this shifts a voltage by less than 1e-6 pu per MVA. It counts as none, as solvers stumble
 over coefficients of 1e-8; a source behind so little is its bus."""
@@ -96,6 +98,19 @@ class RadialFeeder:
                 columns.append(j)
                 b = int(self.parent[b])
         return sp.csr_array((np.ones(len(rows)), (rows, columns)), shape=(n, n))
+
+    @cached_property
+    def _downstream(self) -> Floats | sp.csr_array:
+        """`downstream`, full where that is small."""
+        return self.downstream.toarray() if len(self) <= _FULL else self.downstream
+
+    def gathered(self, drawn: Floats) -> Floats:
+        """(T, J) what buses draw -> what flows through the branch to each."""
+        return np.asarray((self._downstream @ drawn.T).T)
+
+    def along(self, dropped: Floats) -> Floats:
+        """(T, J) what is dropped in each branch -> what has been dropped on the way to each bus."""
+        return np.asarray((self._downstream.T @ dropped.T).T)
 
     @cached_property
     def voltage_dependent(self) -> tuple[int, ...]:

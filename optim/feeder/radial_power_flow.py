@@ -67,15 +67,14 @@ def ac_power_flow(
     g = load_pu[:, None] * feeder.load_g_pu
     b = load_pu[:, None] * feeder.load_b_pu - feeder.shunt_b_pu
     r, x = feeder.r_pu, feeder.x_pu
-    below = feeder.downstream
     ones = np.ones_like(p_fix)
 
     def flows(l_pu: Floats, u: Floats) -> tuple[Floats, Floats]:
-        return (below @ (p_fix + g * u + r * l_pu).T).T, (below @ (q_fix + b * u + x * l_pu).T).T
+        return feeder.gathered(p_fix + g * u + r * l_pu), feeder.gathered(q_fix + b * u + x * l_pu)
 
     def voltages(p: Floats, q: Floats, l_pu: Floats) -> Floats:
         drop = (2.0 * (r * p + x * q) - (r**2 + x**2) * l_pu) / feeder.gain
-        found: Floats = feeder.gain * (feeder.source_u_pu - (below.T @ drop.T).T)
+        found: Floats = feeder.gain * (feeder.source_u_pu - feeder.along(drop))
         return found
 
     u, current = ones * feeder.source_u_pu * feeder.gain, np.zeros_like(p_fix)
@@ -103,7 +102,6 @@ def ac_power_flow(
 
 def _lossless(feeder: RadialFeeder, p_drawn: Floats, q_drawn: Floats) -> tuple[Floats, Floats, Floats]:
     """(T, J) flows P and Q, and squared voltages, of this consumption without losses."""
-    below = feeder.downstream
-    hp, hq = (below @ p_drawn.T).T, (below @ q_drawn.T).T
+    hp, hq = feeder.gathered(p_drawn), feeder.gathered(q_drawn)
     drop = 2.0 * (feeder.r_pu * hp + feeder.x_pu * hq) / feeder.gain
-    return hp, hq, feeder.gain * (feeder.source_u_pu - (below.T @ drop.T).T)
+    return hp, hq, feeder.gain * (feeder.source_u_pu - feeder.along(drop))

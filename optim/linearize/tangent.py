@@ -13,12 +13,11 @@ unknowns of their own because a stiff source turns voltage differences into nois
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
-import scipy.sparse.linalg as spla
 from numpy.typing import NDArray
 
 from optim.data.linear_model import LinearModel
@@ -26,34 +25,12 @@ from optim.data.network import Complexes, Floats, Ints, LoadLegs, Network
 from optim.data.node import phase_of
 from optim.errors import ModelError
 from optim.feeder.power_flow import leg_powers_at, leg_voltages_v
+from optim.linearize.response import Frame, OperatingPoint, Response
 
-U_STEP = 1e-6
-"""Step in pu for S'(|U|): the load models are polynomials in pieces, rounding is what there is to avoid."""
 Acting = tuple[NDArray[np.bool_], NDArray[np.bool_]]
 """(T, D) each: the ports at which a device can move active power, reactive power."""
 FELT_KVA = 1e-3
 """A branch whose flow moves by less than this per kW or kvar at any port has no row: no device loads it."""
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """One solved hour. The network's own taps and states, but for what `admittance_of` says."""
-
-    v_v: Complexes
-    """(N,) node phasors."""
-    load_pu: Floats
-    """(L,) multiplier of each load leg's active power, and of its reactive power where `load_q_pu` is None."""
-    p_kw: Floats
-    """(D,) injected at the ports by devices that stand in the solution."""
-    q_kvar: Floats
-    admittance_of: Mapping[str, Complexes] = field(default_factory=dict)
-    """Branch or shunt name -> admittance over the same nodes, where a tap or a bank has moved."""
-    load_q_pu: Floats | None = None
-    """(L,)"""
-    own_kva: Complexes | None = None
-    """(L,) what legs draw besides, at constant power: machines and batteries that the feeder has of its own."""
-    ideal_v: Complexes | None = None
-    """(S,) ideal voltages of all sources in order, where they are not those at which the network was read."""
 
 
 def linearize(
@@ -81,8 +58,8 @@ def linearize(
     judged = np.flatnonzero(network.v_judged & (np.abs(points[0].v_v) > 0))
     always = np.ones((len(points), 2 * len(ports)), dtype=bool)
     able = always if acting is None else np.hstack(acting)
-    frame = _Frame(network, port_nodes)
-    solved = [_Response(frame, point, np.flatnonzero(able[t])) for t, point in enumerate(points)]
+    frame = Frame(network, port_nodes)
+    solved = [Response(frame, point, np.flatnonzero(able[t])) for t, point in enumerate(points)]
     flows = _FlowRows(network, branches)
     flows.keep(flows.felt(max(solved, key=lambda r: len(r.columns))))
 
@@ -140,129 +117,10 @@ class _Rows:
         return _Rows(self.value.imag, self.slope.imag)
 
 
-class _Frame:
-    """What the linear systems of all points share."""
-
-    def __init__(self, network: Network, port_nodes: Ints) -> None:
-        self.network = network
-        sources = [b for b in network.branches if b.kind == "source"]
-        self.at_source = np.concatenate([np.array(b.to_nodes, dtype=int) for b in sources])
-        self.z = sp.csr_array(sp.block_diag([sp.coo_array(b.z_ohm) for b in sources]))
-        self.ideal = np.concatenate([b.transfer[:, 0] for b in sources])
-        self.across = _port_incidence(network, port_nodes)
-        self.elements = {b.name: b.admittance for b in network.branches if b.kind != "source"}
-        self.elements |= {s.name: (s.nodes, s.y_s) for s in network.shunts}
-        self._y = _assembled([(*nodes_and_y,) for nodes_and_y in self.elements.values()], len(network.nodes))
-
-    def admittance(self, moved: Mapping[str, Complexes]) -> sp.csr_array:
-        """(N, N) siemens of branches and shunts, sources left out, with elements whose taps or steps have moved."""
-        changed = [(self.elements[name][0], y - self.elements[name][1]) for name, y in moved.items()]
-        return self._y + _assembled(changed, len(self.network.nodes)) if changed else self._y
-
-
-class _Response:
-    """The solved linear system of one point: how V and I_s move per kW and kvar at the ports that can act."""
-
-    def __init__(self, frame: _Frame, point: OperatingPoint, columns: Ints) -> None:
-        self.point, self.columns = point, columns
-        """(C,) of the 2D columns, P of every port and then Q."""
-        at_source, z, across = frame.at_source, frame.z, frame.across
-        n, s = len(point.v_v), len(at_source)
-        ideal_v = frame.ideal if point.ideal_v is None else point.ideal_v
-        self.source_a = _source_currents(point.v_v[at_source], ideal_v, z)
-
-        straight, crossed = _load_slopes(frame.network.loads, point)
-        own = (point.p_kw + 1j * point.q_kvar) * 1e3
-        v_port = across.T @ point.v_v
-        crossed += across @ sp.diags_array(np.conj(own) / np.conj(v_port) ** 2) @ across.T
-        self.y_s = frame.admittance(point.admittance_of)
-        y = self.y_s + straight
-        into = sp.csr_array((np.ones(s), (at_source, np.arange(s))), shape=(n, s))
-        linear = sp.block_array([[y, -into], [into.T, z]])
-        conjugate = sp.block_array([[crossed, None], [None, sp.csr_array((s, s))]])
-        # nodes cut off have no equation: hold them where they are
-        lonely = np.flatnonzero(np.asarray(abs(linear).sum(axis=1)).ravel() == 0)
-        linear = linear + sp.csr_array((np.ones(len(lonely)), (lonely, lonely)), shape=linear.shape)
-        plus, minus = linear + conjugate, linear - conjugate
-        system = sp.block_array([[plus.real, -minus.imag], [plus.imag, minus.real]], format="csc")
-        per_kw = 1e3 / np.conj(v_port)
-        steps = sp.hstack([across @ sp.diags_array(per_kw), across @ sp.diags_array(-1j * per_kw)], format="csc")[
-            :, columns
-        ]
-        right = np.zeros((2 * (n + s), len(columns)))
-        right[:n], right[n + s : n + s + n] = steps.real.toarray(), steps.imag.toarray()
-        x = spla.splu(system).solve(right)
-        moved = x[: n + s] + 1j * x[n + s :]
-        self.v_slope: Complexes = moved[:n]
-        """(N, C) volts"""
-        self.i_slope: Complexes = moved[n:]
-        """(S, C) amperes out of the sources"""
-
-
-def _port_incidence(network: Network, port_nodes: Ints) -> sp.csr_array:
-    """(N, D) a device stands between its node and what the node is judged against: ground, neutral, another phase."""
-    d = np.arange(len(port_nodes))
-    other = network.v_reference[port_nodes]
-    between = other >= 0
-    values = np.concatenate([np.ones(len(d)), -np.ones(int(between.sum()))])
-    rows, columns = np.concatenate([port_nodes, other[between]]), np.concatenate([d, d[between]])
-    return sp.csr_array((values, (rows, columns)), shape=(len(network.nodes), len(d)))
-
-
-def _source_currents(v_v: Complexes, ideal_v: Complexes, z: sp.csr_array) -> Complexes:
-    return np.asarray(spla.spsolve(z.tocsc(), ideal_v - v_v)).reshape(-1)
-
-
-def _load_slopes(loads: LoadLegs, point: OperatingPoint) -> tuple[sp.csr_array, sp.csr_array]:
-    """(N, N) matrices of a and b of the module docstring, siemens."""
-    n = len(point.v_v)
-    across = leg_voltages_v(loads, point.v_v)
-    dead = np.abs(across) < 1e-6 * loads.v_rated_v
-    u_v = np.where(dead, loads.v_rated_v, across)
-    u = np.abs(u_v) / loads.v_rated_v
-    load_q_pu = point.load_pu if point.load_q_pu is None else point.load_q_pu
-
-    def scaled(kva: Complexes) -> Complexes:
-        return np.asarray(1e3 * ~dead * (kva.real * point.load_pu + 1j * kva.imag * load_q_pu))
-
-    s = scaled(leg_powers_at(loads, u))
-    slope = scaled(leg_powers_at(loads, u + U_STEP) - leg_powers_at(loads, u - U_STEP)) / (2 * U_STEP)
-    if point.own_kva is not None:
-        s = s + 1e3 * point.own_kva * ~dead
-    a = np.conj(slope) / loads.v_rated_v / (2 * np.abs(u_v))
-    b = a * u_v / np.conj(u_v) - np.conj(s) / np.conj(u_v) ** 2
-    return _at_legs(loads, a, n), _at_legs(loads, b, n)
-
-
-def _at_legs(loads: LoadLegs, values: Complexes, n: int) -> sp.csr_array:
-    """E diag(values) E^T"""
-    parts = [
-        (loads.node_plus, loads.node_plus, 1),
-        (loads.node_plus, loads.node_minus, -1),
-        (loads.node_minus, loads.node_plus, -1),
-        (loads.node_minus, loads.node_minus, 1),
-    ]
-    total = sp.csr_array((n, n), dtype=complex)
-    for rows, columns, sign in parts:
-        at = (rows >= 0) & (columns >= 0)
-        total = total + sp.csr_array((sign * values[at], (rows[at], columns[at])), shape=(n, n))
-    return total
-
-
-def _assembled(parts: Sequence[tuple[tuple[int, ...], Complexes]], n: int) -> sp.csr_array:
-    """(N, N) siemens of elements that stand between these nodes."""
-    if not parts:  # a source with loads at its own bus
-        return sp.csr_array((n, n), dtype=complex)
-    rows = np.concatenate([np.repeat(nodes, len(nodes)) for nodes, _ in parts])
-    columns = np.concatenate([np.tile(nodes, len(nodes)) for nodes, _ in parts])
-    values = np.concatenate([y.ravel() for _, y in parts])
-    return sp.csr_array((values, (rows.astype(int), columns.astype(int))), shape=(n, n))
-
-
 # -- rows -------------------------------------------------------------------------------------------------
 
 
-def _voltage_rows(network: Network, judged: Ints, r: _Response) -> _Rows:
+def _voltage_rows(network: Network, judged: Ints, r: Response) -> _Rows:
     """|V_n - V_ref| in pu: d|U| = Re(conj(U) dU) / |U|."""
     v = np.append(r.point.v_v, 0.0)
     slope = np.vstack([r.v_slope, np.zeros((1, r.v_slope.shape[1]))])
@@ -273,7 +131,7 @@ def _voltage_rows(network: Network, judged: Ints, r: _Response) -> _Rows:
     return _Rows(np.abs(across) / base, (np.conj(across)[:, None] * moved).real / (size * base)[:, None])
 
 
-def _substation_rows(network: Network, r: _Response) -> _Rows:
+def _substation_rows(network: Network, r: Response) -> _Rows:
     """Power in at every head in kVA per phase: dS = dV conj(I) + V conj(dI)."""
     by_name = {b.name: b for b in network.branches}
     sources = [b for b in network.branches if b.kind == "source"]
@@ -295,7 +153,7 @@ def _substation_rows(network: Network, r: _Response) -> _Rows:
     return _Rows(np.concatenate(values), np.concatenate(slopes))
 
 
-def _loss_rows(r: _Response) -> _Rows:
+def _loss_rows(r: Response) -> _Rows:
     """Power lost in branches and shunts, sources left out, in kW: L = Re(V^H Y V), dL = Re(dV^H Y V + V^H Y dV)."""
     v = r.point.v_v
     i, back = r.y_s @ v, r.y_s.conj().T @ v
@@ -319,32 +177,39 @@ class _FlowRows:
         nodes, base = self._network.nodes, self._network.v_base_v
         self.names = tuple(f"{b.name}.{phase_of(nodes[b.to_nodes[i]])}" for b, i in self._rows)
         self.rating_kva = np.array([b.i_rated_a * base[b.to_nodes[i]] / 1e3 for b, i in self._rows])
+        self._to = np.array([b.to_nodes[i] for b, i in self._rows], dtype=int)
+        found = [b.admittance for b, _ in self._rows]
+        self._at = [
+            len(b.from_nodes) + i if b.y_prim_s is None else nodes.index(b.to_nodes[i])
+            for (b, i), (nodes, _) in zip(self._rows, found, strict=True)
+        ]
+        """Row of each branch's admittance at its to-side."""
+        self._first = np.concatenate([[0], np.cumsum([len(nodes) for nodes, _ in found])]).astype(int)
+        if found:
+            self._columns = np.concatenate([nodes for nodes, _ in found]).astype(int)
+            # minus: out of the branch, away from the source
+            self._values = -np.concatenate([y[at] for (_, y), at in zip(found, self._at, strict=True)])
 
-    def felt(self, r: _Response) -> Ints:
+    def felt(self, r: Response) -> Ints:
         moved = np.abs(self.rows(r).slope)
         return np.flatnonzero(moved.max(axis=1, initial=0.0) > FELT_KVA)
 
-    def rows(self, r: _Response) -> _Rows:
-        n = len(r.point.v_v)
-        triplets: list[tuple[int, int, complex]] = []
-        for row, (branch, i) in enumerate(self._rows):
-            nodes, y = branch.admittance
-            y = r.point.admittance_of.get(branch.name, y)
-            at = nodes.index(branch.to_nodes[i])
-            if branch.y_prim_s is None:
-                at = len(branch.from_nodes) + i
-            # minus: out of the branch, away from the source
-            triplets += [(row, node, -value) for node, value in zip(nodes, y[at], strict=True) if value != 0]
-        if not triplets:
+    def rows(self, r: Response) -> _Rows:
+        if not self._rows:
             return _Rows(np.zeros(0, dtype=complex), np.zeros((0, r.v_slope.shape[1]), dtype=complex))
-        rows, columns, values = zip(*triplets, strict=True)
-        current = sp.csr_array((values, (rows, columns)), shape=(len(self._rows), n))
-        to = np.array([b.to_nodes[i] for b, i in self._rows])
+        n, values = len(r.point.v_v), self._values
+        if r.point.admittance_of:
+            values = values.copy()
+            for k in [k for k, (branch, _) in enumerate(self._rows) if branch.name in r.point.admittance_of]:
+                branch = self._rows[k][0]
+                values[self._first[k] : self._first[k + 1]] = -r.point.admittance_of[branch.name][self._at[k]]
+        current = sp.csr_array((values, self._columns, self._first), shape=(len(self._rows), n))
+        to = self._to
         frame = r.point.v_v[to] / np.maximum(np.abs(r.point.v_v[to]), 1e-9) * self._network.v_base_v[to] / 1e3
         return _Rows(frame * np.conj(current @ r.point.v_v), frame[:, None] * np.conj(current @ r.v_slope))
 
 
-def _stack(solved: Sequence[_Response], rows: Sequence[_Rows], ports: int) -> tuple[Floats, Floats, Floats]:
+def _stack(solved: Sequence[Response], rows: Sequence[_Rows], ports: int) -> tuple[Floats, Floats, Floats]:
     """Rows of every step -> values extrapolated to no device (T, R), slopes per kW and per kvar (T, R, D)."""
     slopes = np.zeros((len(solved), len(rows[0].value), 2 * ports))
     base = []
@@ -359,11 +224,11 @@ def unbalance_kva(network: Network, point: OperatingPoint) -> Floats:
     """(N,) kVA by which the currents of branches, loads, own devices and sources miss to balance at the point's
     voltages: zero where the network, with the point's taps, multipliers and powers, is what was solved. Devices at
     ports are not looked at."""
-    frame = _Frame(network, np.zeros(0, dtype=np.int64))
+    frame = Frame(network, np.zeros(0, dtype=np.int64))
     loads, v_v = network.loads, point.v_v
     ideal_v = frame.ideal if point.ideal_v is None else point.ideal_v
     current = frame.admittance(point.admittance_of) @ v_v
-    np.subtract.at(current, frame.at_source, _source_currents(v_v[frame.at_source], ideal_v, frame.z))
+    np.subtract.at(current, frame.at_source, frame.source_currents(v_v, ideal_v))
     across = leg_voltages_v(loads, v_v)
     dead = np.abs(across) < 1e-6 * loads.v_rated_v
     drawn_va = _served_va(loads, point, np.abs(across) / loads.v_rated_v)
