@@ -165,8 +165,9 @@ class DailySeries:
 
     def set_fixed(self, t: int) -> None:
         """The curves' power at step t; `run` does it by itself."""
-        for k, curve in enumerate(self.profiles.fixed):
-            self.circuit.command(f'edit "Generator.{FIXED}{k}" kw={float(curve.p_kw[t])!r}')
+        if fixed := self.profiles.fixed:
+            which = "|".join(map(str, range(len(fixed))))
+            self.circuit.write("Generator", f"^{FIXED}({which})$", "kw", np.array([c.p_kw[t] for c in fixed]))
 
     def _map_branches(self) -> None:
         """Where each to-side branch-phase stands in the flat vectors, and its rating: found once per network."""

@@ -38,8 +38,7 @@ def violations(found: Operation, limits: Limits, base: Before | Operation | None
     The column `base_value` is what the feeder's own day has.
     """
     base = Before((base,)) if isinstance(base, Operation) else base
-    parts = [_beyond(criterion, found, limits, base) for criterion in CRITERIA]
-    parts = [p for p in parts if len(p)]
+    parts = [part for c in CRITERIA if (part := _beyond(c, found, limits, base)) is not None]
     if not parts:
         return pd.DataFrame(columns=list(VIOLATION_COLUMNS))
     return pd.concat(parts, ignore_index=True)
@@ -86,17 +85,16 @@ def new_violations(table: pd.DataFrame) -> pd.DataFrame:
     return table[~table["existing"].astype(bool)]
 
 
-def _beyond(criterion: Criterion, found: Operation, limits: Limits, base: Before | None) -> pd.DataFrame:
-    """Rows where the value is beyond its limit; nothing where the criterion is off or was not recorded."""
+def _beyond(criterion: Criterion, found: Operation, limits: Limits, base: Before | None) -> pd.DataFrame | None:
+    """Rows where the value is beyond its limit; None where there are none, the criterion is off or was not recorded."""
     value = criterion.values(found)
-    nothing = pd.DataFrame(columns=list(VIOLATION_COLUMNS))
     if value is None or not criterion.judged(limits):
-        return nothing
+        return None
     limit = np.broadcast_to(criterion.limit_at(limits, found.kv_base), value.shape)
     plain = criterion.sign * limit + criterion.tolerance(limits)
     steps, columns = np.nonzero(criterion.sign * value > plain)
     if not len(steps):  # NaN compares False: not judged
-        return nothing
+        return None
     worth = criterion.sign * value[steps, columns]
     before = criterion.values(base.days[0]) if base is not None else None
     worst_before = base.worst(criterion, limits) if base is not None else None
