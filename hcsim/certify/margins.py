@@ -62,8 +62,10 @@ class Learned:
         self.least = Margins.least(self.options)
         self.forget()
 
-    def forget(self) -> None:
-        self.kept = np.repeat(self.least.levers[:, None], self.steps, axis=1)
+    def forget(self, *, to_the_edge: bool = False) -> None:
+        """Begin anew with the least margins; `to_the_edge`: with none."""
+        self._floor = np.zeros(3) if to_the_edge else self.least.levers
+        self.kept = np.repeat(self._floor[:, None], self.steps, axis=1)
         self.share = np.ones(self.steps)
 
     def take(self, found: ReplayResult, *, moved: bool) -> None:
@@ -71,7 +73,7 @@ class Learned:
         less. Where nothing is broken margins fade, as long as the loop moves; an hour without a solution keeps what
         it has."""
         table = new_violations(found.violations)
-        most, least = self.most.levers[:, None], self.least.levers[:, None]
+        most, least = self.most.levers[:, None], self._floor[:, None]
         over = np.zeros_like(self.kept)
         broken = np.zeros(self.steps, dtype=bool)
         for criterion, step, by in zip(table["criterion"], table["step"].astype(int), oversteps(table), strict=True):

@@ -67,7 +67,7 @@ class Walk:
         options, trials = self.options, self.trials
         self.learned.forget()
         reach = first = radius * self.largest_kw
-        failures = 0
+        failures, at_edge = 0, False
         while not self.cut():
             try:
                 decided = self.program.solve(self._problem(center, reach), trials.anchor.schedule.case, order=0)
@@ -82,8 +82,14 @@ class Walk:
             proposal = decided.schedule
             self.last_claim_kw = proposal.hc_kw
             gain = 1e3 * decided.worth_mw - center.merit
-            if center is trials.best and gain <= options.tolerance * max(center.merit, 1.0):
-                return "nothing offered" if reach >= first else "refused"
+            whole = reach >= first
+            least = options.tolerance if whole else options.tolerance / 4
+            if center is trials.best and gain <= least * max(center.merit, 1.0):
+                if whole and not at_edge:  # nothing more a little inside the limits: and up to them?
+                    at_edge = True
+                    self.learned.forget(to_the_edge=True)
+                    continue
+                return "nothing offered" if whole else "refused"
             seen = trials.visit(proposal)
             self.visited.append(seen)
             before = center
@@ -117,13 +123,9 @@ class Walk:
 
         Raises InfeasibleError, SolverError.
         """
-        self.learned.forget()
-        kept, self.learned.kept = self.learned.kept, np.zeros_like(self.learned.kept)
-        try:
-            problem = self._problem(center, radius * self.largest_kw)
-            return self.program.solve(problem, center.schedule.case, order=0)
-        finally:
-            self.learned.kept = kept
+        self.learned.forget(to_the_edge=True)
+        problem = self._problem(center, radius * self.largest_kw)
+        return self.program.solve(problem, center.schedule.case, order=0)
 
     def _problem(self, center: Standing, reach: float) -> HostingProblem:
         trials, kept = self.trials, self.learned.kept[:, :, None]
