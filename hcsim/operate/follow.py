@@ -11,6 +11,10 @@ batteries their plan and what brings their energy back to it. Reactive power is 
 then comes curtailment, then batteries, whose energy the plan has use for in other hours; equal weights per kVA share a
 burden fairly among the sites that can carry it. The reference pulls curtailed power back as soon as there is room, so
 that the rule settles without a memory of its own.
+
+The tangent knows the network, not what regulators make of it: one that compensates line drop raises its tap where more
+reactive power is drawn to bring a voltage down. So the step is watched (`_Watch`): where an answer made it worse, the
+best that was seen is taken up again, first without moving reactive power, then with reactive power moved the other way.
 """
 
 from __future__ import annotations
@@ -26,7 +30,10 @@ from optim.data.criteria import CRITERIA, thresholds
 WEIGHTS = {"q": 1e-3, "bess": 3.0, "curtail": 1.0}
 """Per squared share of a device's rating: what is used first costs least."""
 RESTED_KW = 0.05
-"""A correction below this is none."""
+"""A correction below this is none ..."""
+NEARLY_KW, NEARLY = 2.0, 0.005
+"""... and so is one below this, where what is overstepped of the margin is less than this share of what is in sight: a
+tenth of the margin itself."""
 RECOVERY = 0.3
 """Share of the distance from planned stored energy that a battery makes good per step."""
 Q_MOVE = 0.1
@@ -36,6 +43,12 @@ SOFT, HARD = 8, 0
 FAR = 1e30
 REACH_PU, REACH_KW = 0.01, 400.0
 """Limits farther away than this are out of sight."""
+WORSE = 0.02
+"""Share of what is in sight by which an overstep must grow to count as the wrong answer."""
+PATIENCE = 3
+"""Answers in a row that may leave it worse than it was: one tap that moves is no feedback."""
+OTHER_WAY = 3
+"""Moves against the tangent at most, in one step."""
 _VOLTAGE = ("overvoltage", "undervoltage")
 
 
@@ -113,6 +126,8 @@ class Follow:
     # -- the step -------------------------------------------------------------------------------------------
 
     def act(self, sight: Sight) -> Commands | None:
+        if sight.iteration == 0:
+            self._watch = _Watch(slice(len(self._kva), 2 * len(self._kva)))
         if sight.measured_step < 0 or (self.settings.delay_steps == 0 and sight.iteration == 0):
             self._now = self._reference(sight)
             return self._commands(self._now, sight)
@@ -121,12 +136,24 @@ class Follow:
             if sight.iteration:
                 return None
             self._now = self._reference(sight)
-            values = self._carried(values, sight)
-        target = self._solve(sight, values)
-        if np.abs(target - self._now).max(initial=0.0) < RESTED_KW and sight.age == 0:
-            return None
+            target = self._solve(sight, self._carried(values, sight))
+        else:
+            beyond = self._beyond(values, sight.step)
+            again = self._watch.look(beyond, self._now)
+            target = self._solve(sight, values) if again is None else again
+            if np.abs(target - self._now).max(initial=0.0) < (NEARLY_KW if beyond < NEARLY else RESTED_KW):
+                further = self._watch.further(self._now)
+                if further is None:
+                    return None
+                target = further
         self._now = target
         return self._commands(target, sight)
+
+    def _beyond(self, values: Floats, t: int) -> float:
+        """The worst overstep, as a share of what is in sight; 0 where there is none."""
+        with np.errstate(invalid="ignore"):
+            over = np.fmax(values - self._upper[t], self._lower[t] - values) / self._reach
+        return max(float(np.nanmax(over, initial=0.0)), 0.0)
 
     def _reference(self, sight: Sight) -> Floats:
         """What devices would like at this step."""
@@ -189,7 +216,7 @@ class Follow:
         g = len(self._kva)
         q_room = np.sqrt(np.maximum(self._kva**2 - np.minimum(now[:g], 0.9 * self._kva) ** 2, 0.0))
         low_b, high_b = self._battery_range(sight) if self.plan.schedule.bess else (np.zeros(0), np.zeros(0))
-        q, most = now[g : 2 * g], Q_MOVE * self._kva
+        q, most = now[g : 2 * g], (Q_MOVE if self._watch.moves_q else 0.0) * self._kva
         low = np.concatenate([np.zeros(g), np.clip(q - most, -q_room, q_room), low_b])
         high = np.concatenate([sight.available_kw, np.clip(q + most, -q_room, q_room), high_b])
         return low, np.maximum(high, low)
@@ -220,3 +247,46 @@ class Follow:
         q = np.clip(x[g : 2 * g], -self._kva, self._kva)
         room = np.sqrt(np.maximum(self._kva**2 - q**2, 0.0))
         return Commands(np.clip(np.minimum(x[:g], sight.available_kw), 0.0, room), q, x[2 * g :])
+
+
+class _Watch:
+    """What the answers of one step have done. `q` are the places of reactive power among the unknowns."""
+
+    def __init__(self, q: slice) -> None:
+        self._q = q
+        self._least, self._best = np.inf, np.zeros(0)
+        self._wrong: Floats | None = None
+        """(2G + D,) the move that made it worse, of reactive power only."""
+        self._other_way = self._worse = 0
+        self._back = False
+        """Whether the last answer was to go back: taps need not have come along, so that all is measured anew."""
+        self._over = False
+
+    @property
+    def moves_q(self) -> bool:
+        """Whether the tangent is still believed of reactive power."""
+        return self._wrong is None
+
+    def look(self, beyond: float, now: Floats) -> Floats | None:
+        """After a power flow: where to go back to, if what was done made it worse; else None."""
+        worse = beyond > self._least + WORSE and not self._back
+        if beyond < self._least or self._back:
+            self._least, self._best = beyond, now.copy()
+        self._worse = self._worse + 1 if worse else 0
+        self._back = self._worse >= PATIENCE and not self._over
+        if not self._back:
+            return None
+        self._worse = 0
+        if self._wrong is None:
+            self._wrong = np.zeros_like(now)
+            self._wrong[self._q] = (now - self._best)[self._q]
+        else:
+            self._over = True  # neither way helps
+        return self._best
+
+    def further(self, now: Floats) -> Floats | None:
+        """Where nothing is left to do by the tangent and a limit is still overstepped: reactive power the other way."""
+        if self._wrong is None or self._over or self._least < NEARLY or self._other_way == OTHER_WAY:
+            return None
+        self._other_way += 1
+        return np.asarray(now - self._wrong)
