@@ -27,13 +27,15 @@ from hcsim.operate.policy import Commands, Floats, Plan, PolicyError, Sight
 from hcsim.operate.settings import OperateSettings
 from optim.data.criteria import CRITERIA, thresholds
 
-WEIGHTS = {"q": 1e-3, "bess": 3.0, "curtail": 1.0}
+WEIGHTS = {"q": 1e-3, "bess": 0.3, "curtail": 1.0}
 """Per squared share of a device's rating: what is used first costs least."""
 RESTED_KW = 0.05
 """A correction below this is none ..."""
 NEARLY_KW, NEARLY = 2.0, 0.005
 """... and so is one below this, where what is overstepped of the margin is less than this share of what is in sight: a
 tenth of the margin itself."""
+LEAST_MARGIN = 0.2
+"""Share of the margin that is kept where the plan itself stands nearer to its limit."""
 RECOVERY = 0.3
 """Share of the distance from planned stored energy that a battery makes good per step."""
 Q_MOVE = 0.1
@@ -79,7 +81,8 @@ class Follow:
     # -- what is known before -------------------------------------------------------------------------------
 
     def _bounds(self) -> None:
-        """(T, M) and (T, S): how far a voltage and a head's power may go; where the plan itself stands beyond, there.
+        """(T, M) and (T, S): how far a voltage and a head's power may go; where the plan itself stands nearer to
+        a limit than the margin, there, but for the least margin.
 
         What the bare feeder breaks on its planned day says little of another day, so nothing is forgiven in advance.
         """
@@ -92,8 +95,9 @@ class Follow:
                 edge = thresholds(criterion, plan.limits, None, plan.planned.v_pu.shape, plan.planned.kv_base)
                 limits[criterion.name] = criterion.sign * edge[:, at]
         planned = plan.planned.v_pu[:, at]
-        self._v_high = np.fmax(limits["overvoltage"] - margin, np.fmin(planned, limits["overvoltage"]))
-        self._v_low = np.fmin(limits["undervoltage"] + margin, np.fmax(planned, limits["undervoltage"]))
+        high, low, least_margin = limits["overvoltage"], limits["undervoltage"], LEAST_MARGIN * margin
+        self._v_high = np.fmax(high - margin, np.fmin(planned, high - least_margin))
+        self._v_low = np.fmin(low + margin, np.fmax(planned, low + least_margin))
         least = plan.limits.substation_min_kw
         head = plan.planned.substation_kw
         self._head_low = (
