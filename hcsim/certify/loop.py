@@ -29,7 +29,7 @@ from hcsim.certify.stalls import excess, why_stalled, worst_in_words
 from hcsim.certify.trials import Standing, Trials
 from hcsim.certify.walk import Ended, Proposed, Walk
 from hcsim.errors import InfeasibleError, SolverError
-from hcsim.schedules.edit import same_devices, with_reserve
+from hcsim.schedules.edit import reduced, same_devices, with_reserve
 from hcsim.workbench.allocation import Workbench
 from optim.data.criteria import Before
 from optim.data.schedule import Schedule
@@ -39,6 +39,8 @@ from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
 
 _LOG = logging.getLogger(__name__)
+QUIETER = (0.0, 0.25, 0.5, 0.75)
+"""Shares of the reactive power at which the certified capacity is tried in the end."""
 
 
 def certify(
@@ -291,12 +293,36 @@ class _ClosedLoop:
         except (InfeasibleError, SolverError):
             return None
 
-    def certificate(self) -> Certificate:
-        best, options = self.trials.best, self.options
+    def _settled(self, best: Standing) -> tuple[bool, Decided | None, float]:
+        """Whether the tangent offers nothing to speak of there, what it offers, and how many kW more."""
         offered = self._offered(best)
         offered_kw = 1e3 * offered.worth_mw - best.merit if offered else np.nan
+        return offered_kw <= self.options.tolerance * max(best.merit, 1.0), offered, offered_kw
+
+    def _quieter(self, best: Standing) -> Standing:
+        """The same capacity with less reactive power, as far as OpenDSS passes it: first where there is no sun."""
+        trials = self.trials
+        dark = best.schedule.pv_p_kw.sum(axis=1) <= 0.0
+        for hours in (dark, ~dark):
+            for share in QUIETER:
+                if not np.abs(best.schedule.pv_q_kvar[hours]).any():
+                    break
+                kept = np.where(hours, share, 1.0)[:, None]
+                less = reduced(best.schedule, np.ones(len(best.schedule.pv_nodes)), kept)
+                seen = trials.visit(less)
+                if trials.passes(seen.found) and (trials.accept is None or trials.accept(less)):
+                    best = Standing(less, seen, best.merit)
+                    break
+        return best
+
+    def certificate(self) -> Certificate:
+        best, options = self.trials.best, self.options
+        settled, offered, offered_kw = self._settled(best)
+        if options.max_rounds and (quiet := self._quieter(best)) is not best:
+            after = self._settled(quiet)
+            if after[0] or not settled:
+                best, (settled, offered, offered_kw) = quiet, after
         status, cut = STALLED, ""
-        settled = offered_kw <= options.tolerance * max(best.merit, 1.0)
         if settled or self.ended == "nothing offered":
             status = CERTIFIED
         elif self.ended == "cut":

@@ -34,6 +34,8 @@ RESTED_KW = 0.05
 NEARLY_KW, NEARLY = 2.0, 0.005
 """... and so is one below this, where what is overstepped of the margin is less than this share of what is in sight: a
 tenth of the margin itself."""
+OUT_OF_REACH = 0.1
+"""Share of what is in sight that all devices at their ratings must move at least: a sixth of a tap step."""
 LEAST_MARGIN = 0.2
 """Share of the margin that is kept where the plan itself stands nearer to its limit."""
 RECOVERY = 0.3
@@ -77,6 +79,7 @@ class Follow:
         w_b = np.full(d, WEIGHTS["bess"]) / self._rated**2
         self._weights = np.concatenate([w_p, w_q, w_b])
         self._matrix: dict[int, Floats] = {}
+        self._felt: dict[int, NDArray[np.bool_]] = {}
 
     # -- what is known before -------------------------------------------------------------------------------
 
@@ -127,6 +130,13 @@ class Follow:
             self._matrix[t] = np.hstack([p[:, self._pv_at], q[:, self._pv_at], p[:, self._bess_at]])
         return self._matrix[t]
 
+    def _moved(self, t: int) -> NDArray[np.bool_]:
+        """(M + S,) what the devices together can move at all: the rest is not theirs to mend."""
+        if t not in self._felt:
+            most = np.abs(self._jacobian(t)) @ self._scale
+            self._felt[t] = most > OUT_OF_REACH * self._reach
+        return self._felt[t]
+
     # -- the step -------------------------------------------------------------------------------------------
 
     def act(self, sight: Sight) -> Commands | None:
@@ -156,7 +166,7 @@ class Follow:
     def _beyond(self, values: Floats, t: int) -> float:
         """The worst overstep, as a share of what is in sight; 0 where there is none."""
         with np.errstate(invalid="ignore"):
-            over = np.fmax(values - self._upper[t], self._lower[t] - values) / self._reach
+            over = np.fmax(values - self._upper[t], self._lower[t] - values) / self._reach * self._moved(t)
         return max(float(np.nanmax(over, initial=0.0)), 0.0)
 
     def _reference(self, sight: Sight) -> Floats:
@@ -196,7 +206,7 @@ class Follow:
         if np.array_equal(now, reference) and upper.min(initial=0.0) >= 0.0 >= lower.max(initial=0.0):
             return now  # nothing is overstepped, and nothing is wanted
         low, high = self._ranges(sight, now)
-        near = (upper < self._reach) | (lower > -self._reach)
+        near = ((upper < self._reach) | (lower > -self._reach)) & self._moved(t)
         j, scale = self._jacobian(t), self._scale  # unknowns as shares of ratings
         hessian = np.diag(2.0 * self._weights * scale**2)
         gradient = 2.0 * self._weights * (now - reference) * scale
