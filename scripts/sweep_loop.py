@@ -63,6 +63,7 @@ VALUES: dict[str, tuple[float, ...]] = {
     "deciding_nodes": (0, 10, 100),
     "strict_share": (0.9, 0.98, 1.0),
     "reopenings": (0, 1, 2),
+    "quieter": (0, 2, 4, 8),
     "walks": (1, 2, 6),
     "max_rounds": (12, 30, 60),
 }

@@ -39,8 +39,6 @@ from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
 
 _LOG = logging.getLogger(__name__)
-QUIETER = (0.0, 0.25, 0.5, 0.75)
-"""Shares of the reactive power at which the certified capacity is tried in the end."""
 
 
 def certify(
@@ -304,7 +302,7 @@ class _ClosedLoop:
         trials = self.trials
         dark = best.schedule.pv_p_kw.sum(axis=1) <= 0.0
         for hours in (dark, ~dark):
-            for share in QUIETER:
+            for share in np.arange(self.options.quieter) / max(self.options.quieter, 1):
                 if not np.abs(best.schedule.pv_q_kvar[hours]).any():
                     break
                 kept = np.where(hours, share, 1.0)[:, None]

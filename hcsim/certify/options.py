@@ -91,6 +91,8 @@ class LoopOptions:
     deciding_nodes: int = 0
     """Branch-and-bound nodes for deciding anew, and for the bound at the end: the relaxation, its sites and directions
     taken, is worth its time; the proof of a linearization that a replay corrects is not."""
+    quieter: int = 4
+    """In how many steps of its reactive power, from none of it on, the certified capacity is tried in the end."""
     strict_share: float = 0.98
     """Of what passes where the bare feeder's own violations are forgiven: as much must pass without, to be preferred.
     """
