@@ -159,6 +159,7 @@ class Walk:
             ),
             caps=bench.caps,
             losses_max_kw=bench.losses_max_kw,
+            cycles_per_day=bench.cycles_per_day,
             spread=trials.spread,
             charging=self.decisions.charging,
         )

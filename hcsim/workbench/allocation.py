@@ -51,6 +51,7 @@ from optim.hosting.storage import Fleet
 from optim.linearize import lindist3flow
 from optim.solve.options import SolveOptions
 
+DAYS_OF_YEAR = 365
 Reactive = Literal["as_given", "unity"] | InverterControl
 """Of PV: what goes with the weights (the schedule's, else none), none, or the inverters' own."""
 
@@ -182,6 +183,12 @@ class Workbench:
         bare = self.bare("free").found
         return np.maximum(most / 100.0 * bare.load_kw, bare.losses_kw)
 
+    @property
+    def cycles_per_day(self) -> float | None:
+        """[bess] cycles_per_year as a share of each day; None where there is no such limit."""
+        bess = self.case.config.bess
+        return None if bess is None or bess.cycles_per_year == "off" else bess.cycles_per_year / DAYS_OF_YEAR
+
     def with_objective(self, objective: Objective) -> Workbench:
         """The same case with another objective; what is known of the feeder stays known."""
         program = self.case.config.program.model_copy(update={"objective": objective})
@@ -294,6 +301,7 @@ class Workbench:
             already=self.bare(self._assumed).found.before if forgiving else None,
             caps=self.caps,
             losses_max_kw=self.losses_max_kw,
+            cycles_per_day=self.cycles_per_day,
             spread=self.spread,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,11 @@ class Profiles:
         """The number of steps after which each day is over."""
         per_day = len(self) // self.days
         return tuple(per_day * (k + 1) for k in range(self.days))
+
+    @property
+    def day_steps(self) -> tuple[range, ...]:
+        """The steps of each day."""
+        return tuple(range(a, b) for a, b in pairwise((0, *self.day_ends)))
 
     def taken(self, steps: NDArray[np.int64], days: int = 1) -> Profiles:
         """These steps alone, in this order, as so many days."""

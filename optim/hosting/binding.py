@@ -43,6 +43,9 @@ def prices(matrices: Matrices, answer: Answer) -> tuple[Price, ...]:
         elif key[0] == "cap":
             cap = matrices.problem.caps[key[1]]
             found.append(Price("cap of the site", cap.site, "", value, "kW"))
+        elif key[0] == "cycles" and matrices.problem.fleet:
+            units = matrices.problem.fleet.units
+            found.append(Price("battery cycles", units[key[1] % len(units)].name, "", value, "kWh"))
         elif key[0] == "load":
             found.append(Price("loading", m.branches[key[2]], times[key[1]], value, "kVA"))
     if matrices.problem.fleet:

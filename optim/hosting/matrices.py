@@ -166,7 +166,26 @@ class Matrices:
         m = last + len(ends) * at.units
         balance = sp.csr_array((values.astype(float), (i.astype(int), j.astype(int))), shape=(m, at.count))
         keys = [("energy", k) for k in range(m)]
-        return [*found, Rows(balance, begun, begun, keys)]
+        return [*found, Rows(balance, begun, begun, keys), *self._cycle_rows()]
+
+    def _cycle_rows(self) -> list[Rows]:
+        """What a unit may give in a day, where that is limited."""
+        at, p = self.at, self.problem
+        if p.fleet is None or p.cycles_per_day is None:
+            return []
+        days, giving, h = p.profiles.day_steps, self.sign > 0, p.profiles.step_h
+        rows = np.zeros((len(days) * at.units, at.count))
+        begun = np.zeros(len(rows))
+        for k, day in enumerate(days):
+            for t in day:
+                for c in np.flatnonzero(giving[t]):
+                    row = k * at.units + int(self._of[c])
+                    rows[row, at.power + t * at.converters + c] = h
+                    rows[row, at.less + t * at.converters + c] = -h
+                    begun[row] += h * self._p_from[t, c]
+        most = np.tile([p.cycles_per_day * u.energy_kwh / 1e3 for u in p.fleet.units], len(days))
+        keys: list[Hashable] = [("cycles", k) for k in range(len(rows))]
+        return [Rows(sp.csr_array(rows), np.full(len(rows), -INF), most - begun, keys)]
 
     def _capacity_rows(self) -> list[Rows]:
         """Caps of sites, and what a spread objective asks of each."""

@@ -74,6 +74,8 @@ class HostingProblem:
     """The most that may stand at sites; those that are not named have none."""
     losses_max_kw: Floats | None = None
     """(T,) ceiling on what the feeder loses in each step; holds where the model knows losses (the tangent)."""
+    cycles_per_day: float | None = None
+    """What a unit may discharge in each day at most, at the grid side, in times of its energy."""
     spread: Spread | None = None
     """What is made largest instead of the sum of all sites."""
     charging: Floats | None = None

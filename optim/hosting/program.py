@@ -44,6 +44,8 @@ def build(problem: HostingProblem) -> pyo.ConcreteModel:
         storage.energy_range(m, fleet, steps)
         storage.energy_returns(m, problem.profiles.day_ends)
         storage.number_of_units(m, fleet)
+        if problem.cycles_per_day is not None:
+            storage.cycles_limit(m, fleet, problem.cycles_per_day, problem.profiles.day_steps, problem.profiles.step_h)
         if fleet.circulation == "forbid" and problem.charging is None:
             storage.one_status_for_all(m, fleet)
 

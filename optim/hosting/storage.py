@@ -135,6 +135,18 @@ def energy_returns(m: pyo.ConcreteModel, day_ends: tuple[int, ...]) -> None:
         )
 
 
+def cycles_limit(
+    m: pyo.ConcreteModel, fleet: Fleet, cycles_per_day: float, days: tuple[range, ...], step_h: float
+) -> None:
+    """Ours: what a unit gives in a day, of its energy."""
+
+    def rule(m: pyo.ConcreteModel, u: int, day: int) -> object:
+        given = sum(m.p_discharge[u, n, t] for n in fleet.nodes[u] for t in days[day])
+        return step_h * given <= cycles_per_day * fleet.units[u].energy_kwh / 1e3
+
+    m.cycles_limit = pyo.Constraint(m.unit, range(len(days)), rule=rule)
+
+
 def number_of_units(m: pyo.ConcreteModel, fleet: Fleet) -> None:
     """(9a)"""
     if fleet.chooses_sites:

@@ -13,6 +13,7 @@ from small_programs import enumerate_optimum, linear_model, profiles_of, random_
 from optim.data.limits import Limits
 from optim.errors import InfeasibleError, ModelError
 from optim.hosting import search as hosting_search
+from optim.hosting.decided import DecidedProgram
 from optim.hosting.problem import HostingProblem, TrustRegion
 from optim.hosting.search import solve_hosting
 from optim.hosting.storage import Fleet
@@ -56,6 +57,22 @@ def test_circulation_by_hand(circulation, hc_kw, circulated_kwh):
     assert schedule.solve.bound == pytest.approx(hc_kw, abs=SOLVER_KW)
     assert schedule.circulated_kwh().sum() == pytest.approx(circulated_kwh, abs=SOLVER_KW)
     assert len(schedule.bess) == 2
+
+
+def test_cycles_by_hand():
+    """`night_and_day` without circulation gives 20 kWh by night. Units that may give 5 kWh each store 10 / 0.64 by day:
+    100 + 15.625 kW; with everything decided the same, and what binds is said."""
+    problem = night_and_day("forbid")
+    energy = problem.fleet.units[0].energy_kwh
+    found = solve_hosting(replace(problem, cycles_per_day=5.0 / energy), "x", TIGHT)
+    assert found.hc_kw == pytest.approx(115.625, abs=SOLVER_KW)
+    given = (found.p_discharge_kw * found.step_h).sum(axis=0)
+    assert given == pytest.approx([5.0, 5.0], abs=SOLVER_KW)
+    fleet = Fleet(found.bess, tuple((n,) for n in found.bess_nodes), None, "forbid")
+    charging = np.array([[1.0, 1.0], [0.0, 0.0]])
+    decided = DecidedProgram().solve(replace(problem, cycles_per_day=5.0 / energy, fleet=fleet, charging=charging), "x")
+    assert 1e3 * decided.worth_mw == pytest.approx(115.625, abs=SOLVER_KW)
+    assert "battery cycles" in {price.limit for price in decided.prices}
 
 
 def test_a_unit_goes_where_the_voltage_binds():

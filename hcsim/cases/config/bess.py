@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from hcsim.cases.config.types import Efficiency, Name, Names, Positive, Section, Share, key
+from hcsim.cases.config.types import Efficiency, Name, Names, Off, Positive, Section, Share, key
 
 
 class BessSection(Section):
@@ -21,6 +21,11 @@ class BessSection(Section):
     centralized_bus: Name = key("Where the one unit of the centralized program stands.")
     units: Annotated[int, Field(ge=1, le=10**6)] = key(
         "Distributed programs: so many equal units, at most one per bus.", 6
+    )
+    cycles_per_year: Positive | Off = key(
+        "What each unit may discharge in a year, in times of its energy, an equal share of it each day.",
+        "off",
+        unit="full cycles",
     )
     candidate_buses: Names = key("Where units may stand; empty: the PV buses (paper 1, section II-D).", ())
 
