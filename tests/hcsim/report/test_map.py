@@ -9,11 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import sync_playwright
 from synthetic_study import TREE, study
 
 from hcsim.report.allocation.page import render_html
 from hcsim.report.map.data import Shown, broken_buses, map_of, packed
 from hcsim.report.map.layout import layout
+from hcsim.report.simulation.page import write_page
 from optim.data.node import bus_of
 from optim.hosting.binding import Price
 
@@ -128,10 +130,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 @pytest.fixture(scope="module")
 def browser():
-    sync = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
-    with sync.sync_playwright() as driver:
+    with sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
@@ -240,3 +241,44 @@ def test_text_is_legible_in_both_colour_schemes(opened):
         for text in texts:
             for ground in (paper, pale):
                 assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) >= 4.5
+
+
+def test_print_cuts_no_table_and_leaves_no_heading_alone(opened):
+    """On A4 with the page's own margins: what is wider than the paper would be cut."""
+    opened.set_viewport_size({"width": round((210 - 24) / 25.4 * 96), "height": 1000})
+    opened.emulate_media(media="print")
+    wide = """() => [...document.querySelectorAll("table, figure, svg.feeder")]
+        .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
+        .map(e => e.outerHTML.slice(0, 80))"""
+    assert opened.evaluate(wide) == []
+    hidden = (
+        "() => [...document.querySelectorAll('.scroll, .tall')].filter(e => e.scrollHeight > e.clientHeight + 1).length"
+    )
+    assert opened.evaluate(hidden) == 0
+    after = "() => [...document.querySelectorAll('h1, h2, h3')].map(e => getComputedStyle(e).breakAfter)"
+    assert set(opened.evaluate(after)) == {"avoid"}
+    assert opened.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+
+
+def test_play_goes_through_the_hours_and_stops(opened):
+    clock, play = opened.locator("output"), opened.locator(".controls button", has_text="Play")
+    before = clock.inner_text()
+    play.click()
+    opened.wait_for_function("before => document.querySelector('output').textContent !== before", arg=before)
+    opened.get_by_role("button", name="Stop").click()
+    assert play.inner_text() == "Play"
+
+
+def test_a_long_table_filters_and_sorts_by_number(browser, tmp_path):
+    rows = pd.DataFrame({"bus": [f"n{k}" for k in range(24)], "hc_kw": [(7 * k % 24) * 50.5 for k in range(24)]})
+    page = browser.new_page()
+    page.goto(write_page("Nodal", {"case": "c"}, [], {"Buses": rows}, tmp_path, "page.html").as_uri())
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    page.locator("th button", has_text="kW").click()
+    numbers = [float(x.replace(",", "")) for x in page.locator("table.sorted tbody td.n").all_inner_texts()]
+    assert numbers == sorted(numbers)
+    page.get_by_label("Filter").fill("n1")
+    shown = page.locator("table.sorted tbody tr").locator("visible=true")
+    assert shown.count() == 11, "n1 and n10 to n19"
+    assert page.get_by_role("status").inner_text() == "11 of 24 rows"
+    page.close()
