@@ -1,4 +1,4 @@
-"""A regulator whose line-drop compensation turns answers round: what *follow* draws to lower a voltage raises the tap."""
+"""A regulator whose line-drop compensation turns answers round: what *follow* draws to lower a voltage raises a tap."""
 
 from dataclasses import replace
 
