@@ -8,10 +8,27 @@
     return found ? Number(found[0].replace(/,/g, "").replace("−", "-")) : NaN;
   };
 
-  function compare(a, b) {
-    const [x, y] = [number(a), number(b)];
+  /* a line break in a cell is a blank between words */
+  function said(cell) {
+    const copy = cell.cloneNode(true);
+    for (const br of copy.querySelectorAll("br")) br.replaceWith(" ");
+    return copy.textContent.trim().replace(/\s+/g, " ");
+  }
+
+  /* the last heading before the table */
+  function heading(table) {
+    if (table.caption) return said(table.caption);
+    const after = (h) => h.compareDocumentPosition(table) & Node.DOCUMENT_POSITION_FOLLOWING;
+    const all = [...document.querySelectorAll("h1, h2, h3, h4, summary")].filter(after);
+    const found = all.filter((h) => h.tagName !== "SUMMARY" || h.parentElement.contains(table)).pop();
+    return found ? said(found) : "table";
+  }
+
+  /* numbers by size, then words; what is no number stays last in both directions */
+  function compare(a, b, down) {
+    const [x, y] = [number(a), number(b)], way = down ? -1 : 1;
     if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
-    return Number.isNaN(x) ? a.localeCompare(b) : x - y;
+    return way * (Number.isNaN(x) ? a.localeCompare(b, "en", { numeric: true }) : x - y);
   }
 
   function sort(table, column, heading) {
@@ -19,14 +36,14 @@
     for (const th of table.tHead.rows[0].cells) th.setAttribute("aria-sort", "none");
     heading.setAttribute("aria-sort", down ? "descending" : "ascending");
     const body = table.tBodies[0];
-    const text = (row) => row.cells[column].textContent;
-    const rows = [...body.rows].sort((a, b) => (down ? -1 : 1) * compare(text(a), text(b)));
+    const text = (row) => said(row.cells[column]);
+    const rows = [...body.rows].sort((a, b) => compare(text(a), text(b), down));
     body.append(...rows);
   }
 
   function csv(table) {
     const cell = (c) => {
-      let text = c.textContent.trim();
+      let text = said(c);
       if (/^[-+]?[\d,]+(\.\d+)?$/.test(text)) text = text.replace(/,/g, "");
       else if (/^[=+\-@]/.test(text)) text = "'" + text; /* no cell is run by a spreadsheet */
       return /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
@@ -66,13 +83,23 @@
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "CSV";
-    const heading = table.caption || table.closest("section, details, body").querySelector("h2, h3, summary");
-    const name = (heading ? heading.textContent : "table").trim().slice(0, 60);
+    const name = heading(table).slice(0, 60);
     button.setAttribute("aria-label", `Table as CSV: ${name}`);
     button.addEventListener("click", () => save(table, name.replace(/[^\w]+/g, "_").toLowerCase()));
     bar.append(button);
-    table.parentElement.before(bar);
+    (table.closest(".scroll") || table).before(bar);
   }
+
+  /* what is wider than the page is reached by keys too */
+  const reach = new ResizeObserver((seen) => {
+    for (const { target } of seen) {
+      if (target.scrollWidth <= target.clientWidth) { for (const name of ["tabindex", "role", "aria-label"]) target.removeAttribute(name); continue; }
+      target.tabIndex = 0;
+      target.setAttribute("role", "region");
+      target.setAttribute("aria-label", heading(target.querySelector("table")));
+    }
+  });
+  for (const box of document.querySelectorAll(".scroll:not(.tall)")) reach.observe(box);
 
   for (const table of document.querySelectorAll("table.sorted")) {
     if (!table.tHead || !table.tBodies.length) continue;
@@ -80,6 +107,7 @@
       const button = document.createElement("button");
       button.type = "button";
       button.append(...th.childNodes);
+      if (!said(button)) button.setAttribute("aria-label", `Sort by column ${column + 1}`);
       th.append(button);
       th.setAttribute("aria-sort", "none");
       button.addEventListener("click", () => sort(table, column, th));
