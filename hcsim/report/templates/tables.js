@@ -15,13 +15,14 @@
     return copy.textContent.trim().replace(/\s+/g, " ");
   }
 
-  /* the last heading before the table */
+  /* the last heading before the table, and the section's where that is a smaller one */
   function heading(table) {
-    if (table.caption) return said(table.caption);
-    const after = (h) => h.compareDocumentPosition(table) & Node.DOCUMENT_POSITION_FOLLOWING;
-    const all = [...document.querySelectorAll("h1, h2, h3, h4, summary")].filter(after);
-    const found = all.filter((h) => h.tagName !== "SUMMARY" || h.parentElement.contains(table)).pop();
-    return found ? said(found) : "table";
+    const before = (h) => h.compareDocumentPosition(table) & Node.DOCUMENT_POSITION_FOLLOWING;
+    const all = [...document.querySelectorAll("h1, h2, h3, h4, summary")].filter(before);
+    const last = all.filter((h) => h.tagName !== "SUMMARY" || h.parentElement.contains(table)).pop();
+    if (!last) return "table";
+    const section = all.filter((h) => h.tagName === "H2").pop();
+    return [section, last].filter((h, k) => h && (k || h !== last)).map(said).join(", ");
   }
 
   /* numbers by size, then words; what is no number stays last in both directions */
@@ -59,6 +60,8 @@
     URL.revokeObjectURL(link.href);
   }
 
+  const used = new Map(); /* how often each title was given */
+
   function tools(table) {
     const bar = document.createElement("div");
     bar.className = "tools";
@@ -83,7 +86,9 @@
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "CSV";
-    const name = heading(table).slice(0, 60);
+    const title = heading(table).slice(0, 80), times = (used.get(title) || 0) + 1;
+    const name = times > 1 ? `${title} ${times}` : title;
+    used.set(title, times);
     button.setAttribute("aria-label", `Table as CSV: ${name}`);
     button.addEventListener("click", () => save(table, name.replace(/[^\w]+/g, "_").toLowerCase()));
     bar.append(button);
@@ -106,8 +111,8 @@
     [...table.tHead.rows[0].cells].forEach((th, column) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.append(...th.childNodes);
-      if (!said(button)) button.setAttribute("aria-label", `Sort by column ${column + 1}`);
+      if (!said(th) || th.querySelector("a")) button.setAttribute("aria-label", `Sort by ${said(th) || `column ${column + 1}`}`);
+      else button.append(...th.childNodes);
       th.append(button);
       th.setAttribute("aria-sort", "none");
       button.addEventListener("click", () => sort(table, column, th));
