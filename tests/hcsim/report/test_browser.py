@@ -3,14 +3,13 @@
 import base64
 import io
 import itertools
-import json
 import re
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from in_browser import CHROMIUM, CONTRAST, at_bus, place, unfold
 from playwright.sync_api import sync_playwright
 from synthetic_study import study
 
@@ -23,7 +22,6 @@ from hcsim.report.simulation.page import Shown as Figure
 from optim.data.node import bus_of
 from optim.hosting.binding import Price
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 LAYERS = ("pv", "bess", "voltage", "loading", "nodal0")
 PAGES = ("report", "study")
 """The page of an allocation, and the one that all other studies have."""
@@ -99,28 +97,6 @@ def open_page(browser, files):
         page.close()
     assert not wrong
     assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
-
-
-def place(page, bus):
-    """Of a bus on the screen, the map scrolled into view."""
-    stage = page.locator("svg.feeder")
-    stage.scroll_into_view_if_needed()
-    box, data = stage.bounding_box(), json.loads(page.locator("section.map script").inner_text())
-    x, y, width, _ = map(float, stage.get_attribute("viewBox").split())
-    scale, k = box["width"] / width, data["bus"].index(bus)
-    return box["x"] + (data["x"][k] - x) * scale, box["y"] + (data["y"][k] - y) * scale
-
-
-def at_bus(shown, bus):
-    """What the results say: kW of PV by hour, volts by hour and phase, and the worst of these."""
-    operation, plan = shown.replay.operation, shown.schedule
-    nodes = [k for k, n in enumerate(operation.nodes) if bus_of(n) == bus]
-    sites = [k for k, n in enumerate(plan.pv_nodes) if bus_of(n) == bus]
-    v = operation.v_pu[:, nodes]
-    room = np.minimum(shown.limits.v_max_pu - v, v - shown.limits.v_min_pu)
-    t, k = np.unravel_index(np.argmin(room), room.shape)
-    worst = f"worst voltage {v[t, k]:.4f} pu, phase {operation.nodes[nodes[k]][-1]} at {operation.times[t]}"
-    return plan.pv_kw[sites].sum(), plan.pv_p_kw[:, sites].sum(axis=1), v, worst
 
 
 def numbers(cells):
@@ -270,15 +246,15 @@ def test_tables_sort_by_number_and_filter(open_page):
     assert tools.get_by_role("status").inner_text() == "11 of 24 rows"
 
 
-def test_tables_leave_as_csv_from_beside_themselves(open_page, made):
+def test_tables_leave_as_csv_from_beside_themselves(open_page):
     page = open_page("report")
-    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    unfold(page)
     with page.expect_download() as saved:
         page.get_by_role("button", name="Table as CSV: Result, Where the PV stands").click()
     table = pd.read_csv(saved.value.path())
     assert table["share, %"].sum() == pytest.approx(100, abs=0.1 * len(table))
     with page.expect_download() as saved:
-        page.get_by_role("button", name="Table as CSV: Certified hosting capacity").click()
+        page.get_by_role("button", name="Table as CSV: Certified hosting capacity", exact=True).click()
     assert "bound of its program" in pd.read_csv(saved.value.path()).columns
     assert (
         page.get_by_role("button", name="Table as CSV: Assumptions, How the feeder was read", exact=True).count() == 1
@@ -353,7 +329,7 @@ def test_keys_reach_everything_and_show_where_they_are(open_page, name):
 def test_everything_to_use_or_see_has_a_name(open_page, name):
     """As a screen reader is told by the browser."""
     page = open_page(name, width=420)
-    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    unfold(page)
     page.mouse.click(*place(page, "b5"))
     nodes = page.context.new_cdp_session(page).send("Accessibility.getFullAXTree")["nodes"]
     asked = {"application", "button", "link", "slider", "radio", "searchbox", "combobox", "image", "img", "region"}
@@ -369,35 +345,13 @@ def test_everything_to_use_or_see_has_a_name(open_page, name):
     assert page.evaluate("[...document.querySelectorAll('th')].every(th => th.scope)")
 
 
-CONTRAST = """() => {
-  const part = c => { const m = c.match(/[\\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
-  const light = c => c.slice(0, 3).map(x => x / 255).map(x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
-    .reduce((s, x, i) => s + x * [0.2126, 0.7152, 0.0722][i], 0);
-  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3]));
-  const ground = e => { const c = e ? part(getComputedStyle(e).backgroundColor) : [255, 255, 255, 1];
-    return c[3] === 1 ? c : over(c, ground(e.parentElement)); };
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
-  let read = 0;
-  while (walk.nextNode()) {
-    const e = walk.currentNode.parentElement, s = getComputedStyle(e);
-    if (!walk.currentNode.data.trim() || !e.getClientRects().length || e.closest("script, style, .unseen")) continue;
-    const under = ground(e), own = part(e instanceof SVGElement ? s.fill : s.color), shown = over(own, under);
-    const [a, b] = [light(shown), light(under)].sort((x, y) => y - x), size = parseFloat(s.fontSize);
-    const least = size >= 24 || (size >= 18.66 && s.fontWeight >= 700) ? 3 : 4.5;
-    read += 1;
-    if ((a + 0.05) / (b + 0.05) < least) found.push([walk.currentNode.data.trim().slice(0, 40), s.color, `${under}`]);
-  }
-  return { read, found };
-}"""
-
-
 @pytest.mark.parametrize("media", ["screen", "print"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", PAGES)
 def test_text_is_legible(open_page, name, scheme, media):
     """WCAG 2.1 AA of every visible text: 4.5 to 1, of large text 3 to 1."""
     page = open_page(name, scheme=scheme)
-    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    unfold(page)
     page.mouse.click(*place(page, "b5"))
     page.emulate_media(color_scheme=scheme, media=media)
     said = page.evaluate(CONTRAST)
@@ -411,7 +365,7 @@ def test_text_is_legible(open_page, name, scheme, media):
 @pytest.mark.parametrize("name", PAGES)
 def test_420_pixels_are_wide_enough(open_page, name):
     page = open_page(name, width=420)
-    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    unfold(page)
     page.mouse.click(*place(page, "b5"))
     assert page.evaluate("document.documentElement.scrollWidth") == 420
     cut = """() => [...document.querySelectorAll("body *")].filter(e => {
@@ -428,7 +382,7 @@ def test_420_pixels_are_wide_enough(open_page, name):
 def test_print_cuts_no_table_and_leaves_no_heading_alone(open_page, name):
     """On A4 with the page's own margins: what is wider than the paper would be cut."""
     page = open_page(name, width=round((210 - 24) / 25.4 * 96))
-    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    unfold(page)
     page.emulate_media(media="print")
     wide = """() => [...document.querySelectorAll("table, figure, svg.feeder")].filter(e => e.checkVisibility()
         && e.getBoundingClientRect().right > e.parentElement.getBoundingClientRect().right + 1)
