@@ -36,6 +36,25 @@ def unfold(page):
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
 
 
+def walk_by_tab(page):
+    """What keys should reach, what Tab has reached, and which of these had no ring around it."""
+    stops = page.evaluate(
+        """() => [...document.querySelectorAll("a[href], button, input, summary, [tabindex='0']")].filter(
+            e => e.checkVisibility() && !(e.type === "radio" && !e.checked)).map((e, k) => (e.dataset.stop = k))"""
+    )
+    look = """() => { const e = document.activeElement, s = getComputedStyle(e); return [e.dataset.stop ?? "",
+        s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2, e.outerHTML.slice(0, 60)]; }"""
+    reached, unseen = set(), []
+    for _ in range(len(stops) + 5):
+        page.keyboard.press("Tab")
+        stop, ringed, what = page.evaluate(look)
+        if not stop:
+            break
+        reached.add(int(stop))
+        unseen += [] if ringed else [what]
+    return stops, reached, unseen
+
+
 CONTRAST = """() => {
   const part = c => { const m = c.match(/[\\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
   const light = c => c.slice(0, 3).map(x => x / 255).map(x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
@@ -57,3 +76,17 @@ CONTRAST = """() => {
   return { read, found };
 }"""
 """Texts that WCAG 2.1 AA calls illegible, with their colour and what is behind them; and how many texts were read."""
+
+BROKEN_WORDS = """where => {
+  const found = [];
+  for (const e of document.querySelectorAll(where)) {
+    const walk = document.createTreeWalker(e, NodeFilter.SHOW_TEXT), range = document.createRange();
+    while (walk.nextNode()) for (const word of walk.currentNode.data.matchAll(/[^\\s\u2013-]+/g)) {
+      range.setStart(walk.currentNode, word.index);
+      range.setEnd(walk.currentNode, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+}"""
+"""Words and numbers that begin on one line and end on the next."""
