@@ -129,5 +129,5 @@ PICTURES: tuple[Picture[Validation], ...] = (
     ),
     Picture("02_source", "Power from the source", "Below zero, power flows back through that phase.", source_power),
     Picture("03_voltage", "Voltages", "The range over all judged nodes; dashed: limits.", voltages),
-    Picture("04_batteries", "Batteries", "State of charge at the end of each step; line: commanded, dots: delivered.", batteries),
+    Picture("04_batteries", "Batteries", "State of charge; line: commanded, dots: delivered.", batteries),
 )
