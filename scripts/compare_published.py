@@ -17,9 +17,9 @@ The model is the user's own copy of that repository; what the published run chan
 
 Two answers of ours. "Their rule": replays of the whole day judged by that rule, their search (double or halve from the
 size they begin with, at n1134480 from two; bisect to 5 kW). "Nodal": `hcsim nodal` with their limits and its own
-definitions: 3 % is the change when the plant comes on at once, no control moving; only the substations' regulators act.
-Not reproduced: their voltages are read at one random bus of each depth (seed: the feeder's name), PV and reclosers, here
-at every node; their screen for islands is left out.
+definitions: 3 % is the change when the plant comes on at once, no control moving; only the substations' regulators
+act. Not reproduced: their voltages are read at one random bus of each depth (seed: the feeder's name), PV and
+reclosers, here at every node; their screen for islands is left out.
 
 IEEE 37. Source: Aydin, Holt, Almassalkhi, "Fairness-aware Dynamic Hosting Capacity and the Impacts of Strategic Solar
 PV Curtailment", arXiv:2504.18905, abstract; no code with it was found. Its network is a modified, radial IEEE 37, which
