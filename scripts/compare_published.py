@@ -110,10 +110,10 @@ ACTING = "feeder_reg*"
 LIMITS = Limits(V_MIN, V_MAX, substation_min_kw=None, loading_max_pu=1.0, v_deviation_max_pu=STEP_MAX_PU)
 WHY = {
     "": "",
-    "voltage_deviation": "the whole plant at once, no control moving; there what clouds change in 5 minutes, controls "
-    "acting in between",
+    "voltage_deviation": "this plant alone, all of it at once, no control moving; there what clouds change in "
+    "5 minutes at all plants, controls acting in between",
     "overvoltage": "node by node here; there the highest voltage of the feeder, wherever it is",
-    "loading": "the same element; what stands beside belongs to the feeder here, so what it already causes is forgiven",
+    "loading": "sizes are multiples of 5 kW",
 }
 
 
