@@ -1,0 +1,121 @@
+"""The conic program by Clarabel: the dual value, and how far the known state is from the program's rows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from optim.bounds.sdp.rows import ConicProgram, Floats
+from optim.errors import ModelError, SolverError
+
+FILL = 6.0
+"""Entries of the factors per entry of the system, as seen; what the estimate of memory goes by."""
+SHARE_OF_MEMORY = 0.7
+GIB = 2**30
+SOLVED = "Solved"
+LEEWAY = 10.0
+"""How many times the values of the solution the variables may have where what is left of the dual equations counts."""
+
+
+@dataclass(frozen=True)
+class Solved:
+    """What Clarabel says."""
+
+    status: str
+    most: float
+    """The dual value, of what is made largest, with an allowance for what the dual equations are off."""
+    point: Floats
+
+
+def need_clarabel() -> None:
+    """Raises SolverError where Clarabel is not installed."""
+    try:
+        import clarabel  # noqa: F401
+    except ImportError as error:
+        raise SolverError(
+            "The semidefinite bound needs the solver Clarabel, which is not installed.",
+            "Install it: pip install 'hcsim[conic]' (or pip install clarabel).",
+        ) from error
+
+
+def memory_gib(program: ConicProgram) -> float:
+    """An estimate of what the solver takes."""
+    blocks = sum((n * (n + 1) // 2) ** 2 for n in program.semidefinite)
+    return 16.0 * FILL * (2.0 * program.matrix.nnz + blocks + sum(program.matrix.shape)) / GIB
+
+
+def require_memory(program: ConicProgram, hours: int) -> None:
+    """Raises ModelError where the program is too large for this machine."""
+    needed, there = memory_gib(program), SHARE_OF_MEMORY * _physical_gib()
+    if needed > there:
+        raise ModelError(
+            f"The semidefinite program of {hours} hours would take some {needed:.1f} GiB of memory, and "
+            f"{there:.1f} GiB can be had.",
+            "Ask for fewer hours (--hours): a bound over some hours is a bound.",
+        )
+
+
+def _physical_gib() -> float:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
+    except (AttributeError, ValueError, OSError):  # not on this system
+        return 8.0
+
+
+def solved(program: ConicProgram) -> Solved:
+    """Runs Clarabel on one thread. Raises SolverError where it is not installed."""
+    need_clarabel()
+    import clarabel
+
+    cones = [clarabel.ZeroConeT(program.zeros), clarabel.NonnegativeConeT(program.nonnegatives)]
+    cones += [clarabel.SecondOrderConeT(4)] * program.second_order
+    cones += [clarabel.PSDTriangleConeT(n) for n in program.semidefinite]
+    settings = clarabel.DefaultSettings()
+    settings.verbose = False
+    settings.max_iter = 200
+    quadratic = sparse.csc_array((len(program.cost),) * 2)
+    found = clarabel.DefaultSolver(
+        quadratic, program.cost, sparse.csc_array(program.matrix), program.right, cones, settings
+    ).solve()
+    x, z = np.array(found.x), np.array(found.z)
+    left = program.cost + program.matrix.T @ z
+    allowance = float(np.abs(left) @ np.maximum(1.0, LEEWAY * np.abs(x)))
+    return Solved(str(found.status), float(program.right @ z) + allowance, x)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How well the known state meets the program, per unit."""
+
+    equalities: float
+    inequalities: float
+    cones: float
+
+    @property
+    def worst(self) -> float:
+        return max(self.equalities, self.inequalities, self.cones)
+
+
+def fit_of_state(program: ConicProgram) -> Fit:
+    """The largest that the known state is beyond a row or out of a cone; rows that it need not meet left out."""
+    slack = program.right - program.matrix @ program.state
+    equal, rest = np.split(slack, [program.zeros])
+    least, rest = np.split(rest, [program.nonnegatives])
+    kept = [i for i in range(program.nonnegatives) if program.zeros + i not in program.loose]
+    second, rest = np.split(rest, [4 * program.second_order])
+    light = second.reshape(-1, 4)
+    beyond = float(np.max(np.linalg.norm(light[:, 1:], axis=1) - light[:, 0], initial=0.0))
+    for n in program.semidefinite:
+        own, rest = np.split(rest, [n * (n + 1) // 2])
+        full = np.zeros((n, n))
+        column, row = np.tril_indices(n)
+        full[row, column] = own / np.where(row == column, 1.0, np.sqrt(2.0))
+        beyond = max(beyond, -float(np.linalg.eigvalsh(full, UPLO="U")[0]))
+    return Fit(
+        float(np.max(np.abs(equal), initial=0.0)),
+        float(np.max(-least[kept], initial=0.0)),
+        beyond,
+    )
