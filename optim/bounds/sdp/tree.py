@@ -35,7 +35,7 @@ class TapRange:
     """Whether the tapped winding is on the source's side."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Section:
     """All elements between two buses, per unit: V_to = transfer V_from - z I_to."""
 
