@@ -68,9 +68,9 @@ def sdp_bound(hours: Sequence[Hour], devices: Devices, taps: Sequence[Mapping[st
     Raises
     ------
     ModelError
-        The feeder has what the relaxation cannot hold, or the program is too large for the machine's memory.
+        The feeder has what the relaxation cannot hold.
     SolverError
-        Clarabel is not installed.
+        Clarabel is not installed, or the program is too large for the machine's memory.
     """
     need_clarabel()
     program, base_kva = sdp_program(hours, devices, taps)

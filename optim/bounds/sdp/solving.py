@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from optim.bounds.sdp.rows import ConicProgram, Floats
-from optim.errors import ModelError, SolverError
+from optim.errors import SolverError
 
 FILL = 6.0
 """Entries of the factors per entry of the system, as seen; what the estimate of memory goes by."""
@@ -48,10 +48,10 @@ def memory_gib(program: ConicProgram) -> float:
 
 
 def require_memory(program: ConicProgram, hours: int) -> None:
-    """Raises ModelError where the program is too large for this machine."""
+    """Raises SolverError where the program is too large for this machine."""
     needed, there = memory_gib(program), SHARE_OF_MEMORY * _physical_gib()
     if needed > there:
-        raise ModelError(
+        raise SolverError(
             f"The semidefinite program of {hours} hours would take some {needed:.1f} GiB of memory, and "
             f"{there:.1f} GiB can be had.",
             "Ask for fewer hours (--hours): a bound over some hours is a bound.",
