@@ -14,7 +14,7 @@ from optim.bounds.balance import Bound
 from optim.bounds.sdp.devices import DeviceRows, Devices
 from optim.bounds.sdp.hour import Hour, HourRows
 from optim.bounds.sdp.rows import ConicProgram, Rows
-from optim.bounds.sdp.solving import SOLVED, Fit, fit_of_state, need_clarabel, require_memory, solved
+from optim.bounds.sdp.solving import Fit, fit_of_state, need_clarabel, require_memory, solved
 from optim.bounds.sdp.tree import REMEDY, TapRange, tree_of
 from optim.data.network import Network
 from optim.data.node import phase_number
@@ -84,9 +84,9 @@ def sdp_bound(hours: Sequence[Hour], devices: Devices, taps: Sequence[Mapping[st
         )
         return Bound(np.nan, ceiling, (), "sdp", status), fit
     found = solved(program)
-    if found.status != SOLVED or not np.isfinite(found.most):
+    if not found.trusted:
         status = (
-            f"no bound: the solver ended with {found.status}. A ceiling on losses below what the feeder has to lose in "
+            f"no bound: the solver ended with {found.status}, which is no proof. A ceiling on losses below what the feeder has to lose in "
             "one of the hours has this effect; otherwise try fewer hours"
         )
         return Bound(np.nan, ceiling, (), "sdp", status), fit

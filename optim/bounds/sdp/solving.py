@@ -15,7 +15,13 @@ FILL = 6.0
 """Entries of the factors per entry of the system, as seen; what the estimate of memory goes by."""
 SHARE_OF_MEMORY = 0.7
 GIB = 2**30
-SOLVED = "Solved"
+SOLVED = ("Solved", "AlmostSolved")
+"""What Clarabel may end with; what its last step left open is in the allowance."""
+TOLERANCE = 1e-7
+ALLOWED = 1e-3
+"""The largest allowance, by share of the bound, with which it is one."""
+IN_CONE = 1e-8
+"""By how much the dual point may be outside of its cone, rounding."""
 LEEWAY = 10.0
 """How many times the values of the solution the variables may have where what is left of the dual equations counts."""
 
@@ -27,7 +33,15 @@ class Solved:
     status: str
     most: float
     """The dual value, of what is made largest, with an allowance for what the dual equations are off."""
-    point: Floats
+    allowance: float
+    outside: float
+    """How far the dual point is from its cone: nothing, but for rounding."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the dual value is a bound."""
+        sound = np.isfinite(self.most) and self.outside <= IN_CONE
+        return self.status in SOLVED and bool(sound) and self.allowance <= ALLOWED * max(abs(self.most), 1e-3)
 
 
 def need_clarabel() -> None:
@@ -76,6 +90,8 @@ def solved(program: ConicProgram) -> Solved:
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.max_iter = 200
+    settings.max_threads = 1
+    settings.tol_feas = settings.tol_gap_abs = settings.tol_gap_rel = TOLERANCE
     quadratic = sparse.csc_array((len(program.cost),) * 2)
     found = clarabel.DefaultSolver(
         quadratic, program.cost, sparse.csc_array(program.matrix), program.right, cones, settings
@@ -83,7 +99,9 @@ def solved(program: ConicProgram) -> Solved:
     x, z = np.array(found.x), np.array(found.z)
     left = program.cost + program.matrix.T @ z
     allowance = float(np.abs(left) @ np.maximum(1.0, LEEWAY * np.abs(x)))
-    return Solved(str(found.status), float(program.right @ z) + allowance, x)
+    _, least, cone = _split(program, z)
+    outside = max(float(np.max(-least, initial=0.0)), cone)
+    return Solved(str(found.status), float(program.right @ z) + allowance, allowance, outside)
 
 
 @dataclass(frozen=True)
@@ -101,10 +119,15 @@ class Fit:
 
 def fit_of_state(program: ConicProgram) -> Fit:
     """The largest that the known state is beyond a row or out of a cone; rows that it need not meet left out."""
-    slack = program.right - program.matrix @ program.state
+    equal, least, beyond = _split(program, program.right - program.matrix @ program.state)
+    kept = [i for i in range(program.nonnegatives) if program.zeros + i not in program.loose]
+    return Fit(float(np.max(np.abs(equal), initial=0.0)), float(np.max(-least[kept], initial=0.0)), beyond)
+
+
+def _split(program: ConicProgram, slack: Floats) -> tuple[Floats, Floats, float]:
+    """Entries at equalities, entries that must not be negative, and how far the others are out of their cones."""
     equal, rest = np.split(slack, [program.zeros])
     least, rest = np.split(rest, [program.nonnegatives])
-    kept = [i for i in range(program.nonnegatives) if program.zeros + i not in program.loose]
     second, rest = np.split(rest, [4 * program.second_order])
     light = second.reshape(-1, 4)
     beyond = float(np.max(np.linalg.norm(light[:, 1:], axis=1) - light[:, 0], initial=0.0))
@@ -114,8 +137,4 @@ def fit_of_state(program: ConicProgram) -> Fit:
         column, row = np.tril_indices(n)
         full[row, column] = own / np.where(row == column, 1.0, np.sqrt(2.0))
         beyond = max(beyond, -float(np.linalg.eigvalsh(full, UPLO="U")[0]))
-    return Fit(
-        float(np.max(np.abs(equal), initial=0.0)),
-        float(np.max(-least[kept], initial=0.0)),
-        beyond,
-    )
+    return equal, least, beyond
