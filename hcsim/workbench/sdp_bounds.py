@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError, ModelError
+from hcsim.replay.result import ReplayResult
 from hcsim.util.suggest import did_you_mean
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.bounds import BETWEEN_PHASES, NoMoreThan, ceiling_on_losses, leg_range
@@ -29,8 +30,8 @@ Taps = Literal["any", "bare"]
 
 ASSUMES = (
     "Every judged voltage is within its limits and the verdict's tolerance, or where the bare feeder has it; of load "
-    f"models alone it is taken that between two phases there are at most {100 * (BETWEEN_PHASES - 1):.0f} % more or less"
-    " than both have at 120 degrees. PV has one capacity in all hours and delivers all of its sun; batteries have no "
+    f"models alone it is taken that between two phases there are at most {100 * (BETWEEN_PHASES - 1):.0f} % more or "
+    "less than both have at 120 degrees. PV has one capacity in all hours and delivers all of its sun; batteries have no "
     "reactive power. Capacitor banks stand where the bare feeder has them."
 )
 TAPS = {
@@ -46,8 +47,11 @@ def no_more_than_sdp(
     losses_kw: float | None = None,
     hours: Sequence[str] | None = None,
     taps: Taps = "any",
+    beside: Iterable[ReplayResult] = (),
 ) -> NoMoreThan:
     """The semidefinite bound for one of the programs, over the hours named (None: all of them).
+
+    The ceiling on losses is that of `no_more_than`.
 
     What the relaxation cannot hold is no bound, with the reason as its status. Raises ConfigError for an hour that is
     not there, SolverError where Clarabel is not installed or the program too large for this machine.
@@ -55,13 +59,17 @@ def no_more_than_sdp(
     need_clarabel()
     every = bench.profiles.times
     steps = hours_asked(every, hours)
-    ceiling, words = ceiling_on_losses(bench, losses_kw)
+    ceiling, words = ceiling_on_losses(bench, losses_kw, beside)
     ceiling = ceiling[steps]
     times = tuple(every[t] for t in steps)
     assumes = ASSUMES + TAPS[taps]
     if len(steps) < len(every):
-        assumes += f" Of {len(every)} hours {len(steps)} are looked at; batteries may do there what their rating allows."
+        assumes += (
+            f" Of {len(every)} hours {len(steps)} are looked at; batteries may do there what their rating allows."
+        )
     try:
+        if bench.limits.v_max_pu is None or bench.limits.v_min_pu is None:
+            raise ModelError("Without both voltage limits nothing says what loads draw.", "Set them in [limits].")
         if bench.profiles.fixed:
             raise ModelError(f"The curve at {bench.profiles.fixed[0].node} is not held by the semidefinite bound.")
         states = _hours(bench, steps, ceiling)

@@ -88,9 +88,9 @@ class HourRows:
 
     def write(self, injected: Sequence[tuple[int, Affine]]) -> None:
         """All rows of the hour; `injected` is the power of devices at nodes, a vector of one each, in pu."""
-        for bus, at, y in self.tree.shunts:
-            self._flow_out(bus, at, self.w[bus].block(at, at).right(y.conj().T).diagonal())
-            self._current[bus][at] += y @ self.v[bus][at]
+        for bus, on, y in self.tree.shunts:
+            self._flow_out(bus, on, self.w[bus].block(on, on).right(y.conj().T).diagonal())
+            self._current[bus][on] += y @ self.v[bus][on]
         self._write_loads()
         currents = self._currents_of_state()
         for section, current in zip(self.tree.sections, currents, strict=True):

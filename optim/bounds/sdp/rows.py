@@ -43,7 +43,7 @@ class Affine:
 
     def times(self, factor: complex | Anything) -> Affine:
         """Entry by entry."""
-        return Affine(self.columns, self.coef * factor, self.const * factor)
+        return Affine(self.columns, np.asarray(self.coef * factor), np.asarray(self.const * factor, dtype=complex))
 
     def left(self, matrix: Anything) -> Affine:
         """matrix @ self"""
@@ -83,8 +83,8 @@ class Affine:
 
 def constant(value: Anything) -> Affine:
     """An expression without variables."""
-    value = np.asarray(value, dtype=complex)
-    return Affine(np.zeros(0, dtype=np.int64), np.zeros((0, *value.shape), dtype=complex), value)
+    const: Complexes = np.asarray(value, dtype=complex)
+    return Affine(np.zeros(0, dtype=np.int64), np.zeros((0, *const.shape), dtype=complex), const)
 
 
 def joined(a: Affine, b: Affine, d: Affine) -> Affine:
@@ -184,7 +184,7 @@ class Rows:
         if n == 1:
             self.nonnegative(expression.diagonal())
         elif n == 2:
-            self._second.append((expression.columns, *map(_light_cone, (expression.coef, expression.const))))
+            self._second.append((expression.columns, _light_cone(expression.coef), _light_cone(expression.const)))
         else:
             packed = (expression.columns, _packed(expression.coef), _packed(expression.const))
             self._blocks.setdefault(2 * n, []).append(packed)

@@ -58,7 +58,7 @@ def need_clarabel() -> None:
 def memory_gib(program: ConicProgram) -> float:
     """An estimate of what the solver takes."""
     blocks = sum((n * (n + 1) // 2) ** 2 for n in program.semidefinite)
-    return 16.0 * FILL * (2.0 * program.matrix.nnz + blocks + sum(program.matrix.shape)) / GIB
+    return float(16.0 * FILL * (2.0 * program.matrix.nnz + blocks + sum(program.matrix.shape)) / GIB)
 
 
 def require_memory(program: ConicProgram, hours: int) -> None:
@@ -74,7 +74,7 @@ def require_memory(program: ConicProgram, hours: int) -> None:
 
 def _physical_gib() -> float:
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIB
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) / GIB
     except (AttributeError, ValueError, OSError):  # not on this system
         return 8.0
 
@@ -90,7 +90,8 @@ def solved(program: ConicProgram) -> Solved:
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.max_iter = 200
-    settings.max_threads = 1
+    if hasattr(settings, "max_threads"):  # not in its first versions
+        settings.max_threads = 1
     settings.tol_feas = settings.tol_gap_abs = settings.tol_gap_rel = TOLERANCE
     quadratic = sparse.csc_array((len(program.cost),) * 2)
     found = clarabel.DefaultSolver(

@@ -209,21 +209,19 @@ def _seen_from(near: tuple[int, ...], parts: Sequence[tuple[tuple[int, ...], Com
         at = [nodes.index(n) for n in own]
         y[np.ix_(at, at)] += part
     k = len(near)
-    inner = np.linalg.lstsq(y[k:, k:], y[k:, :k], rcond=None)[0]
+    inner: Complexes = np.asarray(np.linalg.lstsq(y[k:, k:], y[k:, :k], rcond=None)[0], dtype=complex)
     found: Complexes = y[:k, :k] - y[:k, k:] @ inner
     return found
 
 
 def _section(
-    own: list[Branch],
-    place: dict[int, tuple[str, int]],
-    base: Floats,
-    base_kva: float,
-    ranges: Mapping[str, TapRange],
+    own: list[Branch], place: dict[int, tuple[str, int]], base: Floats, base_kva: float, ranges: Mapping[str, TapRange]
 ) -> Section:
     source = own[0].kind == "source"
     va = base_kva * 1e3
-    transfers, zs, y_froms, y_tos, froms, tos = [], [], [], [], [], []
+    transfers, zs, y_froms, y_tos = [], [], [], []
+    froms: list[Floats] = []
+    tos: list[Floats] = []
     for branch in own:
         there = base[list(branch.to_nodes)]
         here = np.ones(1) if source else base[list(branch.from_nodes)]
@@ -269,11 +267,7 @@ def _in_order(sections: list[Section]) -> tuple[Section, ...]:
     """After what feeds them; a bus may be fed by several sections."""
     waiting, found, fed = list(sections), [], {""}
     while waiting:
-        ready = [
-            s
-            for s in waiting
-            if s.from_bus in fed and not any(o.to_bus == s.from_bus for o in waiting)
-        ]
+        ready = [s for s in waiting if s.from_bus in fed and not any(o.to_bus == s.from_bus for o in waiting)]
         if not ready:
             raise ModelError(f"{waiting[0].name} stands in a loop of buses: not held.", REMEDY)
         fed.update(s.to_bus for s in ready)
