@@ -86,8 +86,8 @@ def sdp_bound(hours: Sequence[Hour], devices: Devices, taps: Sequence[Mapping[st
     found = solved(program)
     if not found.trusted:
         status = (
-            f"no bound: the solver ended with {found.status}, which is no proof. A ceiling on losses below what the feeder "
-            "has to lose in one of the hours has this effect; otherwise try fewer hours"
+            f"no bound: the solver ended with {found.status}, which is no proof. A ceiling on losses below what "
+            "the feeder has to lose in one of the hours has this effect; otherwise try fewer hours"
         )
         return Bound(np.nan, ceiling, (), "sdp", status), fit
     return Bound(found.most * base_kva, ceiling, tuple(range(len(hours))), "sdp"), fit
