@@ -31,8 +31,8 @@ Taps = Literal["any", "bare"]
 ASSUMES = (
     "Every judged voltage is within its limits and the verdict's tolerance, or where the bare feeder has it; of load "
     f"models alone it is taken that between two phases there are at most {100 * (BETWEEN_PHASES - 1):.0f} % more or "
-    "less than both have at 120 degrees. PV has one capacity in all hours and delivers all of its sun; batteries have no "
-    "reactive power. Capacitor banks stand where the bare feeder has them."
+    "less than both have at 120 degrees. PV has one capacity in all hours and delivers all of its sun. Capacitor "
+    "banks stand where the bare feeder has them."
 )
 TAPS = {
     "any": " Taps of regulators are anywhere in their range, in every hour anew.",
@@ -64,8 +64,10 @@ def no_more_than_sdp(
     times = tuple(every[t] for t in steps)
     assumes = ASSUMES + TAPS[taps]
     if len(steps) < len(every):
-        assumes += (
-            f" Of {len(every)} hours {len(steps)} are looked at; batteries may do there what their rating allows."
+        assumes += f" {len(steps)} of {len(every)} hours are looked at."
+    if program != "none":
+        assumes += " Batteries have no reactive power, and charge and discharge as they like" + (
+            " within their rating." if len(steps) < len(every) else ", their energy kept hour by hour."
         )
     try:
         if bench.limits.v_max_pu is None or bench.limits.v_min_pu is None:

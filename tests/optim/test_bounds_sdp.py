@@ -101,7 +101,7 @@ def three_bus():
     return feeder.load("b.3", 60.0, 10.0, mix=(1.0, 0.0, 0.0))
 
 
-def brute_force(network, nodes, losses_kw, r, floor=0.0, *, directions=60):
+def brute_force(network, nodes, losses_kw, r, floor=0.0, *, directions=40):
     """The largest sum of capacities that the power flow passes, along directions drawn at random, with reactive power
     drawn too; the first direction is what every phase draws, the second one phase alone."""
     draw, q_share, k = np.random.default_rng(1), np.sqrt(1 - r**2), len(nodes)
