@@ -12,7 +12,7 @@ from optim.bounds.sdp.bound import sdp_bound, sdp_program
 from optim.bounds.sdp.devices import Devices
 from optim.bounds.sdp.hour import Hour
 from optim.bounds.sdp.legs import envelope
-from optim.bounds.sdp.solving import fit_of_state, memory_gib, require_memory
+from optim.bounds.sdp.solving import fit_of_state, memory_gib
 from optim.bounds.sdp.tree import TapRange
 from optim.data.network import LoadLegs
 from optim.data.schedule import BessUnit
@@ -312,13 +312,12 @@ def test_a_site_between_conductors_and_a_zone_are_refused():
         sdp_bound([replace(hour, network=replace(network, zone="m1"))], devices, [{}])
 
 
-def test_too_large_says_fewer_hours(monkeypatch):
+def test_too_large_says_fewer_hours():
     network = built(two_bus())
     program, _ = sdp_program([hour_of(network, 9.0)], one_hour(network, ("a.1",), 0.5), [{}])
     assert memory_gib(program) < 1.0
-    monkeypatch.setattr("optim.bounds.sdp.solving._physical_gib", lambda: 1e-6)
     with pytest.raises(SolverError, match="fewer hours"):
-        require_memory(program, 1)
+        sdp_bound([hour_of(network, 9.0)], one_hour(network, ("a.1",), 0.5), [{}], memory_gib=1e-6)
 
 
 def test_clarabel_missing_says_how_to_get_it(monkeypatch):
