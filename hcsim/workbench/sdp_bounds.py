@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hcsim.errors import ConfigError, ModelError
 from hcsim.replay.result import ReplayResult
+from hcsim.util.sandbox import memory_of_the_machine
 from hcsim.util.suggest import did_you_mean
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.bounds import BETWEEN_PHASES, NoMoreThan, ceiling_on_losses, leg_range
@@ -27,6 +28,8 @@ from optim.linearize.response import OperatingPoint
 
 Floats = NDArray[np.float64]
 Taps = Literal["any", "bare"]
+SHARE_OF_MEMORY = 0.7
+"""Of the machine's, what the solver may take."""
 
 ASSUMES = (
     "Every judged voltage is within its limits and the verdict's tolerance, or where the bare feeder has it; of load "
@@ -76,7 +79,8 @@ def no_more_than_sdp(
             raise ModelError(f"The curve at {bench.profiles.fixed[0].node} is not held by the semidefinite bound.")
         states = _hours(bench, steps, ceiling)
         free = [_ranges(bench, hour.network) if taps == "any" else {} for hour in states]
-        bound, _ = sdp_bound(states, _devices(bench, program, steps), free)
+        most = SHARE_OF_MEMORY * memory_of_the_machine() / 2**30
+        bound, _ = sdp_bound(states, _devices(bench, program, steps), free, memory_gib=most)
     except ModelError as error:
         bound = Bound(np.nan, ceiling, (), "sdp", f"no bound: {error}")
     return NoMoreThan(program, bound, words, times, assumes)

@@ -46,7 +46,9 @@ def sdp_program(
     return rows.program(), base_kva
 
 
-def sdp_bound(hours: Sequence[Hour], devices: Devices, taps: Sequence[Mapping[str, TapRange]]) -> tuple[Bound, Fit]:
+def sdp_bound(
+    hours: Sequence[Hour], devices: Devices, taps: Sequence[Mapping[str, TapRange]], *, memory_gib: float = 8.0
+) -> tuple[Bound, Fit]:
     """Upper bound on total PV capacity over the hours, whatever the others say.
 
     Parameters
@@ -57,6 +59,8 @@ def sdp_bound(hours: Sequence[Hour], devices: Devices, taps: Sequence[Mapping[st
         Sites and batteries, T steps as the hours.
     taps
         Of each hour: transformers whose taps are free within a range; the others stand as in the hour's network.
+    memory_gib
+        What the solver may take.
 
     Returns
     -------
@@ -70,11 +74,11 @@ def sdp_bound(hours: Sequence[Hour], devices: Devices, taps: Sequence[Mapping[st
     ModelError
         The feeder has what the relaxation cannot hold.
     SolverError
-        Clarabel is not installed, or the program is too large for the machine's memory.
+        Clarabel is not installed, or the program is too large for the memory.
     """
     need_clarabel()
     program, base_kva = sdp_program(hours, devices, taps)
-    require_memory(program, len(hours))
+    require_memory(program, len(hours), memory_gib)
     ceiling = np.array([hour.losses_kw for hour in hours])
     fit = fit_of_state(program)
     if not fit.worst <= FITS:

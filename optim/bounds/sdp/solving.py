@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +12,6 @@ from optim.errors import SolverError
 
 FILL = 6.0
 """Entries of the factors per entry of the system, as seen; what the estimate of memory goes by."""
-SHARE_OF_MEMORY = 0.7
 GIB = 2**30
 SOLVED = ("Solved", "AlmostSolved")
 """What Clarabel may end with; what its last step left open is in the allowance."""
@@ -61,22 +59,15 @@ def memory_gib(program: ConicProgram) -> float:
     return float(16.0 * FILL * (2.0 * program.matrix.nnz + blocks + sum(program.matrix.shape)) / GIB)
 
 
-def require_memory(program: ConicProgram, hours: int) -> None:
-    """Raises SolverError where the program is too large for this machine."""
-    needed, there = memory_gib(program), SHARE_OF_MEMORY * _physical_gib()
-    if needed > there:
+def require_memory(program: ConicProgram, hours: int, there_gib: float) -> None:
+    """Raises SolverError where the program takes more memory than can be had."""
+    needed = memory_gib(program)
+    if needed > there_gib:
         raise SolverError(
             f"The semidefinite program of {hours} hours would take some {needed:.1f} GiB of memory, and "
-            f"{there:.1f} GiB can be had.",
+            f"{there_gib:.1f} GiB can be had.",
             "Ask for fewer hours (--hours): a bound over some hours is a bound.",
         )
-
-
-def _physical_gib() -> float:
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) / GIB
-    except (AttributeError, ValueError, OSError):  # not on this system
-        return 8.0
 
 
 def solved(program: ConicProgram) -> Solved:
