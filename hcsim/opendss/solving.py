@@ -21,7 +21,8 @@ COARSER_TOLERANCES = (1e-7, 1e-6, 1e-5)
 AT_LEAST_ITERATIONS = 20
 """Where the tolerance says little, so that all but the floating voltages come to rest."""
 NO_TIME_S = 1e-3
-LOGGED_CONTROLS = ("RegControl", "CapControl", "InvControl", "StorageController", "SwtControl", "Recloser", "Relay")
+LOGGED_CONTROLS = ("RegControl", "CapControl", "InvControl", "StorageController", "Relay")
+"""Classes that can be told to log what they do; SwtControl, Recloser and Fuse know no such property."""
 WATCHED_ITERATIONS = 12
 """Control iterations more, to see who goes on acting."""
 _ACTS = re.compile(r"Element=([^,]+),\s*Action=(?!\*\*(?:ARMED|RESET))", re.IGNORECASE)

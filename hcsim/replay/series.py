@@ -144,10 +144,8 @@ class DailySeries:
             if curve.node not in self.network.node_index:
                 raise FeederError(f"{self.circuit.name} has no node {curve.node} for the curve given there.")
             kv = float(self.network.v_base_v[self.network.node_index[curve.node]]) / 1e3
-            yield (
-                f"bus1={curve.node} phases=1 conn=wye kv={kv!r} pf=1 kw=0 model=1 "
-                f"vminpu={V_SANE_PU[0]} vmaxpu={V_SANE_PU[1]}"
-            )
+            sane = f"vminpu={V_SANE_PU[0]} vmaxpu={V_SANE_PU[1]}"
+            yield f"bus1={curve.node} phases=1 conn=wye kv={kv!r} pf=1 kw=0 model=1 {sane}"
 
     def fixed_commands(self) -> tuple[list[str], list[tuple[str, ...]]]:
         """The curves of `profiles.fixed` for an engine that runs by itself: once, and before each step."""
@@ -166,8 +164,8 @@ class DailySeries:
     def set_fixed(self, t: int) -> None:
         """The curves' power at step t; `run` does it by itself."""
         if fixed := self.profiles.fixed:
-            which = "|".join(map(str, range(len(fixed))))
-            self.circuit.write("Generator", f"^{FIXED}({which})$", "kw", np.array([c.p_kw[t] for c in fixed]))
+            names = f"^{FIXED}({'|'.join(map(str, range(len(fixed))))})$"
+            self.circuit.write("Generator", names, "kw", np.array([c.p_kw[t] for c in fixed]))
 
     def _map_branches(self) -> None:
         """Where each to-side branch-phase stands in the flat vectors, and its rating: found once per network."""

@@ -8,6 +8,7 @@ __all__ = [
     "gates",
     "own_devices",
     "planning",
+    "sdp_bounds",
     "second_engine",
     "tangent_export",
 ]

@@ -31,6 +31,7 @@ class NoMoreThan:
     bound: Bound
     ceiling_words: str
     times: tuple[str, ...]
+    assumes: str = ASSUMES
 
     def to_json(self) -> dict[str, object]:
         """`no_more_than_kw`, `method`, `losses_ceiling_kw` (largest of any step), `status`, binding hours."""
@@ -42,7 +43,7 @@ class NoMoreThan:
             "losses_ceiling": self.ceiling_words,
             "status": self.bound.status,
             "hours": [self.times[t] for t in self.bound.binding],
-            "assumes": ASSUMES,
+            "assumes": self.assumes,
         }
 
 
@@ -56,14 +57,7 @@ def no_more_than(
     """
     bare = bench.bare("free")
     found, times = bare.found, bench.profiles.times
-    if losses_kw is not None:
-        ceiling, words = np.full(len(times), float(losses_kw)), f"{losses_kw:g} kW in every hour, as asked for"
-    else:
-        beside = tuple(beside)
-        ceiling = np.fmax.reduce([found.losses_kw, *(r.losses_kw for r in beside)])
-        words = "what the feeder loses without devices in that hour" + (
-            ", or what a schedule of this study loses there if that is more" if beside else ""
-        )
+    ceiling, words = ceiling_on_losses(bench, losses_kw, beside)
     limits = bench.limits
     least = 0.0 if limits.substation_min_kw is None else limits.substation_min_kw
     if limits.substation_min_kw is None or (limits.v_max_pu is None and not limits.bands):
@@ -86,9 +80,30 @@ def no_more_than(
     return NoMoreThan(program, bound, words, times)
 
 
+def ceiling_on_losses(
+    bench: Workbench, losses_kw: float | None, beside: Iterable[ReplayResult] = ()
+) -> tuple[Floats, str]:
+    """(T,) kW and what they are in words: `losses_kw` in every hour, or what the bare feeder or a replay loses."""
+    if losses_kw is not None:
+        return np.full(len(bench.profiles), float(losses_kw)), f"{losses_kw:g} kW in every hour, as asked for"
+    beside = tuple(beside)
+    ceiling = np.fmax.reduce([bench.bare("free").found.losses_kw, *(r.losses_kw for r in beside)])
+    words = "what the feeder loses without devices in that hour" + (
+        ", or what a schedule of this study loses there if that is more" if beside else ""
+    )
+    return ceiling, words
+
+
 def _most_load_kw(bench: Workbench) -> Floats:
     """(T,) every load leg at the voltage, inside the limits or where the bare feeder is, at which it draws most."""
-    network, limits, profiles = bench.network, bench.limits, bench.profiles
+    legs = bench.network.loads
+    return most_load_kw(legs, bench.profiles.legs_pu(len(legs.names))[0], *leg_range(bench))
+
+
+def leg_range(bench: Workbench, beyond_pu: float = 0.0) -> tuple[Floats, Floats]:
+    """(L,) least and most voltage across every load leg, pu of its rating: inside the limits, or where the bare feeder
+    is; `beyond_pu` farther than that."""
+    network, limits = bench.network, bench.limits
     points = bench.bare("free").points
     legs = network.loads
     volts = np.array([np.abs(leg_voltages_v(legs, p.v_v)) for p in points])
@@ -97,12 +112,12 @@ def _most_load_kw(bench: Workbench) -> Floats:
     nominal = np.nanmedian(volts / np.where(own > 0, own, np.nan), axis=0)  # volts across the leg at 1 pu
     kv = network.kv_base[legs.node_plus]
     low, high = limits.v_min_at(kv), limits.v_max_at(kv)
-    low = np.fmin(np.where(np.isfinite(low), low, 0.8), np.nanmin(own, axis=0))
-    high = np.fmax(np.where(np.isfinite(high), high, 1.2), np.nanmax(own, axis=0))
+    low = np.fmin(np.where(np.isfinite(low), low, 0.8), np.nanmin(own, axis=0)) - beyond_pu
+    high = np.fmax(np.where(np.isfinite(high), high, 1.2), np.nanmax(own, axis=0)) + beyond_pu
     stretch = np.where(legs.node_minus >= 0, BETWEEN_PHASES, 1.0)
     at_least = nominal * low / stretch / legs.v_rated_v
     at_most = nominal * high * stretch / legs.v_rated_v
     fallback = np.isnan(nominal)  # a leg whose node nobody judges: as far as it was seen to go
     at_least = np.where(fallback, volts.min(axis=0) / legs.v_rated_v * 0.9, at_least)
     at_most = np.where(fallback, volts.max(axis=0) / legs.v_rated_v * 1.1, at_most)
-    return most_load_kw(legs, profiles.legs_pu(len(legs.names))[0], at_least, at_most)
+    return at_least, at_most

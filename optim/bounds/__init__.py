@@ -1,3 +1,3 @@
 """What no schedule can exceed: energy balance, and a semidefinite relaxation of the power flow."""
 
-__all__ = ["balance"]
+__all__ = ["balance", "sdp"]

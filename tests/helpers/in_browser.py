@@ -124,3 +124,14 @@ def seen_by(kind, colours):
     f = np.cbrt(xyz / [0.9505, 1.0, 1.089])
     f = np.where(xyz / [0.9505, 1.0, 1.089] > 0.008856, f, 7.787 * xyz / [0.9505, 1.0, 1.089] + 16 / 116)
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+CUT_SPOTS = """() => {
+  const stage = document.querySelector(".stage").getBoundingClientRect();
+  return [...document.querySelectorAll("svg.feeder path")].filter(spot => {
+    const at = spot.getBoundingClientRect(), half = parseFloat(getComputedStyle(spot).strokeWidth) / 2;
+    const x = (at.left + at.right) / 2;
+    return x - half < stage.left || x + half > stage.right;
+  }).length;
+}"""
+"""How many spots of the map reach over its edge."""

@@ -34,6 +34,13 @@ def test_the_control_that_hunts_is_named(tmp_path):
     assert "calm" not in caught.value.message
 
 
+def test_switches_and_reclosers_which_cannot_be_told_to_log_do_not_hide_the_control_that_hunts(tmp_path):
+    beside = "new swtcontrol.s switchedobj=line.l1 switchedterm=1\nnew recloser.r monitoredobj=line.l1 phasetrip=1e6\n"
+    (tmp_path / "m.dss").write_text(HUNTS.replace("set voltagebases", f"{beside}set voltagebases"))
+    with pytest.raises(ConvergenceError, match=r"hunt\): Capacitor.c1"):
+        Circuit.compile(tmp_path / "m.dss")
+
+
 def test_a_hunting_step_of_a_series_is_named_at_its_own_hour_and_the_rest_goes_on(tmp_path):
     (tmp_path / "m.dss").write_text(
         HUNTS.replace("kw=2500", "kw=2500 daily=d").replace(

@@ -28,7 +28,7 @@ from optim.data.network import Network
 from optim.data.profiles import Profiles
 from optim.data.violations import violations
 
-IEEE123 = Path(__file__).parent.parent / "dss_models" / "ieee123" / "Master.dss"
+IEEE123 = Path(__file__).parent.parent.parent / "dss_models" / "ieee123" / "Master.dss"
 WIDE = Limits(v_min_pu=0.9, v_max_pu=1.1)
 """With the taps locked at full-load positions half a year of IEEE 123 lies above 1.05 pu: not what is timed."""
 

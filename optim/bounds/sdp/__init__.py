@@ -1,0 +1,1 @@
+"""The three-phase branch-flow relaxation: a semidefinite program that no schedule's capacity exceeds."""
