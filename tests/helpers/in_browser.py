@@ -96,8 +96,8 @@ BROKEN_WORDS = """where => {
 }"""
 """Words and numbers that begin on one line and end on the next."""
 
-LEGEND = """() => {
-  const all = [...document.querySelectorAll(".key .dot, .key .ramp")].map(e => getComputedStyle(e));
+LEGEND = """shape => {
+  const all = [...document.querySelectorAll(shape)].map(e => getComputedStyle(e));
   return all.flatMap(s => s.backgroundImage.match(/rgb\\([^)]*\\)/g) || [s.backgroundColor]);
 }"""
 
@@ -111,9 +111,10 @@ SEEN = {
 
 
 def colours_of(page):
-    """(C, 3) of the legend, 0 to 1, each once."""
-    found = {tuple(map(int, re.findall(r"\d+", text)[:3])) for text in page.evaluate(LEGEND)}
-    return np.array(sorted(found)) / 255
+    """(C, 3) of the legend, 0 to 1, each once: those of squares, and all others."""
+    for shape in (".key .square", ".key .dot:not(.square), .key .ramp"):
+        found = {tuple(map(int, re.findall(r"\d+", text)[:3])) for text in page.evaluate(LEGEND, shape)}
+        yield np.array(sorted(found)).reshape(-1, 3) / 255
 
 
 def seen_by(kind, colours):

@@ -4,16 +4,20 @@ beside it, and what must be true of every page. Skipped where there is no Chromi
 import re
 import zlib
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from in_browser import BROKEN_WORDS, CHROMIUM, CONTRAST, colours_of, place, seen_by, unfold, walk_by_tab
+from in_browser import BROKEN_WORDS, CHROMIUM, CONTRAST, SEEN, colours_of, place, seen_by, unfold, walk_by_tab
 from playwright.sync_api import Error, sync_playwright
+from synthetic_study import network
 from typer.testing import CliRunner
 
 from hcsim.cli.app import app
+from hcsim.report.common.page import Annex, Answer, write_page
+from hcsim.report.map.data import Shown
 
 CASE = Path(__file__).parents[2] / "cases" / "three_bus"
 PAGES = ("check/check.html", "validate/large/report.html", "validate/compare.html")
@@ -48,6 +52,11 @@ def folder(tmp_path_factory):
     for name, (words, code) in asked.items():
         done = CliRunner().invoke(app, [*words, "--out", str(made / name)])
         assert done.exit_code == code, done.output
+    net = network()
+    capacities = pd.DataFrame({"bus": net.buses, "hc_kw": 90.0 * np.arange(len(net.buses)), "criterion": "loading"})
+    capacities = capacities.assign(binding_element="b5", binding_hour="10:00")
+    shown = Answer("A number.", map=Shown(net, nodal={"generation": capacities}))
+    write_page("Nodal", shown, Annex(), made / "nodal.html")
     return made
 
 
@@ -225,6 +234,7 @@ def test_paper(open_page, name):
     assert page.evaluate(alone) == []
     led = """() => [...document.querySelectorAll("p")].filter(e => e.nextElementSibling
         && e.nextElementSibling.matches(".scroll, .tools") && getComputedStyle(e).breakAfter !== "avoid").length"""
+    page.evaluate("document.querySelector('.scroll, .tools').before(document.createElement('p'))")
     assert page.evaluate(led) == 0, "what leads to a table stays with it"
     paper = page.pdf(prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", paper)) >= 1
@@ -236,16 +246,45 @@ def test_paper(open_page, name):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_legends_are_told_apart_with_any_colour_vision(open_page, scheme):
-    """CIE76 between any two colours of a legend, as they are and as three kinds of colour blindness see them."""
-    page = open_page(LARGE, scheme=scheme)
+@pytest.mark.parametrize("name", [LARGE, "nodal.html"])
+def test_legends_are_told_apart_with_any_colour_vision(open_page, name, scheme):
+    """CIE76 between any two colours of one shape in a legend, as they are and as the colour-blind see them."""
+    page = open_page(name, scheme=scheme)
     layers = page.locator("section.map input[type=radio]").evaluate_all("all => all.map(e => e.value)")
-    assert {"pv", "voltage", "loading"} <= set(layers)
+    assert ({"pv", "voltage", "loading"} if name == LARGE else {"nodal0"}) <= set(layers)
     for layer in layers:
         page.locator(f"input[value={layer}]").check()
-        colours = colours_of(page)
-        assert len(colours) >= 2
-        for kind in ("normal", "protan", "deutan", "tritan"):
+        for ramp in page.locator(".key .ramp").evaluate_all("all => all.map(e => getComputedStyle(e).backgroundImage)"):
+            stops = re.findall(r"rgb\([^)]*\)", ramp)
+            assert len(set(stops)) == len(stops) >= 3
+        groups = list(colours_of(page))
+        assert sum(map(len, groups)) >= 2
+        for colours, kind in product(groups, SEEN):
             lab = seen_by(kind, colours)
             far = np.linalg.norm(lab[:, None] - lab[None, :], axis=2)[~np.eye(len(lab), dtype=bool)]
-            assert far.min() > 10, (layer, kind, colours)
+            assert far.min(initial=100.0) > 15, (layer, kind, colours)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_capacities_stand_out_from_the_page_and_from_paper(open_page, scheme):
+    """WCAG 2.1 AA of what is no text: 3 to 1."""
+    page = open_page("nodal.html", scheme=scheme)
+    drawn = """() => [...document.querySelectorAll("svg.feeder path")].map(e => e.getAttribute("stroke"))
+        .filter(stroke => stroke.startsWith("rgb(")).map(stroke => stroke.match(/\\d+/g).map(Number))"""
+    page.evaluate("addEventListener('beforeprint', () => { window.onPaper = (" + drawn + ")(); })")
+    shown = np.array(page.evaluate(drawn)) / 255
+    assert len(shown) == len(network().buses)
+    ground = {"light": 1.0, "dark": light_of(np.array([0x14, 0x18, 0x1E]) / 255)}[scheme]
+    assert contrast(light_of(shown), ground).min() >= 3
+    page.pdf()
+    assert contrast(light_of(np.array(page.evaluate("onPaper")) / 255), 1.0).min() >= 3
+    assert (np.array(page.evaluate(drawn)) / 255 == shown).all(), "and back again"
+
+
+def light_of(colours):
+    """Relative luminance."""
+    return np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
+
+
+def contrast(a, b):
+    return (np.maximum(a, b) + 0.05) / (np.minimum(a, b) + 0.05)
