@@ -97,8 +97,7 @@
 
     const layers = [];
     const add = (name, title, paint, legend) => layers.push({ name, title, paint, legend });
-    const style = getComputedStyle(document.documentElement);
-    const css = (name) => style.getPropertyValue(name).trim();
+    const css = (name) => `var(${name})`; /* follows the colour scheme, and paper */
     const mid = () => css("--mid");
 
     if (d.pv) {
@@ -360,7 +359,7 @@
       if (soc && storeAt.has(bus)) power.push({ name: "stored kWh", values: each.map((t) => sum(storeAt.get(bus), (k) => soc(t, k))) });
       const columns = [...series.map((s) => ({ ...s, digits: 4 })), ...power.map((s) => ({ ...s, digits: d.digits }))];
       if (columns.length) {
-        const box = element("details"), wide = element("div", "", { class: "scroll" }), table = element("table"), head = table.createTHead().insertRow(), body = table.createTBody();
+        const box = element("details"), wide = element("div", "", { class: "scroll", tabindex: 0, role: "region", "aria-label": `The day of bus ${d.bus[bus]} as a table` }), table = element("table"), head = table.createTHead().insertRow(), body = table.createTBody();
         for (const words_ of ["hour", ...columns.map((c) => c.name)]) head.append(element("th", words_, { scope: "col" }));
         for (const t of each) { const row = body.insertRow(); row.append(element("td", d.times[t]), ...columns.map((c) => element("td", said(c.values[t], c.digits), { class: "n" }))); }
         wide.append(table);
@@ -371,8 +370,31 @@
       live.textContent = `The day of bus ${d.bus[bus]} stands below the map.`;
     }
 
+    /* -- what the map shows, as a table: for those who do not see it, and to take away ------------------------ */
+
+    function everything() {
+      const columns = [["bus", (b) => d.bus[b]], ["phases", (b) => [...d.phases[b]].join(" ")]];
+      const add_number = (title, value, digits) => columns.push([title, (b) => { const x = value(b); return x === null ? "–" : said(x, digits); }, "n"]);
+      if (d.pv) add_number("PV, kW", (b) => sum(pvAt.get(b), (k) => d.pv.kw[k]), d.digits);
+      if (d.bess) { add_number("battery, kW", (b) => sum(storeAt.get(b), (k) => d.bess.kw[k]), d.digits); add_number("battery, kWh", (b) => sum(storeAt.get(b), (k) => d.bess.kwh[k]), d.digits); }
+      if (v) {
+        add_number("worst voltage, pu", (b) => (worst[b] ? worst[b].value : null), 4);
+        columns.push(["phase", (b) => (worst[b] ? d.node_phase[worst[b].n] : "–")], ["at", (b) => (worst[b] ? d.times[worst[b].t] : "–")]);
+      }
+      for (const each of d.nodal) { add_number(`${each.title}, kW`, (b) => each.kw[b], d.digits); columns.push(["what binds", (b) => each.why[b] || "–"]); }
+      if (broken.size) columns.push([d.broken_words, (b) => broken.get(b) || "–"]);
+      const box = element("details"), wide = element("div", "", { class: "scroll tall", tabindex: 0, role: "region", "aria-label": "Every bus of the map" });
+      const table = element("table", "", { class: "sorted" }), head = table.createTHead().insertRow(), body = table.createTBody();
+      for (const [title, , kind] of columns) head.append(element("th", title, { scope: "col", class: kind || "" }));
+      d.bus.forEach((_, b) => body.insertRow().append(...columns.map(([, value, kind]) => element("td", `${value(b)}`, { class: kind || "" }))));
+      wide.append(table);
+      box.append(element("summary", "Every bus of the map as a table"), wide);
+      host.append(box);
+    }
+
     look();
     paint();
+    everything();
     DARK.addEventListener("change", paint);
     addEventListener("beforeprint", () => { current = -1; whole(); paint(); });
   }

@@ -8,10 +8,28 @@
     return found ? Number(found[0].replace(/,/g, "").replace("−", "-")) : NaN;
   };
 
-  function compare(a, b) {
-    const [x, y] = [number(a), number(b)];
+  /* a line break in a cell is a blank between words */
+  function said(cell) {
+    const copy = cell.cloneNode(true);
+    for (const br of copy.querySelectorAll("br")) br.replaceWith(" ");
+    return copy.textContent.trim().replace(/\s+/g, " ");
+  }
+
+  /* the last heading before the table, and the section's where that is a smaller one */
+  function heading(table) {
+    const before = (h) => h.compareDocumentPosition(table) & Node.DOCUMENT_POSITION_FOLLOWING;
+    const all = [...document.querySelectorAll("h1, h2, h3, h4, summary")].filter(before);
+    const last = all.filter((h) => h.tagName !== "SUMMARY" || h.parentElement.contains(table)).pop();
+    if (!last) return "table";
+    const section = all.filter((h) => h.tagName === "H2").pop();
+    return [section, last].filter((h, k) => h && (k || h !== last)).map(said).join(", ");
+  }
+
+  /* numbers by size, then words; what is no number stays last in both directions */
+  function compare(a, b, down) {
+    const [x, y] = [number(a), number(b)], way = down ? -1 : 1;
     if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
-    return Number.isNaN(x) ? a.localeCompare(b) : x - y;
+    return way * (Number.isNaN(x) ? a.localeCompare(b, "en", { numeric: true }) : x - y);
   }
 
   function sort(table, column, heading) {
@@ -19,14 +37,14 @@
     for (const th of table.tHead.rows[0].cells) th.setAttribute("aria-sort", "none");
     heading.setAttribute("aria-sort", down ? "descending" : "ascending");
     const body = table.tBodies[0];
-    const text = (row) => row.cells[column].textContent;
-    const rows = [...body.rows].sort((a, b) => (down ? -1 : 1) * compare(text(a), text(b)));
+    const text = (row) => said(row.cells[column]);
+    const rows = [...body.rows].sort((a, b) => compare(text(a), text(b), down));
     body.append(...rows);
   }
 
   function csv(table) {
     const cell = (c) => {
-      let text = c.textContent.trim();
+      let text = said(c);
       if (/^[-+]?[\d,]+(\.\d+)?$/.test(text)) text = text.replace(/,/g, "");
       else if (/^[=+\-@]/.test(text)) text = "'" + text; /* no cell is run by a spreadsheet */
       return /[",\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
@@ -41,6 +59,8 @@
     link.click();
     URL.revokeObjectURL(link.href);
   }
+
+  const used = new Map(); /* how often each title was given */
 
   function tools(table) {
     const bar = document.createElement("div");
@@ -66,20 +86,33 @@
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = "CSV";
-    const heading = table.caption || table.closest("section, details, body").querySelector("h2, h3, summary");
-    const name = (heading ? heading.textContent : "table").trim().slice(0, 60);
+    const title = heading(table).slice(0, 80), times = (used.get(title) || 0) + 1;
+    const name = times > 1 ? `${title} ${times}` : title;
+    used.set(title, times);
     button.setAttribute("aria-label", `Table as CSV: ${name}`);
     button.addEventListener("click", () => save(table, name.replace(/[^\w]+/g, "_").toLowerCase()));
     bar.append(button);
-    table.parentElement.before(bar);
+    (table.closest(".scroll") || table).before(bar);
   }
+
+  /* what is wider than the page is reached by keys too */
+  const reach = new ResizeObserver((seen) => {
+    for (const { target } of seen) {
+      if (target.scrollWidth <= target.clientWidth) { for (const name of ["tabindex", "role", "aria-label"]) target.removeAttribute(name); continue; }
+      target.tabIndex = 0;
+      target.setAttribute("role", "region");
+      target.setAttribute("aria-label", heading(target.querySelector("table")));
+    }
+  });
+  for (const box of document.querySelectorAll(".scroll:not(.tall)")) reach.observe(box);
 
   for (const table of document.querySelectorAll("table.sorted")) {
     if (!table.tHead || !table.tBodies.length) continue;
     [...table.tHead.rows[0].cells].forEach((th, column) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.append(...th.childNodes);
+      if (!said(th) || th.querySelector("a")) button.setAttribute("aria-label", `Sort by ${said(th) || `column ${column + 1}`}`);
+      else button.append(...th.childNodes);
       th.append(button);
       th.setAttribute("aria-sort", "none");
       button.addEventListener("click", () => sort(table, column, th));

@@ -1,23 +1,17 @@
-"""What the map is told, decoded again by another road; and the page in a browser, where there is one."""
+"""What the map is told, decoded again by another road. test_browser.py has the pages in a browser."""
 
 import base64
 import json
-import re
-import shutil
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import sync_playwright
 from synthetic_study import TREE, study
 
-from hcsim.report.allocation.page import render_html
 from hcsim.report.map.data import Shown, broken_buses, map_of, packed
 from hcsim.report.map.layout import layout
-from hcsim.report.simulation.page import write_page
 from optim.data.node import bus_of
-from optim.hosting.binding import Price
 
 V_DIGIT = 1e-4
 
@@ -121,164 +115,3 @@ def test_the_worst_at_a_bus_is_named_and_an_element_stands_at_its_end():
         "b9": "loading, phase 3 at 12:00",
         "b5": "overvoltage, phase 1 at 11:00",
     }
-
-
-# -- in a browser ---------------------------------------------------------------------------------------------
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def page_file(tmp_path_factory):
-    made = study(certified=True)
-    case = made.cases["none"]
-    price = (Price("reverse_flow", "src.2", "10:00", 1.0, "kW"),)
-    certified = replace(case, certificate=replace(case.certificate, binding=price))
-    made = replace(made, cases={"none": certified, "centralized": made.cases["centralized"]})
-    file = tmp_path_factory.mktemp("page") / "report.html"
-    file.write_text(render_html(made, {}))
-    return made, file
-
-
-@pytest.fixture
-def opened(browser, page_file):
-    """The page at 420 px, whatever it complains about, and that it asks for nothing outside."""
-    wrong, asked = [], []
-    page = browser.new_page(viewport={"width": 420, "height": 800})
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.append(said.text) if said.type in ("error", "warning") else None)
-    page.on("request", lambda request: asked.append(request.url))
-    page.goto(page_file[1].as_uri())
-    yield page
-    page.close()
-    assert not wrong
-    assert not [url for url in asked if not url.startswith(("file:", "data:", "blob:"))]
-
-
-def test_keys_go_from_bus_to_bus_and_show_a_day(opened, page_file):
-    made = page_file[0]
-    assert opened.evaluate("document.documentElement.scrollWidth") == 420
-    stage = opened.locator("svg.feeder")
-    stage.focus()
-    for _ in range(3):
-        opened.keyboard.press("ArrowRight")  # the source, head, b2
-    said = opened.locator("section.map [aria-live]").inner_text()
-    replay = made.cases["none"].certificate.replay
-    at = [k for k, n in enumerate(replay.operation.nodes) if bus_of(n) == "b2"]
-    room = np.minimum(1.05 - replay.operation.v_pu[:, at], replay.operation.v_pu[:, at] - 0.95)
-    t, k = np.unravel_index(np.argmin(room), room.shape)
-    assert said.startswith("b2") and f"{replay.operation.v_pu[t, at[k]]:.4f} pu" in said
-    opened.keyboard.press("Enter")
-    day = opened.locator(".day")
-    assert day.locator("h3").inner_text() == "Bus b2" and day.locator("svg[role=img]").count() == 2
-    day.locator("summary").click()
-    assert day.locator("tbody tr").count() == len(replay.operation.times)
-    first = [float(x.replace(",", "")) for x in day.locator("tbody tr").first.locator("td.n").all_inner_texts()]
-    assert first[0] == pytest.approx(replay.operation.v_pu[0, at].max(), abs=1e-3)  # phases differ by less
-    opened.keyboard.press("Escape")
-
-
-def test_pointing_layers_and_hours(opened):
-    opened.set_viewport_size({"width": 1280, "height": 800})
-    box = opened.locator("svg.feeder").bounding_box()
-    data = json.loads(opened.locator("section.map script").inner_text())
-    scale = box["width"] / data["width"]
-    b5 = data["bus"].index("b5")
-    opened.locator("svg.feeder").scroll_into_view_if_needed()
-    box = opened.locator("svg.feeder").bounding_box()
-    opened.mouse.move(box["x"] + data["x"][b5] * scale, box["y"] + data["y"][b5] * scale)
-    assert opened.locator(".tip").inner_text().startswith("b5")
-    for layer, words in (("voltage", "the limits"), ("loading", "of the rating"), ("pv", "PV")):
-        opened.locator(f"input[value={layer}]").check()
-        assert words in opened.locator(".key").inner_text()
-    slider = opened.locator("input[type=range]")
-    slider.focus()
-    before = opened.locator("output").inner_text()
-    opened.keyboard.press("ArrowRight")
-    assert opened.locator("output").inner_text() != before
-    assert slider.get_attribute("aria-valuetext") == opened.locator("output").inner_text()
-    opened.get_by_role("button", name="Zoom in").click()
-    assert float(opened.locator("svg.feeder").get_attribute("viewBox").split()[2]) < data["width"]
-
-
-def test_tables_sort_and_leave_as_csv(opened):
-    sites = opened.locator("table.sites")
-    heading = sites.locator("th").first
-    heading.locator("button").click()
-    assert heading.get_attribute("aria-sort") == "ascending"
-    buses = sites.locator("tbody tr td:first-child").all_inner_texts()
-    assert buses == sorted(buses)
-    with opened.expect_download() as saved:
-        opened.get_by_role("button", name=re.compile("Table as CSV: Sites")).click()
-    table = pd.read_csv(saved.value.path())
-    assert list(table["bus"]) == buses and table["share, %"].sum() == pytest.approx(100, abs=0.1 * len(table))
-
-
-def test_text_is_legible_in_both_colour_schemes(opened):
-    """WCAG 2.1 AA: 4.5 to 1 of every colour that text has on the page."""
-
-    def luminance(colour):
-        part = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-        linear = np.where(part <= 0.03928, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
-        return float(linear @ [0.2126, 0.7152, 0.0722])
-
-    read = "names => names.map(n => getComputedStyle(document.documentElement).getPropertyValue(n).trim())"
-    for scheme in ("light", "dark"):
-        opened.emulate_media(color_scheme=scheme)
-        names = ["--ink", "--soft", "--good", "--bad", "--open", "--link", "--paper", "--pale"]
-        colours = [c if len(c) == 7 else "#" + "".join(2 * x for x in c[1:]) for c in opened.evaluate(read, names)]
-        *texts, paper, pale = map(luminance, colours)
-        for text in texts:
-            for ground in (paper, pale):
-                assert (max(text, ground) + 0.05) / (min(text, ground) + 0.05) >= 4.5
-
-
-def test_print_cuts_no_table_and_leaves_no_heading_alone(opened):
-    """On A4 with the page's own margins: what is wider than the paper would be cut."""
-    opened.set_viewport_size({"width": round((210 - 24) / 25.4 * 96), "height": 1000})
-    opened.emulate_media(media="print")
-    wide = """() => [...document.querySelectorAll("table, figure, svg.feeder")]
-        .filter(e => e.getBoundingClientRect().right > document.documentElement.clientWidth + 1)
-        .map(e => e.outerHTML.slice(0, 80))"""
-    assert opened.evaluate(wide) == []
-    hidden = (
-        "() => [...document.querySelectorAll('.scroll, .tall')].filter(e => e.scrollHeight > e.clientHeight + 1).length"
-    )
-    assert opened.evaluate(hidden) == 0
-    after = "() => [...document.querySelectorAll('h1, h2, h3')].map(e => getComputedStyle(e).breakAfter)"
-    assert set(opened.evaluate(after)) == {"avoid"}
-    assert opened.pdf(prefer_css_page_size=True).startswith(b"%PDF")
-
-
-def test_play_goes_through_the_hours_and_stops(opened):
-    clock, play = opened.locator("output"), opened.locator(".controls button", has_text="Play")
-    before = clock.inner_text()
-    play.click()
-    opened.wait_for_function("before => document.querySelector('output').textContent !== before", arg=before)
-    opened.get_by_role("button", name="Stop").click()
-    assert play.inner_text() == "Play"
-
-
-def test_a_long_table_filters_and_sorts_by_number(browser, tmp_path):
-    rows = pd.DataFrame({"bus": [f"n{k}" for k in range(24)], "hc_kw": [(7 * k % 24) * 50.5 for k in range(24)]})
-    page = browser.new_page()
-    page.goto(write_page("Nodal", {"case": "c"}, [], {"Buses": rows}, tmp_path, "page.html").as_uri())
-    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
-    page.locator("th button", has_text="kW").click()
-    numbers = [float(x.replace(",", "")) for x in page.locator("table.sorted tbody td.n").all_inner_texts()]
-    assert numbers == sorted(numbers)
-    page.get_by_label("Filter").fill("n1")
-    shown = page.locator("table.sorted tbody tr").locator("visible=true")
-    assert shown.count() == 11, "n1 and n10 to n19"
-    assert page.get_by_role("status").inner_text() == "11 of 24 rows"
-    page.close()

@@ -1,0 +1,92 @@
+"""What tests of pages ask of a browser: where a bus of the map is, and which text is too pale."""
+
+import json
+import shutil
+
+import numpy as np
+
+from optim.data.node import bus_of
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+def place(page, bus):
+    """Of a bus on the screen, the map scrolled into view."""
+    stage = page.locator("svg.feeder")
+    stage.scroll_into_view_if_needed()
+    box, data = stage.bounding_box(), json.loads(page.locator("section.map script").inner_text())
+    x, y, width, _ = map(float, stage.get_attribute("viewBox").split())
+    scale, k = box["width"] / width, data["bus"].index(bus)
+    return box["x"] + (data["x"][k] - x) * scale, box["y"] + (data["y"][k] - y) * scale
+
+
+def at_bus(shown, bus):
+    """What the results say: kW of PV by hour, volts by hour and phase, and the worst of these."""
+    operation, plan = shown.replay.operation, shown.schedule
+    nodes = [k for k, n in enumerate(operation.nodes) if bus_of(n) == bus]
+    sites = [k for k, n in enumerate(plan.pv_nodes) if bus_of(n) == bus]
+    v = operation.v_pu[:, nodes]
+    room = np.minimum(shown.limits.v_max_pu - v, v - shown.limits.v_min_pu)
+    t, k = np.unravel_index(np.argmin(room), room.shape)
+    worst = f"worst voltage {v[t, k]:.4f} pu, phase {operation.nodes[nodes[k]][-1]} at {operation.times[t]}"
+    return plan.pv_kw[sites].sum(), plan.pv_p_kw[:, sites].sum(axis=1), v, worst
+
+
+def unfold(page):
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+
+
+def walk_by_tab(page):
+    """What keys should reach, what Tab has reached, and which of these had no ring around it."""
+    stops = page.evaluate(
+        """() => [...document.querySelectorAll("a[href], button, input, summary, [tabindex='0']")].filter(
+            e => e.checkVisibility() && !(e.type === "radio" && !e.checked)).map((e, k) => (e.dataset.stop = k))"""
+    )
+    look = """() => { const e = document.activeElement, s = getComputedStyle(e); return [e.dataset.stop ?? "",
+        s.outlineStyle !== "none" && parseFloat(s.outlineWidth) >= 2, e.outerHTML.slice(0, 60)]; }"""
+    reached, unseen = set(), []
+    for _ in range(len(stops) + 5):
+        page.keyboard.press("Tab")
+        stop, ringed, what = page.evaluate(look)
+        if not stop:
+            break
+        reached.add(int(stop))
+        unseen += [] if ringed else [what]
+    return stops, reached, unseen
+
+
+CONTRAST = """() => {
+  const part = c => { const m = c.match(/[\\d.]+/g).map(Number); return m.length < 4 ? [...m, 1] : m; };
+  const light = c => c.slice(0, 3).map(x => x / 255).map(x => x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4)
+    .reduce((s, x, i) => s + x * [0.2126, 0.7152, 0.0722][i], 0);
+  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3]));
+  const ground = e => { const c = e ? part(getComputedStyle(e).backgroundColor) : [255, 255, 255, 1];
+    return c[3] === 1 ? c : over(c, ground(e.parentElement)); };
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+  let read = 0;
+  while (walk.nextNode()) {
+    const e = walk.currentNode.parentElement, s = getComputedStyle(e);
+    if (!walk.currentNode.data.trim() || !e.getClientRects().length || e.closest("script, style, .unseen")) continue;
+    const under = ground(e), own = part(e instanceof SVGElement ? s.fill : s.color), shown = over(own, under);
+    const [a, b] = [light(shown), light(under)].sort((x, y) => y - x), size = parseFloat(s.fontSize);
+    const least = size >= 24 || (size >= 18.66 && s.fontWeight >= 700) ? 3 : 4.5;
+    read += 1;
+    if ((a + 0.05) / (b + 0.05) < least) found.push([walk.currentNode.data.trim().slice(0, 40), s.color, `${under}`]);
+  }
+  return { read, found };
+}"""
+"""Texts that WCAG 2.1 AA calls illegible, with their colour and what is behind them; and how many texts were read."""
+
+BROKEN_WORDS = """where => {
+  const found = [];
+  for (const e of document.querySelectorAll(where)) {
+    const walk = document.createTreeWalker(e, NodeFilter.SHOW_TEXT), range = document.createRange();
+    while (walk.nextNode()) for (const word of walk.currentNode.data.matchAll(/[^\\s\u2013-]+/g)) {
+      range.setStart(walk.currentNode, word.index);
+      range.setEnd(walk.currentNode, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(box => Math.round(box.top))).size > 1) found.push(word[0]);
+    }
+  }
+  return found;
+}"""
+"""Words and numbers that begin on one line and end on the next."""
