@@ -90,3 +90,13 @@ BROKEN_WORDS = """where => {
   return found;
 }"""
 """Words and numbers that begin on one line and end on the next."""
+
+CUT_SPOTS = """() => {
+  const stage = document.querySelector(".stage").getBoundingClientRect();
+  return [...document.querySelectorAll("svg.feeder path")].filter(spot => {
+    const at = spot.getBoundingClientRect(), half = parseFloat(getComputedStyle(spot).strokeWidth) / 2;
+    const x = (at.left + at.right) / 2;
+    return x - half < stage.left || x + half > stage.right;
+  }).length;
+}"""
+"""How many spots of the map reach over its edge."""

@@ -254,7 +254,8 @@
       spot(current, small + 3, css("--paper"), 1, "", focus);
       tip.textContent = words(current, hour);
       tip.hidden = false;
-      const x = (d.x[current] - view.x) * scale(), y = (d.y[current] - view.y) * scale(), box = stage.getBoundingClientRect();
+      const box = stage.getBoundingClientRect(), own = svg.getBoundingClientRect();
+      const x = (d.x[current] - view.x) * scale() + own.left - box.left, y = (d.y[current] - view.y) * scale() + own.top - box.top;
       tip.style.left = `${Math.max(0, Math.min(x + 14, box.width - tip.offsetWidth - 4))}px`;
       tip.style.top = `${Math.max(0, y + 14 + tip.offsetHeight > box.height ? y - tip.offsetHeight - 14 : y + 14)}px`;
     }

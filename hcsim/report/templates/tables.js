@@ -1,6 +1,7 @@
 /* Tables that sort, filter and leave as CSV. Works on every table of class "sorted"; nothing is fetched. */
 (() => {
   "use strict";
+  const BY_NAME = new Intl.Collator("en", { numeric: true });
   const FILTER_FROM = 10; /* rows below which a filter is in the way */
 
   const number = (text) => {
@@ -29,7 +30,7 @@
   function compare(a, b, down) {
     const [x, y] = [number(a), number(b)], way = down ? -1 : 1;
     if (Number.isNaN(x) !== Number.isNaN(y)) return Number.isNaN(x) ? 1 : -1;
-    return way * (Number.isNaN(x) ? a.localeCompare(b, "en", { numeric: true }) : x - y);
+    return way * (Number.isNaN(x) ? BY_NAME.compare(a, b) : x - y);
   }
 
   function sort(table, column, heading) {
@@ -37,9 +38,8 @@
     for (const th of table.tHead.rows[0].cells) th.setAttribute("aria-sort", "none");
     heading.setAttribute("aria-sort", down ? "descending" : "ascending");
     const body = table.tBodies[0];
-    const text = (row) => said(row.cells[column]);
-    const rows = [...body.rows].sort((a, b) => compare(text(a), text(b), down));
-    body.append(...rows);
+    const rows = [...body.rows].map((row) => [said(row.cells[column]), row]);
+    body.append(...rows.sort(([a], [b]) => compare(a, b, down)).map(([, row]) => row));
   }
 
   function csv(table) {
