@@ -207,7 +207,8 @@ def test_a_battery_moves_noon_to_night():
     cyclic, _ = sdp_bound(hours, Devices(at(network, *names), sun, (), (unit,), places, None, 1.0, (2,)), [{}, {}])
     loose, _ = sdp_bound(hours, Devices(at(network, *names), sun, (), (unit,), places), [{}, {}])
     gained = cyclic.bound_kw - without.bound_kw
-    assert gained == pytest.approx(90.0, rel=0.05) and cyclic.bound_kw <= loose.bound_kw * (1 + 1e-5)
+    # each is raised for the solver's residuals, by 0.1 % at most
+    assert gained == pytest.approx(90.0, rel=0.05) and cyclic.bound_kw <= loose.bound_kw * (1 + 1e-3)
     capped, _ = sdp_bound(hours, Devices(at(network, *names), sun, (((0, 1, 2), 100.0),)), [{}, {}])
     assert capped.bound_kw == pytest.approx(100.0, rel=1e-3)
 
