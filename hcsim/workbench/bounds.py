@@ -95,9 +95,12 @@ def ceiling_on_losses(
 
 
 def _most_load_kw(bench: Workbench) -> Floats:
-    """(T,) every load leg at the voltage, inside the limits or where the bare feeder is, at which it draws most."""
-    legs = bench.network.loads
-    return most_load_kw(legs, bench.profiles.legs_pu(len(legs.names))[0], *leg_range(bench))
+    """(T,) every load leg at the voltage, inside the limits or where the bare feeder is, at which it draws most.
+
+    Multipliers are those of the bare run: loads with status=fixed stay, and the feeder's own devices are no loads.
+    """
+    multiplier = np.array([p.load_pu for p in bench.bare("free").points])
+    return most_load_kw(bench.network.loads, multiplier, *leg_range(bench))
 
 
 def leg_range(bench: Workbench, beyond_pu: float = 0.0) -> tuple[Floats, Floats]:

@@ -194,7 +194,7 @@ def test_a_higher_ceiling_and_fewer_hours_are_no_lower():
     both, _ = sdp_bound(hours, Devices(at(network, *names), sun), [{}, {}])
     first, _ = sdp_bound(hours[1:], Devices(at(network, *names), sun[1:]), [{}])
     more, _ = sdp_bound([replace(h, losses_kw=12.0) for h in hours], Devices(at(network, *names), sun), [{}, {}])
-    assert both.bound_kw <= first.bound_kw * (1 + 1e-5) and both.bound_kw <= more.bound_kw * (1 + 1e-5)
+    assert both.bound_kw <= first.bound_kw * (1 + 1e-3) and both.bound_kw <= more.bound_kw * (1 + 1e-3)
 
 
 def test_a_battery_moves_noon_to_night():
@@ -207,7 +207,8 @@ def test_a_battery_moves_noon_to_night():
     cyclic, _ = sdp_bound(hours, Devices(at(network, *names), sun, (), (unit,), places, None, 1.0, (2,)), [{}, {}])
     loose, _ = sdp_bound(hours, Devices(at(network, *names), sun, (), (unit,), places), [{}, {}])
     gained = cyclic.bound_kw - without.bound_kw
-    assert gained == pytest.approx(90.0, rel=0.05) and cyclic.bound_kw <= loose.bound_kw * (1 + 1e-5)
+    # each is raised for the solver's residuals, by 0.1 % at most
+    assert gained == pytest.approx(90.0, rel=0.05) and cyclic.bound_kw <= loose.bound_kw * (1 + 1e-3)
     capped, _ = sdp_bound(hours, Devices(at(network, *names), sun, (((0, 1, 2), 100.0),)), [{}, {}])
     assert capped.bound_kw == pytest.approx(100.0, rel=1e-3)
 

@@ -1,6 +1,7 @@
 """The balance bound of a case: above what OpenDSS passes, below what is plainly too much."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,20 @@ def test_by_the_bare_feeders_own_balance(bench):
         plain = np.min((bare.load_kw + bare.losses_kw) / bench.profiles.pv_pu)
     bound = no_more_than(bench, "none").bound.bound_kw
     assert plain <= bound <= 1.06 * plain
+
+
+def test_loads_that_stay_are_counted_as_they_stay(tmp_path):
+    """With status=fixed a load follows no profile: what loads can draw is no less than what the bare feeder's do."""
+    case = tmp_path / "case"
+    shutil.copytree(Path(__file__).parents[2] / "cases" / "three_bus", case)
+    master = case / "Master.dss"
+    fixed = "\nload.a.status=fixed\nset voltagebases="
+    master.write_text(master.read_text().replace("\nset voltagebases=", fixed))
+    bench = Workbench.open(case)
+    bare, bound = bench.bare("free").found, no_more_than(bench, "none").bound
+    noon = int(np.argmax(bench.profiles.pv_pu))
+    assert bare.load_kw[noon] > 600.0
+    assert bound.bound_kw >= (bare.load_kw[noon] + bare.losses_kw[noon]) / bench.profiles.pv_pu[noon] - 1e-3
 
 
 def test_batteries_raise_it_and_one_status_less(bench):
