@@ -1,6 +1,7 @@
 """What tests of pages ask of a browser: where a bus of the map is, and which text is too pale."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -38,6 +39,10 @@ def unfold(page):
 
 def walk_by_tab(page):
     """What keys should reach, what Tab has reached, and which of these had no ring around it."""
+    page.wait_for_function(
+        """() => [...document.querySelectorAll(".scroll")].every(
+            e => !e.checkVisibility() || e.scrollWidth <= e.clientWidth || e.tabIndex === 0)"""
+    )
     stops = page.evaluate(
         """() => [...document.querySelectorAll("a[href], button, input, summary, [tabindex='0']")].filter(
             e => e.checkVisibility() && !(e.type === "radio" && !e.checked)).map((e, k) => (e.dataset.stop = k))"""
@@ -90,6 +95,37 @@ BROKEN_WORDS = """where => {
   return found;
 }"""
 """Words and numbers that begin on one line and end on the next."""
+
+LEGEND = """shape => {
+  const all = [...document.querySelectorAll(shape)].map(e => getComputedStyle(e));
+  return all.flatMap(s => s.backgroundImage.match(/rgb\\([^)]*\\)/g) || [s.backgroundColor]);
+}"""
+
+SEEN = {
+    "normal": np.eye(3),
+    "protan": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deutan": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "tritan": [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]],
+}
+"""Machado, Oliveira and Fernandes 2009, of linear light, at full severity."""
+
+
+def colours_of(page):
+    """(C, 3) of the legend, 0 to 1, each once: those of squares, and all others."""
+    for shape in (".key .square", ".key .dot:not(.square), .key .ramp"):
+        found = {tuple(map(int, re.findall(r"\d+", text)[:3])) for text in page.evaluate(LEGEND, shape)}
+        yield np.array(sorted(found)).reshape(-1, 3) / 255
+
+
+def seen_by(kind, colours):
+    """(C, 3) CIE Lab (D65) of colours as an eye of that kind sees them."""
+    light = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    light = np.clip(light @ np.array(SEEN[kind]).T, 0, 1)
+    xyz = light @ np.array([[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]])
+    f = np.cbrt(xyz / [0.9505, 1.0, 1.089])
+    f = np.where(xyz / [0.9505, 1.0, 1.089] > 0.008856, f, 7.787 * xyz / [0.9505, 1.0, 1.089] + 16 / 116)
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
 
 CUT_SPOTS = """() => {
   const stage = document.querySelector(".stage").getBoundingClientRect();

@@ -30,8 +30,12 @@ UNITS: dict[str, tuple[str, int]] = {
 """Ending of a column's name -> unit and digits."""
 WHOLE = frozenset({"hc_kw"})
 """Columns searched to the kW."""
+CRITERION_OF = frozenset({"criterion", "what_binds", "first", "limit"})
+"""Columns that may name a criterion as files do."""
 LONG = 40
 """Rows from which a map comes before its table."""
+LEAST = 1e-9
+"""Numbers without a unit that are smaller are what rounding left of zero."""
 WHOLE_FROM = 1_000.0
 """Powers and energies from here on are whole."""
 
@@ -58,6 +62,8 @@ def heading(column: str) -> str:
     if column in HEADINGS:
         return HEADINGS[column]
     name, _, ending = column.rpartition("_")
+    if column in UNITS:
+        return UNITS[column][0]
     if name and ending in UNITS:
         return f"{name.replace('_', ' ')}, {UNITS[ending][0]}"
     return column.replace("_", " ")
@@ -71,7 +77,7 @@ def cell(value: Any, column: str = "") -> str:
         return ""
     if not isinstance(value, float | np.floating):
         text = f"{value:,}" if isinstance(value, int | np.integer) else str(value)
-        return text.replace("_", " ") if column in ("criterion", "what_binds") else text
+        return text.replace("_", " ") if column in CRITERION_OF else text
     return _number(float(value), column)
 
 
@@ -80,6 +86,7 @@ def _number(value: float, column: str) -> str:
         return ""
     unit, digits = UNITS.get(column.rpartition("_")[2], ("", -1))
     if digits < 0:
+        value = 0.0 if abs(value) < LEAST else value
         return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
     if column in WHOLE or (unit not in ("pu", "%") and abs(value) >= WHOLE_FROM):
         digits = 0

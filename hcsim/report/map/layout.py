@@ -14,6 +14,8 @@ from optim.data.node import bus_of
 WIDTH = 10_000
 """Of the drawing, in whole numbers: finer than any screen at the deepest zoom."""
 HEIGHTS = (3_000, 9_000)
+ONE_ROW = 900
+"""Height of a tree that does not branch."""
 MARGIN = 250
 ENOUGH = 0.5
 """Share of the buses that must have coordinates for these to be used."""
@@ -66,8 +68,10 @@ def _fitted(x: NDArray[np.float64], y: NDArray[np.float64], words: str, *, own: 
         per = min(inner / wide, height / high)
         sx = sy = per
     else:
-        height = float(np.clip(90.0 * len(np.unique(y)), HEIGHTS[0], HEIGHTS[1]))
-        sx, sy = inner / wide, height / high
+        rows = len(np.unique(y))
+        height = float(np.clip(90.0 * rows, HEIGHTS[0], HEIGHTS[1])) if rows > 1 else float(ONE_ROW)
+        sx = inner / wide if np.ptp(x) > 0 else 0.0
+        sy = height / high if rows > 1 else 0.0
     across = MARGIN + (inner - sx * wide) / 2 + sx * (x - x.min())
     down = MARGIN + (height - sy * high) / 2 + sy * (y.max() - y)
     return Layout(np.rint(across).astype(int), np.rint(down).astype(int), round(height) + 2 * MARGIN, words, own)

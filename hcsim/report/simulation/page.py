@@ -43,7 +43,13 @@ def _plain(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         inside = found.get(group)
         if isinstance(inside, dict):
             facts += [(f"{group}, {k}", v) for k, v in inside.items() if v or group.endswith("kw")]
-    return [(k, _number(v) if isinstance(v, float) else str(v)) for k, v in facts]
+    return [(k, _said(v)) for k, v in facts]
+
+
+def _said(value: float | str) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _number(value) if isinstance(value, float) else str(value)
 
 
 def _number(value: float) -> str:

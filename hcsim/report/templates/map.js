@@ -5,7 +5,9 @@
 (() => {
   "use strict";
   const DARK = matchMedia("(prefers-color-scheme: dark)");
-  const capacities = () => [...(DARK.matches ? ["#8a66b8", "#5b7fc4"] : ["#440154", "#3b528b"]), "#21918c", "#5ec962", "#fde725"];
+  /* mostly that part of viridis that stands out from the page (3 to 1), and from paper when that is printed on */
+  let printed = false;
+  const capacities = () => (DARK.matches && !printed ? ["#3579b8", "#1fa187", "#73d056", "#fde725"] : ["#440154", "#424086", "#2c738e", "#1fa188"]);
   const LOW = "#0072b2", HIGH = "#d55e00", SUN = "#e69f00", STORE = "#56b4e9";
   const PHASES = { 1: ["#cc79a7", ""], 2: ["#009e73", "6 3"], 3: ["#0072b2", "2 2"] };
   const NEAR_PX = 22, PLAY_MS = 600, MISSING = -32768;
@@ -149,10 +151,10 @@
       const top = known[Math.floor(0.98 * (known.length - 1))] || 1;
       add(layer.key, layer.title, () => {
         layer.kw.forEach((kw, b) => {
-          dots[b].setAttribute("stroke", kw === null ? mid() : blend(capacities(), kw / top));
+          dots[b].setAttribute("stroke", kw === null ? css("--thin") : blend(capacities(), kw / top));
           dots[b].setAttribute("stroke-width", kw === null ? small : 1.7 * small);
         });
-      }, () => [ramp(capacities(), "0 kW", `${said(top, 0)} kW and more`), swatch(mid(), "not judged")]);
+      }, () => [ramp(capacities(), "0 kW", `${said(top, 0)} kW and more`), swatch(css("--thin"), "not judged")]);
     });
     if (!layers.length) add("feeder", "feeder", () => {}, () => []);
 
@@ -397,7 +399,8 @@
     paint();
     everything();
     DARK.addEventListener("change", paint);
-    addEventListener("beforeprint", () => { current = -1; whole(); paint(); });
+    addEventListener("beforeprint", () => { printed = true; current = -1; whole(); paint(); });
+    addEventListener("afterprint", () => { printed = false; paint(); });
   }
 
   for (const host of document.querySelectorAll("section.map")) start(host);

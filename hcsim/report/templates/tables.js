@@ -60,6 +60,10 @@
     URL.revokeObjectURL(link.href);
   }
 
+  /* a sentence in a cell keeps some width on a phone */
+  const SENTENCE = 22;
+  for (const cell of document.querySelectorAll("td:not(.n)")) if (cell.textContent.trim().length > SENTENCE) cell.classList.add("long");
+
   const used = new Map(); /* how often each title was given */
 
   function tools(table) {
@@ -95,13 +99,15 @@
     (table.closest(".scroll") || table).before(bar);
   }
 
+  const called = (box) => (box.matches(".picture") ? said(box.parentElement.querySelector("figcaption strong")) : heading(box.querySelector("table")));
+
   /* what is wider than the page is reached by keys too */
   const reach = new ResizeObserver((seen) => {
     for (const { target } of seen) {
       if (target.scrollWidth <= target.clientWidth) { for (const name of ["tabindex", "role", "aria-label"]) target.removeAttribute(name); continue; }
       target.tabIndex = 0;
       target.setAttribute("role", "region");
-      target.setAttribute("aria-label", heading(target.querySelector("table")));
+      target.setAttribute("aria-label", called(target));
     }
   });
   for (const box of document.querySelectorAll(".scroll:not(.tall)")) reach.observe(box);

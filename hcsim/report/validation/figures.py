@@ -78,7 +78,8 @@ def source_power(found: Validation) -> Figure:
         )
     axes.axhline(0.0, color=style.LIMIT, linewidth=0.9)
     axes.set(xlabel="hour", ylabel="kW into the feeder", xlim=(0, hours[-1] + found.schedule.step_h))
-    axes.legend(ncols=3, title="dotted: without the dispatch")
+    axes.plot([], [], color=style.BLACK, linestyle=":", linewidth=1.0, label="without the dispatch")
+    style.legend_below(figure, [axes])
     return figure
 
 
@@ -99,7 +100,7 @@ def voltages(found: Validation) -> Figure:
     for limit in found.limits_pu:
         axes.axhline(limit, color=style.LIMIT, linestyle="--", linewidth=1.0)
     axes.set(xlabel="hour", ylabel="pu, all judged nodes", xlim=(0, hours[-1] + found.schedule.step_h))
-    axes.legend(ncols=2)
+    style.legend_below(figure, [axes])
     return figure
 
 
@@ -118,7 +119,7 @@ def batteries(found: Validation) -> Figure | None:
             hours[1:], mine["soc_delivered_kwh"] / unit.energy_kwh * 100.0, ".", color=style.UNITS[u], markersize=4
         )
     axes.set(xlabel="hour", ylabel="state of charge, %", ylim=(-2, 102), xlim=(0, hours[-1]))
-    axes.legend(ncols=4, title="line: commanded, dots: delivered")
+    style.legend_below(figure, [axes])
     return figure
 
 
@@ -128,5 +129,5 @@ PICTURES: tuple[Picture[Validation], ...] = (
     ),
     Picture("02_source", "Power from the source", "Below zero, power flows back through that phase.", source_power),
     Picture("03_voltage", "Voltages", "The range over all judged nodes; dashed: limits.", voltages),
-    Picture("04_batteries", "Batteries", "State of charge at the end of each step.", batteries),
+    Picture("04_batteries", "Batteries", "State of charge; line: commanded, dots: delivered.", batteries),
 )

@@ -156,6 +156,9 @@ def test_limits_in_force_name_those_that_are_off():
         (1056, "rows", "1,056"),
         ("reverse_flow", "criterion", "reverse flow"),
         ("a_b", "bus", "a_b"),
+        ("reverse_flow", "first", "reverse flow"),
+        (2.3e-11, "curtailed_share", "0"),
+        (2.3e-5, "curtailed_share", "2.3e-05"),
     ],
 )
 def test_as_many_digits_as_are_true(value, column, text):
@@ -163,11 +166,12 @@ def test_as_many_digits_as_are_true(value, column, text):
 
 
 def test_headings_have_units():
-    assert [heading(c) for c in ("losses_kwh", "worst_v_pu", "bus", "share_pct")] == [
+    assert [heading(c) for c in ("losses_kwh", "worst_v_pu", "bus", "share_pct", "kw")] == [
         "losses, kWh",
         "worst voltage, pu",
         "bus",
         "share, %",
+        "kW",
     ]
 
 
