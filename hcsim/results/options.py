@@ -98,7 +98,7 @@ class OptionsResult:
         best = next((o for o in self.options if o.gained_kw is not None and o.gained_kw > SAME_KW), None)
         base = f"{self.case} takes {self.base_kw:,.0f} kW ({self.base_word})"
         if best is None:
-            return f"{base}; none of {len(self.options)} changes tried raises that."
+            return f"{base}; no change of the {len(self.options)} tried raises that."
         assert best.hc_kw is not None
         said = f"{base}; with {best.change.words} {best.hc_kw:,.0f} kW, {best.gained_kw:+,.0f} kW"
         said += f" ({best.word})"
