@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from in_browser import BROKEN_WORDS, CHROMIUM, CONTRAST, CUT_SPOTS, at_bus, place, unfold, walk_by_tab
-from playwright.sync_api import sync_playwright
 from synthetic_study import study
 
 from hcsim.report.allocation.figures import PICTURES
@@ -31,7 +30,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this ma
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as driver:
+    with pytest.importorskip("playwright.sync_api").sync_playwright() as driver:
         opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield opened
         opened.close()
