@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from in_browser import BROKEN_WORDS, CHROMIUM, CONTRAST, SEEN, colours_of, place, seen_by, unfold, walk_by_tab
+from in_browser import BROKEN_WORDS, CONTRAST, SEEN, WHY_NOT, chromium, colours_of, place, seen_by, unfold, walk_by_tab
 from synthetic_study import network
 from typer.testing import CliRunner
 
@@ -28,7 +28,7 @@ PHONE, PAPER = 420, round((210 - 24) / 25.4 * 96)
 """Widths in CSS pixels: a narrow screen, and A4 less the margins of the page."""
 OWN = ("file:", "data:", "blob:")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 def dispatch(largest):
@@ -61,10 +61,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with pytest.importorskip("playwright.sync_api").sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
