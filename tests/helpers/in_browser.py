@@ -3,12 +3,31 @@
 import json
 import re
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 
 from optim.data.node import bus_of
 
+try:
+    from playwright.sync_api import sync_playwright
+except ModuleNotFoundError:
+    sync_playwright = None
+
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+WHY_NOT = (
+    "playwright is not installed" if sync_playwright is None else "" if CHROMIUM else "no Chromium on this machine"
+)
+"""Why nothing can be tried in a browser here; empty: it can."""
+
+
+@contextmanager
+def chromium():
+    """The machine's own, without a window."""
+    with sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 def place(page, bus):

@@ -9,8 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from in_browser import BROKEN_WORDS, CHROMIUM, CONTRAST, CUT_SPOTS, at_bus, place, unfold, walk_by_tab
-from playwright.sync_api import sync_playwright
+from in_browser import BROKEN_WORDS, CONTRAST, CUT_SPOTS, WHY_NOT, at_bus, chromium, place, unfold, walk_by_tab
 from synthetic_study import study
 
 from hcsim.report.allocation.figures import PICTURES
@@ -26,15 +25,13 @@ LAYERS = ("pv", "bess", "voltage", "loading", "nodal0")
 PAGES = ("report", "study")
 """The page of an allocation, and the one that all other studies have."""
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from in_browser import BROKEN_WORDS, CHROMIUM, CONTRAST, SEEN, colours_of, place, seen_by, unfold, walk_by_tab
-from playwright.sync_api import Error, sync_playwright
+from in_browser import BROKEN_WORDS, CONTRAST, SEEN, WHY_NOT, chromium, colours_of, place, seen_by, unfold, walk_by_tab
 from synthetic_study import network
 from typer.testing import CliRunner
 
@@ -29,7 +28,7 @@ PHONE, PAPER = 420, round((210 - 24) / 25.4 * 96)
 """Widths in CSS pixels: a narrow screen, and A4 less the margins of the page."""
 OWN = ("file:", "data:", "blob:")
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 def dispatch(largest):
@@ -62,10 +61,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser():
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture
@@ -172,7 +169,7 @@ def test_the_map_says_what_the_files_say(open_page, folder, bus):
 def test_what_a_page_asks_for_is_seen(open_page, faults):
     """The net that all tests here rely on has no hole."""
     page = open_page("validate/compare.html")
-    with pytest.raises(Error):
+    with pytest.raises(Exception, match="Failed to fetch"):
         page.evaluate("fetch('http://hcsim.invalid/').then(x => x.text())")
     page.wait_for_function("true")
     assert faults[0] == "http://hcsim.invalid/" and any("ERR_FAILED" in said for said in faults[1:])
