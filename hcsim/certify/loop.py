@@ -321,7 +321,7 @@ class _ClosedLoop:
             if after[0] or not settled:
                 best, (settled, offered, offered_kw) = quiet, after
         status, cut = STALLED, ""
-        if settled or self.ended == "nothing offered":
+        if settled:
             status = CERTIFIED
         elif self.ended == "cut":
             cut = self._cut()
@@ -355,8 +355,6 @@ class _ClosedLoop:
                 f"Within {reach:.0f} kW at each site the tangent offers no move that gains more than {tolerance:g} %."
             )
         words = f"Within {reach:.0f} kW at each site the tangent offers {offered_kw:.1f} kW more"
-        if status == CERTIFIED:
-            return f"{words}, but none further inside the limits by what the controls' answers took."
         if status == OUT_OF_ROUNDS:
             return f"{words}; {len(self.rounds)} rounds did not settle it.{last}"
         seen = self.walk.visited

@@ -10,7 +10,15 @@ from rich.markup import escape
 from rich.table import Table
 
 from hcsim.cli.common.console import FAILED, err_console, out_console, say
-from hcsim.cli.common.options import AcceptOption, CaseArgument, DayOption, Program, ResumeOption, ZoneOption
+from hcsim.cli.common.options import (
+    AcceptOption,
+    CaseArgument,
+    DayOption,
+    Program,
+    ResumeOption,
+    ZoneOption,
+    numbers_of,
+)
 from hcsim.errors import ConfigError
 
 
@@ -80,14 +88,14 @@ def options(
         say(f"[bold]{escape(found.headline)}[/]")
         table = Table(box=None, pad_edge=False)
         priced = any(o.cost for o in found.options)
-        for heading in ("option", "kW", "gained, kW", *(("kW per cost",) if priced else ()), "status"):
-            table.add_column(heading, justify="left" if heading in ("option", "status") else "right")
+        for heading in ("option", "kW", "gained, kW", *(("kW per cost",) if priced else ()), "held by", "status"):
+            table.add_column(heading, justify="left" if heading in ("option", "held by", "status") else "right")
         for o in found.options:
             numbers = [f"{o.hc_kw:,.1f}", f"{o.gained_kw:+,.1f}"] if o.hc_kw is not None else ["–", "–"]
             if priced:
                 numbers.append(f"{o.kw_per_cost:.3g}" if o.kw_per_cost is not None else "–")
             status = f"refused: {o.refused}" if o.refused else o.word
-            table.add_row(escape(o.change.name), *numbers, escape(status))
+            table.add_row(escape(o.change.name), *numbers, escape(o.held_by), escape(status))
         out_console.print(table)
         for note in found.notes:
             say(escape(note))
@@ -99,10 +107,7 @@ def options(
 
 
 def _volts(text: str) -> list[float]:
-    try:
-        found = [float(word) for word in text.replace(";", ",").split(",") if word.strip()]
-    except ValueError:
-        raise ConfigError(f"--steps {text!r} is no list of volts.", "For one: --steps -2,2") from None
+    found = numbers_of(text, "--steps", "-2,2")
     if wrong := [v for v in found if not 0 < abs(v) <= 24]:
         raise ConfigError(f"--steps {wrong[0]:g}: a set point moves by up to 24 V, and not by nothing.")
     return found

@@ -34,7 +34,7 @@ _JSON_STATED, _JSON_FULL = 0x000, 0x001
 
 
 _WORDS = re.compile(r'^(new|edit|batchedit)\s+("[^"]+"|\S+)(.*)$', re.IGNORECASE | re.DOTALL)
-_EDITED = re.compile(r"""\s*(\w+)\s+(?:object=)?["'(\[{]?([^\s"')\]}]+)""", re.IGNORECASE)
+_EDITED = re.compile(r"""\s*(edit|batchedit)\s+(?:object=)?["'(\[{]?([^\s"')\]}]+)""", re.IGNORECASE)
 _KEY = re.compile(r"([%\w]+)\s*=")
 Action = Callable[[], object]
 
@@ -157,12 +157,15 @@ class Session:
         """OpenDSS passes over an edit of what is not there. Raises FeederError naming it."""
         for edit in self.edits:
             found = _EDITED.match(edit)
-            if found is None or found[1].lower() != "edit":
-                continue
+            if found is None:
+                raise FeederError(f"{edit!r} names no element.", "For one: edit regcontrol.reg1 vreg=122")
+            verb = found[1].lower()
             kind, _, name = found[2].partition(".")
             if kind.lower() not in vocabulary().classes:
                 raise FeederError(f"{edit!r}: OpenDSS has no class {kind}.")
-            if name.lower() not in (names := self.names(kind)):
+            names = self.names(kind)
+            fits = name.lower() in names if verb == "edit" else any(re.search(name, n, re.IGNORECASE) for n in names)
+            if not fits:
                 there = f"There are: {', '.join(names[:10])}." if names else f"The feeder has no {kind}."
                 raise FeederError(f"{edit!r}: the feeder has no {kind}.{name}.", there)
 

@@ -8,12 +8,11 @@ all devices is the one of least weighted size that takes the overstepped back,
 with J the tangent of the planned hour (which device moves which phase of the head and which voltage), x what they
 deliver now and x^ref what they would like: PV all that the sun gives, inverters their planned reactive power,
 batteries their plan and what brings their energy back to it. Reactive power is cheapest, but counts for voltages only,
-then comes curtailment, then batteries, whose energy the plan has use for in other hours; equal weights per kVA share a
-burden fairly among the sites that can carry it. The reference pulls curtailed power back as soon as there is room, so
-that the rule settles without a memory of its own.
+then come batteries, then curtailment; equal weights per kVA share a burden fairly among sites that can carry it. The
+reference pulls curtailed power back as soon as there is room, so that the rule settles without a memory of its own.
 
 The tangent knows the network, not what regulators make of it: one that compensates line drop raises its tap where more
-reactive power is drawn to bring a voltage down. So the step is watched (`_Watch`): where an answer made it worse, the
+reactive power is drawn to bring a voltage down. So the step is watched (`_Watch`): where answers made it worse, the
 best that was seen is taken up again, first without moving reactive power, then with reactive power moved the other way.
 """
 

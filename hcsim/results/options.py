@@ -35,6 +35,11 @@ class Option:
     refused: str
     """What it breaks without any device; "" where nothing."""
     limit: Mapping[str, Any]
+    """criterion, element, phase, time of what binds first; empty where nothing is known."""
+    losses_pct: float | None = None
+    """Energy lost in the feeder, per cent of what its loads draw; None without a schedule."""
+    circulated_kwh: float | None = None
+    """Energy that goes round between batteries; None likewise."""
     cost: float | None = None
     schedule: Schedule | None = None
     """What is certified in the changed feeder; None where nothing is dispatched."""
@@ -43,6 +48,16 @@ class Option:
     def folder(self) -> str:
         """Of its schedule."""
         return re.sub(r"[^a-z0-9]+", "_", self.change.name.lower().replace("-", " minus ")).strip("_")
+
+    @property
+    def held_by(self) -> str:
+        """ "overvoltage at 83, phase 1, at 20:00"; "" where it is not known."""
+        if not self.limit.get("criterion"):
+            return ""
+        place = f" at {self.limit['element']}" if self.limit.get("element") else ""
+        phase = f", phase {self.limit['phase']}" if self.limit.get("phase") else ""
+        hour = f", at {self.limit['time']}" if self.limit.get("time") else ""
+        return f"{str(self.limit['criterion']).replace('_', ' ')}{place}{phase}{hour}"
 
     @property
     def kw_per_cost(self) -> float | None:
@@ -74,7 +89,8 @@ class OptionsResult:
 
     @property
     def table(self) -> pd.DataFrame:
-        """A row per option: option, kind, what, hc_kw, gained_kw, status, cost, kw_per_cost, refused, edits."""
+        """A row per option: option, kind, what, hc_kw, gained_kw, held_by, losses_pct, circulated_kwh, status,
+        verified, cost, kw_per_cost, refused, edits."""
         return pd.DataFrame(
             {
                 "option": o.change.name,
@@ -82,6 +98,9 @@ class OptionsResult:
                 "what": o.change.words,
                 "hc_kw": o.hc_kw,
                 "gained_kw": o.gained_kw,
+                "held_by": o.held_by,
+                "losses_pct": o.losses_pct,
+                "circulated_kwh": o.circulated_kwh,
                 "status": o.word,
                 "verified": o.verified,
                 "cost": o.cost,
@@ -101,7 +120,7 @@ class OptionsResult:
             return f"{base}; no change of the {len(self.options)} tried raises that."
         assert best.hc_kw is not None
         said = f"{base}; with {best.change.words} {best.hc_kw:,.0f} kW, {best.gained_kw:+,.0f} kW"
-        said += f" ({best.word})"
+        said += f" ({best.word}{', limited by ' + best.held_by if best.held_by else ''})"
         if best.kw_per_cost is not None:
             said += f", {best.kw_per_cost:.3g} kW per unit of money"
         return f"{said}."

@@ -16,9 +16,8 @@ from hcsim.operate.days import maker_of
 from hcsim.operate.settings import OperateSettings
 from hcsim.results.flexible import FlexibleResult, Point, write_flexible
 from hcsim.schedules.files import read_schedule
-from hcsim.studies.parts.allocation import Claim, PlainCapacity, baseline_keys
 from hcsim.studies.parts.flexible import YEAR_H, BareYear, CurvePoint, FirstYear, FlexibleJob, GivenPlan
-from hcsim.studies.parts.loops import ClosedLoop
+from hcsim.studies.parts.graph import plans_of
 from hcsim.studies.runner import PartsAlone, gaps_in_words, opened
 from hcsim.util.files import output_folder
 from hcsim.util.locks import alone_in_folder
@@ -123,12 +122,8 @@ def _plans(bench: Workbench, programs: Sequence[str], schedules: Sequence[Path])
                 raise ConfigError(f"Two schedules are called {schedule.case}.", "Rename one of them.")
             given[schedule.case] = GivenPlan(schedule.case, str(folder.resolve()), _sha256(folder))
         return list(given.values()), given
-    keys = baseline_keys(programs)
-    loops: dict[str, Part] = {name: ClosedLoop(name, f"baseline {keys[name]}") for name in programs}
-    parts: list[Part] = [PlainCapacity(None, "none")]
-    for name in programs:
-        parts += [Claim(name), PlainCapacity(name, keys[name]), loops[name]]
-    return parts, loops
+    parts, loops = plans_of(programs)
+    return parts, dict(loops)
 
 
 def _sha256(path: Path) -> str:

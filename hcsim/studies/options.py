@@ -8,11 +8,10 @@ from pathlib import Path
 
 from hcsim.cases.case import Case
 from hcsim.certify.certificate import Certificate
+from hcsim.certify.options import loop_options
 from hcsim.errors import ConfigError, HcsimError
-from hcsim.jobs.parts import Part
 from hcsim.results.options import Option, OptionsResult, cost_of, ranked, read_costs, write_options
-from hcsim.studies.parts.allocation import Claim, PlainCapacity, baseline_keys
-from hcsim.studies.parts.loops import ClosedLoop
+from hcsim.studies.parts.graph import plans_of
 from hcsim.studies.parts.options import OptionsJob, TriedChange
 from hcsim.studies.runner import PartsAlone, opened
 from hcsim.util.files import output_folder
@@ -93,11 +92,9 @@ def rank_options(
         raise ConfigError(f"{bench.case.study_file} has no [bess], which program {program} needs.")
     work = PartsAlone(bench, output_folder(folder), listener)
     job = OptionsJob(bench.case, bench.circuit.source_sha256)
-    key = baseline_keys([program])[program]
-    loop = ClosedLoop(program, f"baseline {key}")
-    first: list[Part] = [PlainCapacity(None, "none"), Claim(program), PlainCapacity(program, key), loop]
+    first, loops = plans_of([program])
     work.do(job, first, "options", processes, resume=resume)
-    base = work.values.get(loop)
+    base = work.values.get(loops[program])
     if not isinstance(base, Certificate):
         raise HcsimError("; ".join(f"{name}: {why}" for name, why in work.missing.items()))
     changes, notes = _changes(bench, base, kinds, steps_v, (batteries, sections), program)
@@ -110,6 +107,8 @@ def rank_options(
             gained = None if facts["hc_kw"] is None else facts["hc_kw"] - base.certified_kw
             cost = cost_of(part.change.name, priced)
             found.append(Option(part.change, gained_kw=gained, cost=cost, schedule=schedule, **facts))
+    near_kw = loop_options(bench).tolerance * base.certified_kw
+    notes.append(f"Gains below {near_kw:,.0f} kW are within the tolerance of the closed loop: they say nothing.")
     unused = [p for p, _ in priced if not any(cost_of(c.name, [(p, 1.0)]) for c in changes)]
     if unused:
         notes.append(f"Costs of what was not tried: {', '.join(unused)}.")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hcsim.cases.case import Case
 from hcsim.devices.inverter_curves import InverterMode
+from hcsim.feeder.topology import feeding_elements
 from hcsim.opendss.circuit import Circuit
 from hcsim.replay.result import ReplayResult
 from hcsim.workbench.allocation import Workbench
@@ -120,9 +121,7 @@ def battery_changes(bench: Workbench, plan: Schedule, count: int) -> list[Change
     bess = bench.case.config.bess
     if bess is None or count < 1:
         return []
-    kw: dict[str, float] = {}
-    for node, size in zip(plan.pv_nodes, plan.pv_kw, strict=True):
-        kw[bus_of(node)] = kw.get(bus_of(node), 0.0) + float(size)
+    kw = _kw_by_bus(plan)
     sites = sorted((bus for bus in kw if kw[bus] > 0), key=lambda bus: (-kw[bus], bus))
     buses = list(dict.fromkeys([bess.centralized_bus, *sites]))[:count]
     size = f"{bess.energy_kwh:,.0f} kWh, {bess.power_kw:,.0f} kW"
@@ -149,7 +148,8 @@ def conductor_changes(
         apart = [abs(v_pu[a] - v_pu[b]) for a, b in ends if a is not None and b is not None]
         return float(np.nanmax(apart)) if np.isfinite(apart).any() else 0.0
 
-    way = [b for b in way_to(network, bus) if b.kind == "line"]
+    passed = feeding_elements(network)(bus)
+    way = [b for b in network.branches if b.kind == "line" and b.name in passed]
     way.sort(key=lambda b: (b.name.lower() != first, -change_pu(b), b.name))
     found: list[Change] = []
     for branch in way:
@@ -178,23 +178,13 @@ def _held_at(network: Network, plan: Schedule, replay: ReplayResult, binding: Se
         name = price.element.rpartition(".")[0].lower()
         if price.limit == "loading" and name in ends:
             return ends[name], times.index(price.time), name
-    kw: dict[str, float] = {}
-    for node, size in zip(plan.pv_nodes, plan.pv_kw, strict=True):
-        kw[bus_of(node)] = kw.get(bus_of(node), 0.0) + float(size)
+    kw = _kw_by_bus(plan)
     most = max(kw, key=lambda bus: (kw[bus], bus))
     return most, int(np.argmax(plan.pv_p_kw.sum(axis=1))), ""
 
 
-def way_to(network: Network, bus: str) -> list[Branch]:
-    """Branches from the source to a bus, the first that feeds each; the source itself excluded."""
-    feeds: dict[str, Branch] = {}
-    for branch in network.branches:
-        if branch.kind == "source" or not branch.from_nodes:
-            continue
-        for node in branch.to_nodes:
-            feeds.setdefault(bus_of(network.nodes[node]), branch)
-    found: list[Branch] = []
-    while bus in feeds and len(found) <= len(feeds):
-        found.append(feeds[bus])
-        bus = bus_of(network.nodes[feeds[bus].from_nodes[0]])
-    return found[::-1]
+def _kw_by_bus(plan: Schedule) -> dict[str, float]:
+    kw: dict[str, float] = {}
+    for node, size in zip(plan.pv_nodes, plan.pv_kw, strict=True):
+        kw[bus_of(node)] = kw.get(bus_of(node), 0.0) + float(size)
+    return kw

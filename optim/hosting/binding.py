@@ -44,8 +44,10 @@ def prices(matrices: Matrices, answer: Answer) -> tuple[Price, ...]:
             cap = matrices.problem.caps[key[1]]
             found.append(Price("cap of the site", cap.site, "", value, "kW"))
         elif key[0] == "cycles" and matrices.problem.fleet:
-            units = matrices.problem.fleet.units
-            found.append(Price("battery cycles", units[key[1] % len(units)].name, "", value, "kWh"))
+            units, days = matrices.problem.fleet.units, matrices.problem.profiles.day_steps
+            day, unit = divmod(key[1], len(units))
+            time = times[days[day].start] if len(days) > 1 else ""
+            found.append(Price("battery cycles", units[unit].name, time, value, "kWh"))
         elif key[0] == "load":
             found.append(Price("loading", m.branches[key[2]], times[key[1]], value, "kVA"))
     if matrices.problem.fleet:

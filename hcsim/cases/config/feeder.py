@@ -31,7 +31,7 @@ class FeederSection(Section):
     @classmethod
     def _only_edits(cls, edits: tuple[str, ...]) -> tuple[str, ...]:
         for edit in edits:
-            if "\n" in edit or edit.split(None, 1)[:1] not in (["edit"], ["batchedit"]):
+            if "\n" in edit or edit.lower().split(None, 1)[:1] not in (["edit"], ["batchedit"]):
                 raise ValueError(f"{edit!r} is no edit of an element; for one: edit regcontrol.reg1 vreg=122")
         return edits
 

@@ -257,3 +257,11 @@ EngineOption = Annotated[
         "same files, devices and steps, and whether both say the same.",
     ),
 ]
+
+
+def numbers_of(text: str, option: str, example: str) -> list[float]:
+    """A list of numbers with commas between. Raises ConfigError."""
+    try:
+        return [float(word) for word in text.replace(";", ",").split(",") if word.strip()]
+    except ValueError:
+        raise ConfigError(f"{option} {text!r} is no list of numbers.", f"For one: {option} {example}") from None

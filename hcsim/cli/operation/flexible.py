@@ -10,8 +10,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from hcsim.cli.common.console import FAILED, err_console, out_console, say
-from hcsim.cli.common.options import AcceptOption, CaseArgument, DayOption, Program, ResumeOption, ZoneOption, refuse
-from hcsim.errors import ConfigError
+from hcsim.cli.common.options import (
+    AcceptOption,
+    CaseArgument,
+    DayOption,
+    Program,
+    ResumeOption,
+    ZoneOption,
+    numbers_of,
+    refuse,
+)
 
 
 def flexible(
@@ -73,7 +81,7 @@ def flexible(
             loaded,
             profiles,
             folder,
-            _shares(curtailment),
+            numbers_of(curtailment, "--curtailment", "0,1,2,5"),
             programs=names,
             schedules=schedules or (),
             policy=policy,
@@ -104,12 +112,3 @@ def flexible(
         err_console.print(f"[yellow]Missing: {escape(name)}[/]: {escape(why)}", soft_wrap=True)
     if found.missing or not all(p.verified for p in found.points):
         raise typer.Exit(FAILED)
-
-
-def _shares(text: str) -> list[float]:
-    try:
-        return [float(word) for word in text.replace(";", ",").split(",") if word.strip()]
-    except ValueError:
-        raise ConfigError(
-            f"--curtailment {text!r} is no list of per cents.", "For one: --curtailment 0,1,2,5"
-        ) from None

@@ -13,7 +13,7 @@ from hcsim.report.simulation.page import write_page
 from hcsim.results.options import OptionsResult
 
 MOST_BARS = 30
-_COLUMNS = ["option", "what", "hc_kw", "gained_kw", "status"]
+_COLUMNS = ["option", "what", "hc_kw", "gained_kw", "held_by", "losses_pct", "circulated_kwh", "status"]
 
 
 def options_page(found: OptionsResult, folder: Path) -> Path:
@@ -31,7 +31,8 @@ def options_page(found: OptionsResult, folder: Path) -> Path:
     first, tables = {}, {}
     if len(table):
         shown = table[table["refused"] == ""].copy()
-        shown[["hc_kw", "gained_kw"]] = shown[["hc_kw", "gained_kw"]].astype(float).round(1)
+        numbers = ["hc_kw", "gained_kw", "losses_pct", "circulated_kwh"]
+        shown[numbers] = shown[numbers].astype(float).round(1)
         costs = ["cost", "kw_per_cost"] if shown["cost"].notna().any() else []
         first = {"Changes, best first": shown[[*_COLUMNS, *costs]]}
         refused = table[table["refused"] != ""][["option", "what", "refused"]]

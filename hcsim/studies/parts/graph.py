@@ -40,6 +40,16 @@ def parts_of(case: Case, asked: Asked) -> list[Part]:
     return [*_open_loop(asked), *_inverters(case, asked), *(_closed_loop(case, asked) if asked.certify else ())]
 
 
+def plans_of(programs: Sequence[str]) -> tuple[list[Part], dict[str, ClosedLoop]]:
+    """The parts that end in a certificate of each program and no more, and by program the one that hands it over."""
+    keys = baseline_keys(programs)
+    loops = {name: ClosedLoop(name, f"baseline {keys[name]}") for name in programs}
+    parts: list[Part] = [PlainCapacity(None, "none")]
+    for name in programs:
+        parts += [Claim(name), PlainCapacity(name, keys[name]), loops[name]]
+    return parts, loops
+
+
 def _open_loop(asked: Asked) -> Iterator[Part]:
     for controls in asked.controls:
         yield BareDay(controls)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from hcsim.certify.certificate import Certificate, Round, round_in_words
@@ -17,11 +17,14 @@ from hcsim.studies.parts.kinds import CLASSES as STUDY_CLASSES
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.changes import Change
 from optim.data.criteria import Before
+from optim.data.node import bus_of, phase_of
 from optim.data.schedule import Schedule
 from optim.data.violations import Excess, worst_new
 from optim.hosting.search import solve_hosting
 
 Given = Mapping[str, Any]
+UNKNOWN = {"losses_pct": None, "circulated_kwh": None}
+"""Of what has no schedule."""
 CLASSES = (*STUDY_CLASSES, Before, Change)
 
 
@@ -65,7 +68,14 @@ class TriedChange(Part):
         bench = Workbench.open(self.change.applied(prepared.case))
         if self.change.edits and (broken := _breaks_alone(bench, prepared)):
             tell(f"refused: {broken}")
-            return {"hc_kw": None, "word": "refused", "refused": broken, "verified": False, "limit": {}}, None
+            return {
+                "hc_kw": None,
+                "word": "refused",
+                "refused": broken,
+                "verified": False,
+                "limit": {},
+                **UNKNOWN,
+            }, None
         program = "centralized" if self.change.battery_bus else self.program
         claim = solve_hosting(bench.problem(program), program, bench.solve_options())
         start = base.schedule if program == self.program else with_pv_of(claim, base.schedule)
@@ -83,7 +93,9 @@ class TriedChange(Part):
             "word": found.word,
             "refused": "",
             "verified": found.verified,
-            "limit": asdict(found.binding[0]) if found.binding else {},
+            "limit": _limit(found),
+            "losses_pct": found.losses_pct,
+            "circulated_kwh": float(found.schedule.circulated_kwh().sum()),
         }
         return facts, found.schedule
 
@@ -117,6 +129,20 @@ def _by_curves(bench: Workbench, base: Certificate, change: Change, tell: Tell) 
         "word": "simulated, nothing dispatched",
         "refused": found.undefined,
         "verified": found.verified,
-        "limit": dict(found.limit),
+        "limit": {key: found.limit.get(key, "") for key in ("criterion", "element", "phase", "time")},
+        **UNKNOWN,
     }
     return facts, None
+
+
+def _limit(found: Certificate) -> dict[str, str]:
+    """What binds there first, as simulated capacities say it."""
+    if not found.binding:
+        return {}
+    price = found.binding[0]
+    return {
+        "criterion": price.limit,
+        "element": bus_of(price.element),
+        "phase": phase_of(price.element),
+        "time": price.time,
+    }

@@ -14,7 +14,6 @@ from hcsim.results.options import cost_of, read_costs
 from hcsim.schedules.files import read_schedule
 from hcsim.studies.options import rank_options
 from hcsim.workbench.allocation import Workbench
-from hcsim.workbench.changes import way_to
 
 FEEDER = """clear
 new circuit.end basekv=12.47 pu=1.0 bus1=src r1=1e-4 x1=1e-4 r0=1e-4 x0=1e-4
@@ -108,6 +107,7 @@ def test_its_files_say_what_was_found(ranking):
     lower = next(o for o in content["options"] if o["name"] == "regulators at r -3 V")
     assert lower["edits"] == ['edit "regcontrol.reg" vreg=122']
     assert {"hc_kw", "gained_kw", "word", "verified", "cost", "kw_per_cost", "limit"} <= set(lower)
+    assert {"criterion", "element", "phase", "time"} == set(lower["limit"]) and lower["losses_pct"] > 0
 
 
 def test_what_breaks_a_limit_by_itself_is_refused(tmp_path):
@@ -142,14 +142,23 @@ def test_an_edit_of_what_is_not_there_is_named(tmp_path):
         Workbench.open(case_in(tmp_path / "case", edits='edits = ["edit regcontrol.other vreg=122"]'))
 
 
+@pytest.mark.parametrize("edit", ["batchedit load.x.* kw=1", "edit regcontrl.reg vreg=122"])
+def test_an_edit_of_nothing_is_refused(tmp_path, edit):
+    with pytest.raises(FeederError, match=r"load\.x|regcontrl"):
+        Workbench.open(case_in(tmp_path / "case", edits=f'edits = ["{edit}"]'))
+
+
+def test_batches_and_capitals_are_edits(tmp_path):
+    edited = Workbench.open(case_in(tmp_path / "case", edits='edits = ["BatchEdit Load..* kw=100"]'))
+    assert edited.network.loads.p_kw == pytest.approx(100.0 / 3, abs=1e-9)
+
+
 def test_an_edit_cannot_bring_code(tmp_path):
-    with pytest.raises(FeederError):
-        Circuit.compile(case_in(tmp_path / "case") / "m.dss", edits=["edit load.m yearly=|evil"])
-
-
-def test_the_way_from_the_source(tmp_path):
-    network = Workbench.open(case_in(tmp_path / "case")).network
-    assert [b.name for b in way_to(network, "e")] == ["Transformer.reg", "Line.near", "Line.far"]
+    master = case_in(tmp_path / "case") / "m.dss"
+    with pytest.raises(FeederError, match="native code"):
+        Circuit.compile(master, edits=["edit generator.g usermodel=/tmp/x.so"])
+    with pytest.raises(FeederError, match="lies outside"):
+        Circuit.compile(master, edits=["edit loadshape.s csvfile=/etc/passwd"])
 
 
 def test_costs_are_read_row_by_row(tmp_path):
@@ -167,7 +176,7 @@ def test_costs_are_read_row_by_row(tmp_path):
     ("words", "says"),
     [
         (["--kinds", "magic"], "magic"),
-        (["--steps", "a"], "no list of volts"),
+        (["--steps", "a"], "no list of numbers"),
         (["--steps", "0"], "not by nothing"),
         (["--costs", "nowhere.csv"], "nowhere.csv"),
     ],
