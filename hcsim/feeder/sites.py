@@ -111,7 +111,7 @@ def _low_voltage_networks(network: Network, load_kw: dict[str, float]) -> set[st
         for b in network.branches
         if b.kind in ("line", "switch", "reactor") and b.from_nodes and b.to_nodes
     ]
-    near, far = np.array(pairs, dtype=int).reshape(-1, 2).T
+    near, far = np.array(pairs, dtype=np.int32).reshape(-1, 2).T
     graph = sparse.coo_array((np.ones(len(near)), (near, far)), shape=(len(position), len(position)))
     label = connected_components(graph, directed=False)[1]
     low = [bus for bus in load_kw if np.sqrt(3.0) * base_v[bus] < MEDIUM_VOLTAGE_V[0]]

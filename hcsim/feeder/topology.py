@@ -106,7 +106,7 @@ def _grounds(part: Delivery, zone: NDArray[np.int32]) -> list[int]:
 
 def _zones(names: Sequence[str], pairs: Sequence[tuple[int, int]]) -> NDArray[np.int32]:
     """(N,) label of the connected set that each node belongs to."""
-    near, far = np.array(pairs, dtype=int).reshape(-1, 2).T
+    near, far = np.array(pairs, dtype=np.int32).reshape(-1, 2).T
     graph = sparse.coo_array((np.ones(len(near)), (near, far)), shape=(len(names), len(names)))
     return np.asarray(connected_components(graph, directed=False)[1])
 
@@ -131,10 +131,10 @@ def distance_graph(network: Network) -> sparse.csr_array:
             for b in near - {far}:
                 key = (min(b, far), max(b, far))
                 edges[key] = min(size, edges.get(key, np.inf))
-    rows = [a for a, _ in edges]
-    columns = [b for _, b in edges]
+    # the lowest scipy that is allowed takes no other whole numbers in a graph
+    near_at, far_at = np.array(list(edges), dtype=np.int32).reshape(-1, 2).T
     size = len(position)
-    return sparse.csr_array((list(edges.values()), (rows, columns)), shape=(size, size))
+    return sparse.csr_array((list(edges.values()), (near_at, far_at)), shape=(size, size))
 
 
 def distances(graph: sparse.csr_array, start: int) -> NDArray[np.float64]:

@@ -33,6 +33,8 @@ class Scales:
     replays: int = 0
     left_out: str = ""
     """What was not searched, of a long dispatch."""
+    step: float | None = None
+    """A share larger by this much, at most, was seen to fail."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +150,7 @@ class Validation:
                 "charging": self.scales.charging,
                 "discharging": self.scales.discharging,
                 "left_out": self.scales.left_out,
+                "step": self.scales.step,
             },
             "repair_kwh": self.repair_kwh,
             "repair": self.repair_words,

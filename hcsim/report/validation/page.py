@@ -129,8 +129,11 @@ def facts(found: Validation) -> list[tuple[str, str]]:
         def share(value: float | None) -> str:
             return "none" if value is None else f"{100 * value:.1f} %"
 
-        left_out = f" ({scales.left_out})" if scales.left_out else ""
-        out.append(("Largest share of the whole dispatch that passes", share(scales.whole) + left_out))
+        fine = f"found to {100 * scales.step:g} %" if scales.step else ""
+        how = "; ".join(words for words in (fine, scales.left_out) if words)
+        out.append(
+            ("Largest share of the whole dispatch that passes", share(scales.whole) + (f" ({how})" if how else ""))
+        )
         out.append(
             (
                 "Of PV alone, charging alone, discharging alone",

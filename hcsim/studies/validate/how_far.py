@@ -30,6 +30,7 @@ MOST_DAYS = 3
 """So many of them, the worst; the others are said to be left out."""
 MOST_REPAIRED = 10
 PLACE = ["criterion", "element", "phase", "step"]
+"""What two faults must have in common for a line through them to mean anything."""
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,16 @@ class _Fault:
     """By criterion, place and step, in the unit of the criterion; None where OpenDSS did not converge."""
 
 
-def largest_share(fault: Callable[[float], _Fault | None], step: float, whole: _Fault | None = None) -> float:
-    """A share that passes while another, at most `step` larger, does not; 0 passes, 1 does not, for which
-    `whole` may say why.
+def largest_share(fault: Callable[[float], _Fault | None], step: float, whole: _Fault) -> float:
+    """A share that passes while another, at most `step` larger, does not. 0 passes and 1 does not;
+    the caller has asked both, and `whole` is what the latter breaks.
 
-    Two of three times it is sought where a straight line through the two last faults leaves the last of their limits:
-    a replay of a large feeder takes seconds, and voltages are nearly straight in what is injected.
+    It is sought where a straight line through the two last faults leaves the last of their limits, and halved where
+    there is no such line, or where two such steps in a row have left more than half: a replay of a large feeder takes
+    seconds, and voltages are nearly straight in what is injected.
     """
     low, high, guesses = 0.0, 1.0, 0
-    faults = [whole] if whole else []
+    faults = [whole]
     while high - low > step:
         width = high - low
         share = (low + high) / 2.0
@@ -147,10 +149,13 @@ def scales(parts: list[Piece], days: int, rules: Rules | None, say: Callable[[st
                 return _Fault(share, k, _beyond(fresh) if found.converged.all() else None)
         return None
 
-    def largest(*which: str) -> float | None:
-        return None if fault(0.0, which) else largest_share(lambda share: fault(share, which), step, as_it_is)
+    if not (as_it_is := fault(1.0, ())):
+        alone = "each by itself, with taps as in the feeder's file, the days that break most pass; no share was sought"
+        return Scales(replays=count, left_out=alone)
+    broken = as_it_is
 
-    as_it_is = fault(1.0, ())
+    def largest(*which: str) -> float | None:
+        return None if fault(0.0, which) else largest_share(lambda share: fault(share, which), step, broken)
 
     whole = largest("pv", "charging", "discharging")
     say(f"{100 * (whole or 0.0):.1f} % of it passes")
@@ -163,6 +168,7 @@ def scales(parts: list[Piece], days: int, rules: Rules | None, say: Callable[[st
         largest("discharging") if has_bess else None,
         count,
         f"sought on the {len(parts)} worst of {days} days that break something" if len(parts) < days else "",
+        step,
     )
 
 

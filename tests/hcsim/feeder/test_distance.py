@@ -6,6 +6,8 @@ from hcsim.feeder.read import read_network
 from hcsim.feeder.topology import distance_graph, distances
 from hcsim.hosting.stochastic import source_distance
 
+pytestmark = pytest.mark.smoke  # the lowest scipy that is allowed is stricter about a graph
+
 FEEDER = """
 clear
 new circuit.levels basekv=12.47 bus1=s

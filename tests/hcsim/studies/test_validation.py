@@ -15,10 +15,13 @@ import hcsim
 from hcsim.cases.case import load_case
 from hcsim.cli.app import app
 from hcsim.errors import ConfigError
+from hcsim.replay.options import ReplayOptions
 from hcsim.schedules.dispatch.layout import Reading
 from hcsim.schedules.dispatch.read import read_dispatch
+from hcsim.schedules.edit import with_parts
 from hcsim.schedules.files import write_schedule
 from hcsim.studies.validate.dispatch_axis import with_loads
+from hcsim.studies.validate.how_far import Piece, scales
 from hcsim.studies.validation import Asked, judge, validate, write_all
 from hcsim.workbench.allocation import Workbench
 from hcsim.workbench.own_devices import own_units
@@ -72,6 +75,9 @@ def test_a_refuted_dispatch_is_scaled_and_its_repair_passes_anew(refuted, bench,
     assert again.verdict == "holds"
     smaller = much(4500.0 * refuted.scales.whole)
     assert judge(bench, smaller.assign(pv_83_kw=refuted.scales.whole * much(4500.0)["pv_83_kw"]), Asked()).holds
+    above = refuted.scales.whole + refuted.scales.step
+    more = smaller.assign(pv_83_kw=above * much(4500.0)["pv_83_kw"])
+    assert judge(bench, more, Asked(how_far=False)).verdict == "refuted"
     for name in ("validation.json", "violations.csv", "report.html", "verdict.pdf", "dispatch_findings.csv"):
         assert (folder / name).stat().st_size > 0
     content = json.loads((folder / "validation.json").read_text())
@@ -81,6 +87,7 @@ def test_a_refuted_dispatch_is_scaled_and_its_repair_passes_anew(refuted, bench,
     )
     for key in keys.split():
         assert key in content
+    assert "(found to 0.5 %)" in (folder / "report.html").read_text()
 
 
 def test_hours_are_counted_once_however_many_phases(refuted):
@@ -270,3 +277,11 @@ def test_what_a_battery_s_reactive_power_breaks_is_mended_with_it(bench, tmp_pat
     assert (
         judge(bench, tmp_path / "out" / "dispatch_repaired.csv", Asked(units=units, how_far=False)).verdict == "holds"
     )
+
+
+def test_days_that_pass_by_themselves_have_no_share(refuted, bench):
+    """Of a long dispatch a day begins with other taps than in the whole: then no share of it says anything."""
+    idle = Piece(bench.model, with_parts(refuted.schedule, pv=0.0), ReplayOptions(before=refuted.bare.before), 0)
+    found = scales([idle], 1, None, lambda words: None)
+    assert found.whole is None and found.pv is None and found.step is None
+    assert found.replays == 1 and "no share was sought" in found.left_out
