@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +36,11 @@ class Scales:
     """What was not searched, of a long dispatch."""
     step: float | None = None
     """A share larger by this much, at most, was seen to fail."""
+
+
+def share_in_words(share: float) -> str:
+    """Per cent, rounded down: never more than what was seen to pass."""
+    return f"{math.floor(1e3 * share + 1e-9) / 10:.1f} %"
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from hcsim.report.map.data import Shown as MapShown
 from hcsim.report.map.data import broken_buses, worst_voltages
 from hcsim.report.pictures import draw_pictures
 from hcsim.report.validation.figures import PICTURES, where
-from hcsim.results.validation import WORDS, Validation
+from hcsim.results.validation import WORDS, Validation, share_in_words
 from hcsim.util.files import write_atomically
 from optim.data.node import bus_of, phase_of
 
@@ -126,8 +126,10 @@ def facts(found: Validation) -> list[tuple[str, str]]:
     ]
     if scales.whole is not None or scales.replays:
 
-        def share(value: float | None) -> str:
-            return "none" if value is None else f"{100 * value:.1f} %"
+        def share(value: float | None, there: bool = True) -> str:
+            if not there:
+                return "not in the dispatch"
+            return "none" if value is None else share_in_words(value)
 
         fine = f"found to {100 * scales.step:g} %" if scales.step else ""
         how = "; ".join(words for words in (fine, scales.left_out) if words)
@@ -137,7 +139,14 @@ def facts(found: Validation) -> list[tuple[str, str]]:
         out.append(
             (
                 "Of PV alone, charging alone, discharging alone",
-                ", ".join(share(x) for x in (scales.pv, scales.charging, scales.discharging)),
+                ", ".join(
+                    share(part, there)
+                    for part, there in (
+                        (scales.pv, bool(s.pv_nodes)),
+                        (scales.charging, bool(s.bess_nodes)),
+                        (scales.discharging, bool(s.bess_nodes)),
+                    )
+                ),
             )
         )
     if found.rules:

@@ -15,7 +15,7 @@ from hcsim.replay.operating_points import visit
 from hcsim.replay.options import ReplayOptions
 from hcsim.replay.result import ReplayResult
 from hcsim.replay.run import replay
-from hcsim.results.validation import Scales
+from hcsim.results.validation import Scales, share_in_words
 from hcsim.schedules.edit import with_parts
 from hcsim.schedules.repeat import part_of
 from optim.data.profiles import Profiles
@@ -158,7 +158,7 @@ def scales(parts: list[Piece], days: int, rules: Rules | None, say: Callable[[st
         return None if fault(0.0, which) else largest_share(lambda share: fault(share, which), step, broken)
 
     whole = largest("pv", "charging", "discharging")
-    say(f"{100 * (whole or 0.0):.1f} % of it passes")
+    say("none of it passes" if whole is None else f"{share_in_words(whole)} of it passes")
     schedule = parts[0].schedule
     has_pv, has_bess = bool(schedule.pv_nodes), bool(schedule.bess_nodes)
     return Scales(

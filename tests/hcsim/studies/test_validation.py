@@ -4,6 +4,7 @@ one passes when it is validated anew."""
 from __future__ import annotations
 
 import json
+import re
 
 import dispatch_shapes as shapes
 import numpy as np
@@ -16,6 +17,7 @@ from hcsim.cases.case import load_case
 from hcsim.cli.app import app
 from hcsim.errors import ConfigError
 from hcsim.replay.options import ReplayOptions
+from hcsim.results.validation import share_in_words
 from hcsim.schedules.dispatch.layout import Reading
 from hcsim.schedules.dispatch.read import read_dispatch
 from hcsim.schedules.edit import with_parts
@@ -87,7 +89,12 @@ def test_a_refuted_dispatch_is_scaled_and_its_repair_passes_anew(refuted, bench,
     )
     for key in keys.split():
         assert key in content
-    assert "(found to 0.5 %)" in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    shown = re.search(r"([\d.]+) % \(found to 0\.5 %\)", page)
+    assert shown and refuted.scales.whole - 0.001 < float(shown[1]) / 100 <= refuted.scales.whole  # never rounded up
+    assert f"{shown[1]} %, not in the dispatch, not in the dispatch" in page
+    for share in np.linspace(0.0, 1.0, 2001):
+        assert float(share_in_words(share).split()[0]) / 100 <= share + 1e-9
 
 
 def test_hours_are_counted_once_however_many_phases(refuted):
